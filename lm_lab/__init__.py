@@ -1,0 +1,28 @@
+"""lm_lab: how to adapt a language model, and what each choice costs."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lm_lab.backbones import Backbone
+    from lm_lab.data.glue import GLUE
+    from lm_lab.errors import UsageError
+    from lm_lab.training.adaptation import Adaptation
+
+__version__ = "0.1.0"
+
+# imported on first use: torch and transformers take seconds, `lm-lab --help` must not
+_HOMES = {
+    "Adaptation": "lm_lab.training.adaptation",
+    "Backbone": "lm_lab.backbones",
+    "GLUE": "lm_lab.data.glue",
+    "UsageError": "lm_lab.errors",
+}
+
+__all__ = ["GLUE", "Adaptation", "Backbone", "UsageError"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'lm_lab' has no attribute '{name}'")

@@ -1,0 +1,150 @@
+"""Models and tokenizers from a hub id, a folder or a configuration, with errors that say what to do."""
+
+import hashlib
+import inspect
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_MAPPING
+from transformers.utils import logging as transformers_logging
+
+from lm_lab import hub
+from lm_lab.errors import UsageError
+
+_REMEDY = "Give a folder that holds config.json and model.safetensors, or set LM_LAB_WEIGHTS (or LM_LAB_DATA) to a local mirror"
+_DROPOUTS = (
+    "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "resid_pdrop",
+    "embd_pdrop", "attn_pdrop", "embedding_dropout", "mlp_dropout",
+)  # fmt: skip
+
+
+def locate(source: str) -> str:
+    """A local path for `source` where there is one, else the hub id, once the hub has answered.
+
+    Raises:
+        UsageError: within seconds, if `source` is neither local nor reachable.
+    """
+    if folder := hub.local_weights(source):
+        return str(folder)
+    if source.startswith((".", "/", "~")) or source.endswith(".json"):
+        raise UsageError(f"the backbone '{source}' does not exist on this disk. {_REMEDY}, or give a hub id.")
+    if not hub.cached_model(source):
+        hub.require(source, _REMEDY)
+    return source
+
+
+def load_config(source: str, **options: Any) -> PreTrainedConfig:
+    """The configuration at `source`: a hub id, a folder, or a `.json` file."""
+    with _clear_errors(source):
+        return AutoConfig.from_pretrained(source, **options)
+
+
+def has_weights(source: str) -> bool:
+    """False for a configuration without weights beside it (a `.json` file, or a folder with no weights)."""
+    path = Path(source)
+    return not path.exists() or (path.is_dir() and bool(_weight_files(path)))
+
+
+def load_model(
+    source: str, config: PreTrainedConfig, pretrained: bool, attention: str, **options: Any
+) -> PreTrainedModel:
+    """A bare model in fp32 without a pooler, whose parameters would get no gradient and inflate every count.
+
+    Pickled weights load with `weights_only`; safetensors are preferred.
+    """
+    if "add_pooling_layer" in inspect.signature(_model_class(config).__init__).parameters:
+        options["add_pooling_layer"] = False
+    options |= {"attn_implementation": attention, "dtype": torch.float32}
+    if not pretrained:
+        options.pop("revision", None)
+        return AutoModel.from_config(config, **options)
+    with _clear_errors(source), _quiet():
+        model, report = AutoModel.from_pretrained(
+            source, config=config, output_loading_info=True, weights_only=True, **options
+        )
+    if missing := sorted(report["missing_keys"]):
+        raise UsageError(
+            f"the weights at '{source}' lack {len(missing)} tensors that {type(model).__name__} needs, "
+            f"such as {missing[0]}; they would be random. Check that config.json belongs to these weights."
+        )
+    return model
+
+
+def load_tokenizer(source: str, **options: Any) -> Any:
+    """The fast tokenizer at `source`, with a padding token (the end token where the model was given none)."""
+    folder = str(Path(source).parent) if source.endswith(".json") else source
+    with _clear_errors(folder), _quiet():
+        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, **options)
+    if not tokenizer.is_fast:
+        raise UsageError(f"'{folder}' has no fast tokenizer; save one there (tokenizer.json).")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    return tokenizer
+
+
+def set_dropout(config: PreTrainedConfig, probability: float) -> None:
+    """Set every dropout probability that `config` has."""
+    for name in _DROPOUTS:
+        if hasattr(config, name):
+            setattr(config, name, probability)
+
+
+def fingerprint(source: str, config: PreTrainedConfig, pretrained: bool) -> str:
+    """What identifies the weights: their SHA-256 on disk, the hub's commit, or the configuration's own hash."""
+    if not pretrained:
+        return "random-" + hashlib.sha256(config.to_json_string(use_diff=True).encode()).hexdigest()[:16]
+    if Path(source).is_dir():
+        files = _weight_files(Path(source))
+        return _digest(tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files))
+    return f"{source}@{getattr(config, '_commit_hash', None)}"
+
+
+@cache
+def _digest(files: tuple[tuple[str, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for name, _, _ in files:
+        with open(name, "rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+
+
+def _model_class(config: PreTrainedConfig) -> type:
+    try:
+        found = MODEL_MAPPING[type(config)]
+    except KeyError:
+        raise UsageError(f"transformers has no bare model for '{config.model_type}'.") from None
+    return found[0] if isinstance(found, (list, tuple)) else found
+
+
+@contextmanager
+def _clear_errors(source: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        first = str(error).strip().split("\n")[0]
+        raise UsageError(f"cannot load the backbone '{source}': {first} {_REMEDY}.") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Heads that the checkpoint has and a bare model has not are expected; no report of them, no progress bar."""
+    level = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity(logging.ERROR)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()

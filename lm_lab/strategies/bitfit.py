@@ -1,0 +1,31 @@
+"""BitFit: only the biases train (Ben Zaken et al. 2022, https://arxiv.org/abs/2106.10199).
+
+    y = W x + b        with b trained and W frozen, in every linear layer and LayerNorm
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lm_lab.backbones import Backbone
+from lm_lab.errors import UsageError
+from lm_lab.strategies.base import AdaptationStrategy
+
+
+@dataclass(frozen=True)
+class BitFit(AdaptationStrategy):
+    """Train every bias of the backbone, those of the norms included."""
+
+    learning_rate: ClassVar[float] = 1e-3
+    learning_rates: ClassVar[tuple[float, ...]] = (4e-4, 1e-3, 4e-3)
+
+    def inject(self, backbone: Backbone) -> None:
+        """Unfreeze every bias. Raises `UsageError` for a backbone that has none, rather than train the head alone."""
+        biases = [module._parameters.get("bias") for module in backbone.model.modules()]
+        found = [bias for bias in biases if bias is not None]
+        if not found:
+            raise UsageError(
+                f"BitFit has nothing to train: {backbone.config.model_type} has no bias. "
+                "Use LoRA, adapters, or a probe if the head alone is wanted."
+            )
+        for bias in found:
+            bias.requires_grad_(True)

@@ -1,0 +1,66 @@
+"""Heads: pooled vectors (b, d) to scores (b, outputs)."""
+
+import torch
+from torch import Tensor, nn
+
+
+class LinearHead(nn.Module):
+    """Dropout and one linear layer, N(0, 0.02^2) as in BERT."""
+
+    def __init__(self, inputs: int, outputs: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(inputs, outputs)
+        nn.init.normal_(self.out.weight, std=0.02)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, inputs) -> (b, outputs)."""
+        return self.out(self.dropout(x))
+
+
+class Standardise(nn.Module):
+    """Zero mean and unit variance per feature, with statistics of the training set alone.
+
+    `fit` must see the training features once before use; until then the module is the identity.
+    """
+
+    mean: Tensor
+    std: Tensor
+    fitted: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("std", torch.ones(features))
+        self.register_buffer("fitted", torch.tensor(False))
+
+    def fit(self, x: Tensor) -> None:
+        """Take the statistics of `x` (n, features); features that never vary are only centred."""
+        x = x.double()
+        std = x.std(dim=0, correction=0)
+        self.mean.copy_(x.mean(dim=0))
+        self.std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
+        self.fitted.fill_(True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, features) -> (b, features)."""
+        return (x - self.mean) / self.std
+
+
+class ProbeHead(nn.Module):
+    """Standardised features, an optional hidden layer, a linear layer; zero at the start, so no seed favours a class."""
+
+    def __init__(self, inputs: int, outputs: int, hidden: int = 0, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.standardise = Standardise(inputs)
+        self.hidden = (
+            nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(dropout)) if hidden else nn.Identity()
+        )
+        self.out = nn.Linear(hidden or inputs, outputs)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, inputs) -> (b, outputs)."""
+        return self.out(self.hidden(self.standardise(x)))

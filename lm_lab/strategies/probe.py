@@ -1,0 +1,71 @@
+"""Probes: what a frozen backbone's features already hold (Alain & Bengio 2016, https://arxiv.org/abs/1610.01644).
+
+    score = W standardise(pool(h_l)) + b            linear probe of layer l
+    score = W relu(V standardise(pool(h_l)) + c) + b    MLP probe
+
+The backbone is frozen and in eval mode. Features are standardised with statistics of the training set alone.
+The pooling is the adaptation's own parameter, so a probe and a fine-tuned model can be read the same way.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from lm_lab.backbones import Backbone
+from lm_lab.errors import UsageError
+from lm_lab.strategies.base import AdaptationStrategy
+from lm_lab.strategies.heads import ProbeHead
+
+
+@dataclass(frozen=True)
+class LinearProbe(AdaptationStrategy):
+    """One linear layer on the pooled features of one layer.
+
+    Args:
+        at_layer: 0 for the embeddings, L for the last block; negative counts from the end.
+    """
+
+    learning_rate: ClassVar[float] = 1e-3
+    learning_rates: ClassVar[tuple[float, ...]] = (1e-4, 1e-3, 1e-2)
+
+    at_layer: int = -1
+
+    def inject(self, backbone: Backbone) -> None:
+        """Leave everything frozen."""
+        self.layer(backbone)
+
+    def layer(self, backbone: Backbone) -> int:
+        """The probed layer as a number from 0 to L. Raises `UsageError` outside of that."""
+        states = backbone.num_layers + 1
+        if not -states <= self.at_layer < states:
+            raise UsageError(
+                f"at_layer={self.at_layer}: this backbone has hidden states 0 (embeddings) to {backbone.num_layers}."
+            )
+        return self.at_layer % states
+
+    def head(self, inputs: int, outputs: int) -> nn.Module:
+        """Standardise, then one linear layer."""
+        return ProbeHead(inputs, outputs)
+
+
+@dataclass(frozen=True)
+class MLPProbe(LinearProbe):
+    """One hidden layer between features and scores; what it gains over the linear probe was there, but not linearly.
+
+    Args:
+        at_layer: as in `LinearProbe`.
+        hidden: width of the hidden layer.
+        dropout: on the hidden layer.
+    """
+
+    hidden: int = 128
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.hidden < 1:
+            raise UsageError(f"hidden={self.hidden}: an MLP probe needs at least one hidden unit; use LinearProbe for 0.")
+
+    def head(self, inputs: int, outputs: int) -> nn.Module:
+        """Standardise, a ReLU layer, a linear layer."""
+        return ProbeHead(inputs, outputs, self.hidden, self.dropout)
