@@ -16,13 +16,11 @@ Roles:
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import nn
 
+from lm_lab.backbones.pooling import Pooling
 from lm_lab.errors import UsageError
-
-Pooling = Literal["cls", "mean", "max", "last"]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """BitFit: only the biases train (Ben Zaken et al. 2022, https://arxiv.org/abs/2106.10199).
 
-    y = W x + b        with b trained and W frozen, in every linear layer and LayerNorm
+y = W x + b        with b trained and W frozen, in every linear layer and LayerNorm
 """
 
 from dataclasses import dataclass

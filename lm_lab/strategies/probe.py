@@ -64,7 +64,9 @@ class MLPProbe(LinearProbe):
 
     def __post_init__(self) -> None:
         if self.hidden < 1:
-            raise UsageError(f"hidden={self.hidden}: an MLP probe needs at least one hidden unit; use LinearProbe for 0.")
+            raise UsageError(
+                f"hidden={self.hidden}: an MLP probe needs at least one hidden unit; use LinearProbe for 0."
+            )
 
     def head(self, inputs: int, outputs: int) -> nn.Module:
         """Standardise, a ReLU layer, a linear layer."""

@@ -1,0 +1,77 @@
+"""Batches of similar length: less padding, in an order that is random at every epoch and the same for a seed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Sampler
+
+POOL_BATCHES = 50
+
+
+class LengthGroupedBatches(Sampler[list[int]]):
+    """Shuffle all, sort by length within pools of 50 batches, cut into batches, shuffle the batches.
+
+    The order depends on (seed, epoch) alone, and the position inside an epoch is part of `state_dict`, so a resumed
+    run goes on with the very next batch. Processes of a distributed run take turns over the same list of batches.
+
+    Args:
+        lengths: (n,) tokens of each example.
+        batch_size: examples in a batch; the last one may be smaller.
+        seed: of the shuffling.
+        shuffle: False gives the longest first, each example once, the same at every epoch.
+        rank, world: this process and their number; training lists are filled up to equal counts.
+    """
+
+    def __init__(
+        self, lengths: np.ndarray, batch_size: int, seed: int = 0, shuffle: bool = True, rank: int = 0, world: int = 1
+    ) -> None:
+        self.lengths, self.batch_size, self.seed, self.shuffle = lengths, batch_size, seed, shuffle
+        self.rank, self.world = rank, world
+        self.epoch = 0
+        self._skip = 0
+        self._given = 0
+
+    @property
+    def sampler(self) -> "LengthGroupedBatches":
+        """Lightning calls `set_epoch` on a batch sampler's `sampler`."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch's order."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        batches = -(-len(self.lengths) // self.batch_size)
+        return -(-batches // self.world) if self.shuffle else len(range(self.rank, batches, self.world))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        batches = self._batches()
+        if self.shuffle:  # every process must take the same number of steps
+            batches += batches[: -len(batches) % self.world]
+        self._given, self._skip = self._skip, 0
+        for batch in batches[self.rank :: self.world][self._given :]:
+            self._given += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Epoch and number of batches given in it."""
+        return {"epoch": self.epoch, "given": self._given}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on after the batches that were given."""
+        self.epoch, self._skip = state["epoch"], state["given"]
+
+    def _batches(self) -> list[list[int]]:
+        if not self.shuffle:
+            return self._cut(np.argsort(-self.lengths, kind="stable"))
+        random = np.random.default_rng([self.seed, self.epoch])
+        order = random.permutation(len(self.lengths))
+        pool = self.batch_size * POOL_BATCHES
+        pools = [order[start : start + pool] for start in range(0, len(order), pool)]
+        batches = [batch for p in pools for batch in self._cut(p[np.argsort(self.lengths[p], kind="stable")])]
+        random.shuffle(batches)
+        return batches
+
+    def _cut(self, order: np.ndarray) -> list[list[int]]:
+        return [order[start : start + self.batch_size].tolist() for start in range(0, len(order), self.batch_size)]

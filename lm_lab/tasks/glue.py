@@ -1,0 +1,68 @@
+"""The GLUE tasks (Wang et al. 2018, https://arxiv.org/abs/1804.07461) and SNLI in the same form: a row each.
+
+Columns, label ids and splits are those of the hub's `nyu-mll/glue`.
+"""
+
+from collections.abc import Mapping
+from statistics import fmean
+
+from lm_lab.errors import UsageError
+from lm_lab.tasks.metrics import accuracy, f1, matthews, pearson, spearman
+from lm_lab.tasks.task import Task
+
+_NLI = ("entailment", "neutral", "contradiction")
+_ENTAILMENT = ("entailment", "not_entailment")
+_PAIR = ("sentence1", "sentence2")
+
+_ROWS = (
+    Task("cola", ("sentence",), ("unacceptable", "acceptable"), metrics=(matthews,), test=(("test", "CoLA"),)),
+    Task("sst2", ("sentence",), ("negative", "positive"), test=(("test", "SST-2"),)),
+    Task("mrpc", _PAIR, ("not_equivalent", "equivalent"), metrics=(accuracy, f1), test=(("test", "MRPC"),)),
+    Task("stsb", _PAIR, label_range=(0.0, 5.0), metrics=(pearson, spearman), test=(("test", "STS-B"),)),
+    Task(
+        "qqp",
+        ("question1", "question2"),
+        ("not_duplicate", "duplicate"),
+        metrics=(accuracy, f1),
+        test=(("test", "QQP"),),
+    ),
+    Task(
+        "mnli",
+        ("premise", "hypothesis"),
+        _NLI,
+        validation=("validation_matched", "validation_mismatched"),
+        test=(("test_matched", "MNLI-m"), ("test_mismatched", "MNLI-mm")),
+    ),
+    Task("qnli", ("question", "sentence"), _ENTAILMENT, test=(("test", "QNLI"),)),
+    Task("rte", _PAIR, _ENTAILMENT, test=(("test", "RTE"),)),
+    Task("wnli", _PAIR, ("not_entailment", "entailment"), test=(("test", "WNLI"),)),
+    Task("ax", ("premise", "hypothesis"), _NLI, metrics=(matthews,), train="", validation=(), test=(("test", "AX"),)),
+    Task("snli", ("premise", "hypothesis"), _NLI, test=(("test", "SNLI"),)),
+)
+
+TASKS: dict[str, Task] = {task.name: task for task in _ROWS}
+
+# Tasks whose submission holds class ids; the others hold the words.
+SUBMITTED_AS_ID = frozenset({"cola", "sst2", "mrpc", "qqp", "wnli"})
+
+# AX is a diagnostic set and SNLI is not part of GLUE.
+AVERAGED = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
+
+
+def glue_task(name: str) -> Task:
+    """The row called `name`. Raises `UsageError` that lists the rows there are."""
+    if name not in TASKS:
+        raise UsageError(f"unknown task '{name}'; the tasks are: {', '.join(TASKS)}.")
+    return TASKS[name]
+
+
+def glue_average(scores: Mapping[str, float]) -> float:
+    """GLUE's number: the mean of the nine tasks' scores, each the mean of its own metrics (MNLI: of both sets).
+
+    Raises:
+        UsageError: naming the tasks that are missing.
+    """
+    missing = [name for name in AVERAGED if name not in scores]
+    if missing:
+        raise UsageError(f"the GLUE average needs all nine tasks; missing: {', '.join(missing)}.")
+    return fmean(scores[name] for name in AVERAGED)
