@@ -1,0 +1,242 @@
+"""From cell records to points and curves: which tuned value won, and what it scored over the seeds.
+
+The selection protocol. For a (backbone, strategy, size, task), every tuned value (a learning rate) ran with the
+first seeds; the value with the best mean *selection* score over the seeds that all values share wins. The
+selection score is of examples held out of train. What a point reports is the *validation* score of the winner
+over all its seeds, and validation never takes part in the choice. A value that failed on one of the shared
+seeds loses to any that did not. Nothing is dropped: failures, missing seeds and refusals stay on the point.
+"""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, median
+from typing import Any, NamedTuple
+
+from lm_lab.benchmark.results import CellRecord
+from lm_lab.benchmark.statistics import Interval, t_interval
+
+AVERAGE = "average"
+
+
+class Key(NamedTuple):
+    """One strategy at one size on one backbone."""
+
+    backbone: str
+    strategy: str
+    size: int | float | None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One tuned value of a (backbone, strategy, size, task) and how it did on the selection examples."""
+
+    tuned: Mapping[str, Any]
+    selection: Mapping[int, float]  # seed -> selection score
+    mean: float  # over the seeds that all candidates share; NaN without a score
+    complete: int  # how many of the shared seeds have a selection score
+    seeds: tuple[int, ...]  # every seed that ran, whatever became of it
+    failed: int
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a trade-off curve. Scores are fractions (1 = perfect); `scores` maps a seed to validation."""
+
+    key: Key
+    knob: str | None
+    task: str
+    control: bool
+    tuned: Mapping[str, Any]
+    scores: Mapping[int, float]
+    interval: Interval  # of the mean over seeds, Student's t
+    ledger: Mapping[str, float]
+    train_seconds: float  # optimiser steps only, median over seeds
+    peak_bytes: float
+    cells: tuple[str, ...]  # ids of the winner's finished cells, in the order of `scores`
+    candidates: tuple[Candidate, ...]
+    failed: int  # cells that failed or diverged, over all candidates
+    missing: tuple[int, ...]  # seeds of the suite without a finished cell of the winner
+    notes: tuple[str, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean validation score over the seeds; NaN when no cell finished."""
+        return self.interval.mean
+
+    def trained(self, head: bool = True) -> float:
+        """Trained parameters, with or without the task's head."""
+        return self.ledger.get("trained", math.nan) - (0 if head else self.ledger.get("head", 0))
+
+    @property
+    def share(self) -> float:
+        """Trained parameters, head included, over all parameters."""
+        return self.trained() / self.ledger.get("total", math.nan)
+
+
+def candidates(records: Iterable[CellRecord]) -> tuple[Candidate, ...]:
+    """Group one (backbone, strategy, size, task)'s records by tuned value, in the order of the values."""
+    groups: dict[str, list[CellRecord]] = defaultdict(list)
+    for record in records:
+        groups[json.dumps(record["cell"]["tuned"], sort_keys=True)].append(record)
+    shared = set.intersection(*({r["cell"]["seed"] for r in group} for group in groups.values()))
+    ordered = sorted(groups.values(), key=lambda group: _tuned_order(group[0]["cell"]["tuned"]))
+    return tuple(_candidate(group, shared) for group in ordered)
+
+
+def choose(options: Sequence[Candidate]) -> Candidate | None:
+    """Return the winner: most shared seeds finished, then the best mean selection score, then the first.
+
+    None when there is a choice to make and no selection score to make it with.
+    """
+    if len(options) == 1:
+        return options[0]
+    scored = [option for option in options if not math.isnan(option.mean)]
+    return max(scored, key=lambda option: (option.complete, option.mean), default=None)
+
+
+def on_edge(options: Sequence[Candidate], winner: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name the tuned settings whose winning value is the smallest or largest that was tried."""
+    edges = []
+    for name, value in winner.items():
+        tried = [option.tuned.get(name) for option in options]
+        numbers = [x for x in tried if isinstance(x, int | float)]
+        if len(set(tried)) > 1 and len(numbers) == len(tried) and value in (min(numbers), max(numbers)):
+            edges.append(name)
+    return tuple(edges)
+
+
+def selected(records: Iterable[CellRecord], seeds: Sequence[int] = ()) -> list[Point]:
+    """Apply the selection protocol: one point for each (backbone, strategy, size, task) that has a record.
+
+    `seeds` are the suite's; those without a finished cell of the winner are listed in `Point.missing`.
+    """
+    groups: dict[tuple[Key, str], list[CellRecord]] = defaultdict(list)
+    for record in records:
+        cell = record["cell"]
+        groups[Key(cell["backbone"], cell["strategy"], cell["size"]), cell["task"]].append(record)
+    return [_point(key, task, group, seeds) for (key, task), group in groups.items()]
+
+
+def shared_tasks(points: Iterable[Point]) -> tuple[str, ...]:
+    """Return the tasks on which every (backbone, strategy, size) with any score has one."""
+    scored: dict[Key, dict[str, None]] = defaultdict(dict)
+    for point in points:
+        if point.scores and point.task != AVERAGE:
+            scored[point.key][point.task] = None
+    if not scored:
+        return ()
+    first, *others = scored.values()
+    return tuple(task for task in first if all(task in other for other in others))
+
+
+def average(points: Iterable[Point]) -> list[Point]:
+    """Return a macro average over the shared tasks for each (backbone, strategy, size), as GLUE defines it.
+
+    The score of a seed is the plain mean of its task scores; only seeds that every task has count. Counts,
+    bytes, seconds and memory are means over the tasks, so all of them are "for one task".
+    """
+    points = list(points)
+    tasks = shared_tasks(points)
+    groups: dict[Key, list[Point]] = defaultdict(list)
+    for point in points:
+        if point.task in tasks:
+            groups[point.key].append(point)
+    return [_average(group) for group in groups.values() if all(point.scores for point in group)]
+
+
+def curves(points: Iterable[Point], task: str) -> dict[tuple[str, str], list[Point]]:
+    """Group one task's points by (backbone, strategy), each sorted by trained parameters."""
+    groups: dict[tuple[str, str], list[Point]] = defaultdict(list)
+    for point in points:
+        if point.task == task and point.scores:
+            groups[point.key.backbone, point.key.strategy].append(point)
+    return {key: sorted(group, key=Point.trained) for key, group in groups.items()}
+
+
+def _tuned_order(tuned: Mapping[str, Any]) -> tuple[tuple[bool, Any], ...]:
+    return tuple(
+        (isinstance(value, str), value) if isinstance(value, int | float | str) else (True, repr(value))
+        for _, value in sorted(tuned.items())
+    )
+
+
+def _candidate(group: Sequence[CellRecord], shared: set[int]) -> Candidate:
+    finished = [r for r in group if r["status"] == "done"]
+    scores = {r["cell"]["seed"]: r.get("score", {}).get("selection", math.nan) for r in finished}
+    scores = {seed: score for seed, score in sorted(scores.items()) if not math.isnan(score)}
+    counted = [score for seed, score in scores.items() if seed in shared]
+    return Candidate(
+        tuned=group[0]["cell"]["tuned"],
+        selection=scores,
+        mean=fmean(counted) if counted else math.nan,
+        complete=len(counted),
+        seeds=tuple(sorted(r["cell"]["seed"] for r in group)),
+        failed=len(group) - len(finished),
+    )
+
+
+def _point(key: Key, task: str, group: list[CellRecord], seeds: Sequence[int]) -> Point:
+    options = candidates(group)
+    winner = choose(options)
+    tuned = winner.tuned if winner else {}
+    finished = [r for r in group if winner and r["cell"]["tuned"] == tuned and r["status"] == "done"]
+    finished.sort(key=lambda r: r["cell"]["seed"])
+    scores = {r["cell"]["seed"]: r["score"]["validation"] for r in finished}
+    missing = tuple(seed for seed in seeds if seed not in scores)
+    return Point(
+        key=key,
+        knob=group[0]["cell"]["knob"],
+        task=task,
+        control=group[0]["cell"]["control"],
+        tuned=tuned,
+        scores=scores,
+        interval=t_interval(list(scores.values())),
+        ledger=dict(finished[0]["ledger"]) if finished else {},
+        train_seconds=_median(r["clocks"]["train_seconds"] for r in finished),
+        peak_bytes=_median(r["memory"]["train_peak_bytes"] for r in finished),
+        cells=tuple(r["id"] for r in finished),
+        candidates=options,
+        failed=sum(option.failed for option in options),
+        missing=missing,
+        notes=tuple(_notes(winner, options, missing)),
+    )
+
+
+def _notes(winner: Candidate | None, options: Sequence[Candidate], missing: Sequence[int]) -> Iterable[str]:
+    if winner is None:
+        yield "nothing selected: no tuned value has a selection score on the seeds that all share"
+        return
+    if blind := [o.tuned for o in options if len(options) > 1 and len(o.selection) < len(o.seeds) - o.failed]:
+        yield f"without a selection score, so not in the choice: {'; '.join(map(str, blind))}"
+    if edge := on_edge(options, winner.tuned):
+        yield f"selected {', '.join(edge)} is on the edge of its grid"
+    if missing:
+        yield f"missing seeds {', '.join(map(str, missing))}"
+
+
+def _average(group: Sequence[Point]) -> Point:
+    seeds = set.intersection(*(set(point.scores) for point in group))
+    scores = {seed: fmean(point.scores[seed] for point in group) for seed in sorted(seeds)}
+    names = set.intersection(*(set(point.ledger) for point in group))
+    return replace(
+        group[0],
+        task=AVERAGE,
+        tuned={},
+        scores=scores,
+        interval=t_interval(list(scores.values())),
+        ledger={name: fmean(point.ledger[name] for point in group) for name in names},
+        train_seconds=fmean(point.train_seconds for point in group),
+        peak_bytes=fmean(point.peak_bytes for point in group),
+        cells=(),
+        candidates=(),
+        failed=sum(point.failed for point in group),
+        missing=tuple(sorted({seed for point in group for seed in point.missing})),
+        notes=(f"average over {', '.join(point.task for point in group)}",),
+    )
+
+
+def _median(values: Iterable[float]) -> float:
+    return median(listed) if (listed := list(values)) else math.nan

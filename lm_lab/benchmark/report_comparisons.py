@@ -1,0 +1,129 @@
+"""Compares every point with full fine-tuning of the same backbone, from the stored predictions.
+
+Paired by example (the same resamples for all strategies of a task), over examples and seeds; the p-values of
+one backbone and one task (or the average) are one family for Holm's correction. Before a prediction file is
+used its score is computed again and must be the recorded one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lm_lab.benchmark.curves import AVERAGE, Key, Point, shared_tasks
+from lm_lab.benchmark.figures import is_full
+from lm_lab.benchmark.report_metrics import METRICS
+from lm_lab.benchmark.results import CellRecord, Predictions, read_predictions
+from lm_lab.benchmark.statistics import DRAWS, Array, Difference, Resampled, difference, holm, resample, with_seeds
+from lm_lab.errors import UsageError
+
+_TOLERANCE = 1e-4  # the recorded score may be of single-precision sums
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A strategy's score minus full fine-tuning's on one task or on the average."""
+
+    key: Key
+    knob: str | None
+    task: str
+    difference: Difference
+    p_holm: float
+    seeds: tuple[int, int]  # how many of each
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    score: float
+    draws: Array  # (d,)
+    seeds: int
+
+
+def compare(
+    root: Path, points: Sequence[Point], records: Iterable[CellRecord], draws: int = DRAWS
+) -> tuple[list[Comparison], list[str]]:
+    """Return the comparisons of every point with full fine-tuning, and why any could not be made."""
+    by_id = {record["id"]: record for record in records}
+    tasks = sorted({p.task for p in points if p.task != AVERAGE})
+    drawn: dict[tuple[Key, str], _Drawn] = {}
+    problems = []
+    for index, point in enumerate(p for p in points if p.task != AVERAGE and p.scores):
+        try:
+            resampled = _resample_point(root, point, by_id, draws, tasks.index(point.task))
+        except UsageError as error:
+            problems.append(f"{point.key.backbone}, {point.key.strategy}, {point.task}: {error}")
+            continue
+        values = with_seeds(resampled, np.random.default_rng([index, 7]))
+        drawn[point.key, point.task] = _Drawn(float(resampled.scores.mean()), values, len(resampled.scores))
+    _add_averages(drawn, shared_tasks(points))
+    return _compare_all(points, drawn), problems
+
+
+def _add_averages(drawn: dict[tuple[Key, str], _Drawn], tasks: Sequence[str]) -> None:
+    for key in {key for key, _ in drawn}:
+        parts = [drawn[key, task] for task in tasks if (key, task) in drawn]
+        if parts and len(parts) == len(tasks):
+            mean = np.mean([part.draws for part in parts], axis=0)
+            score = float(np.mean([part.score for part in parts]))
+            drawn[key, AVERAGE] = _Drawn(score, mean, min(part.seeds for part in parts))
+
+
+def _compare_all(points: Sequence[Point], drawn: Mapping[tuple[Key, str], _Drawn]) -> list[Comparison]:
+    references = {p.key.backbone: p for p in points if is_full(p)}
+    found = []
+    for backbone, reference in references.items():
+        for task in dict.fromkeys(task for _, task in drawn):
+            others = [p for p in points if p.key.backbone == backbone and p.task == task and not is_full(p)]
+            family = [p for p in others if (p.key, task) in drawn and (reference.key, task) in drawn]
+            found += _family([(p, drawn[p.key, task]) for p in family], drawn.get((reference.key, task)))
+    return found
+
+
+def _family(members: Sequence[tuple[Point, _Drawn]], full: _Drawn | None) -> list[Comparison]:
+    if full is None:
+        return []
+    found = []
+    for point, drawn in members:
+        gap = difference(drawn.draws, full.draws, drawn.score - full.score)
+        found.append(Comparison(point.key, point.knob, point.task, gap, gap.p, (drawn.seeds, full.seeds)))
+    adjusted = holm([each.difference.p for each in found])
+    return [replace(each, p_holm=p) for each, p in zip(found, adjusted, strict=True)]
+
+
+def _resample_point(root: Path, point: Point, by_id: Mapping[str, Any], draws: int, stream: int) -> Resampled:
+    """Return the task's score resampled: the mean of its metrics, each over its own split's examples."""
+    tables = [_validation(read_predictions(root, cell)) for cell in point.cells]
+    first = tables[0]
+    for table in tables[1:]:
+        if not np.array_equal(table.id, first.id) or not np.array_equal(table.split, first.split):
+            raise UsageError("the seeds' predictions are of different examples; run these cells again.")
+    parts = []
+    for key in by_id[point.cells[0]]["scores"]["validation"]:
+        metric, rows = _metric_rows(key, first)
+        answers = np.stack([table.prediction[rows] for table in tables])
+        parts.append(resample(answers, first.label[rows], METRICS[metric], draws, stream))
+    scores, drawn = (np.mean([part[i] for part in parts], axis=0) for i in (0, 1))
+    if not np.allclose(scores, list(point.scores.values()), atol=_TOLERANCE):
+        raise UsageError(f"the predictions give {scores}, the records say {list(point.scores.values())}.")
+    return Resampled(scores, drawn)
+
+
+def _validation(table: Predictions) -> Predictions:
+    kept = np.char.startswith(table.split, "validation") & ~np.isnan(table.label)
+    order = np.lexsort((table.id[kept], table.split[kept]))
+    rows = np.flatnonzero(kept)[order]
+    return Predictions(table.split[rows], table.id[rows], table.prediction[rows], table.label[rows])
+
+
+def _metric_rows(key: str, table: Predictions) -> tuple[str, NDArray[np.bool_]]:
+    """Return the metric's name and the rows it is of: "accuracy_matched" is of the split "..._matched"."""
+    if key in METRICS:
+        return key, np.ones(len(table.id), dtype=bool)
+    metric, _, suffix = key.rpartition("_")
+    rows = np.char.endswith(table.split, f"_{suffix}")
+    if metric not in METRICS or not rows.any():
+        raise UsageError(f"metric {key!r} cannot be recomputed; known: {', '.join(METRICS)}.")
+    return metric, rows

@@ -1,0 +1,126 @@
+"""The average trade-off figure as a small hand-written SVG on a white card, for a README or a paper draft."""
+
+import math
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from lm_lab.benchmark import report_text as text
+from lm_lab.benchmark.curves import AVERAGE, Point, curves
+from lm_lab.benchmark.figures import colours, is_full
+
+WIDTH, HEIGHT = 860, 470
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 190, 62, 58
+_INK, _MUTED, _RULE = "#1f2328", "#59636e", "#e4e7eb"
+Frame = tuple[float, float, float, float]  # lowest and highest log10(x), lowest and highest score in points
+
+
+def write_svg(points: Sequence[Point], title: str = "", task: str = AVERAGE) -> str:
+    """Return an SVG of score against trained parameters (head included), one labelled curve a strategy.
+
+    `points` hold those of `curves.average` where `task` is "average". Without any point it says so.
+    """
+    shown = curves([p for p in points if not p.control], task)
+    listed = [p for curve in shown.values() for p in curve]
+    body = [_text(_LEFT - 46, 32, title or f"Score against trained parameters: {task}", 17, _INK, weight=600)]
+    if not listed:
+        body.append(_text(_LEFT, HEIGHT / 2, "No finished cells yet.", 14, _MUTED))
+    else:
+        body += _drawing(shown, listed, points)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
+        f'height="{HEIGHT}" role="img" font-family="Helvetica, Arial, sans-serif">'
+        f'<rect width="{WIDTH}" height="{HEIGHT}" rx="10" fill="#ffffff" stroke="{_RULE}"/>'
+        f"{''.join(body)}</svg>\n"
+    )
+
+
+def _drawing(
+    shown: dict[tuple[str, str], list[Point]], listed: Sequence[Point], points: Sequence[Point]
+) -> Iterable[str]:
+    frame = _frame(listed)
+    palette = colours(p.key.strategy for p in points)
+    backbones = {backbone for backbone, _ in shown}
+    yield from _axes(frame)
+    for point in filter(is_full, listed):
+        y = _y(100 * point.mean, frame)
+        yield _line(_LEFT, y, WIDTH - _RIGHT, y, palette[point.key.strategy], 'stroke-dasharray="5 4"')
+    for (_, strategy), curve in shown.items():
+        yield from _curve(curve, frame, palette[strategy])
+    ends = {
+        (strategy if len(backbones) == 1 else f"{strategy} · {backbone}", palette[strategy]): curve[-1]
+        for (backbone, strategy), curve in shown.items()
+    }
+    yield from _legend(ends)
+
+
+def _curve(curve: Sequence[Point], frame: Frame, colour: str) -> Iterable[str]:
+    at = [(_x(p.trained(), frame), _y(100 * p.mean, frame)) for p in curve]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in at)
+    yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.2"/>'
+    for point, (x, y) in zip(curve, at, strict=True):
+        if not math.isnan(point.interval.half):
+            ends = [_y(100 * value, frame) for value in (point.interval.low, point.interval.high)]
+            yield _line(x, ends[0], x, ends[1], colour)
+            yield from (_line(x - 3, end, x + 3, end, colour) for end in ends)
+        for value in point.scores.values():
+            yield f'<circle cx="{x:.1f}" cy="{_y(100 * value, frame):.1f}" r="2.2" fill="{colour}" opacity=".4"/>'
+        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.8" fill="{colour}" stroke="#fff" stroke-width="1.2">'
+        yield f"<title>{escape(text.name(point.key, point.knob))}: {text.plus_minus(point.interval)}</title></circle>"
+
+
+def _legend(ends: dict[tuple[str, str], Point]) -> Iterable[str]:
+    x, y = WIDTH - _RIGHT + 18, _TOP + 8
+    ordered = sorted(ends.items(), key=lambda item: -item[1].mean)
+    for row, ((label, colour), point) in enumerate(ordered):
+        top = y + 36 * row
+        yield f'<circle cx="{x}" cy="{top}" r="5" fill="{colour}"/>'
+        yield _text(x + 13, top + 4.5, label, 13.5, _INK, weight=600)
+        detail = f"{text.plus_minus(point.interval)} at {text.count(point.trained())}"
+        yield _text(x + 13, top + 19, detail, 11.5, _MUTED)
+
+
+def _axes(frame: Frame) -> Iterable[str]:
+    low, high, bottom, top = frame
+    step = next(s for s in (0.5, 1, 2, 5, 10, 20, 50) if (top - bottom) / s <= 8)
+    for index in range(math.ceil(bottom / step), math.floor(top / step) + 1):
+        y = _y(index * step, frame)
+        yield _line(_LEFT, y, WIDTH - _RIGHT, y, _RULE)
+        yield _text(_LEFT - 9, y + 4, f"{index * step:g}", 12, _MUTED, "end")
+    for power in range(math.ceil(low), math.floor(high) + 1):
+        x = _x(10**power, frame)
+        yield _line(x, _TOP, x, HEIGHT - _BOTTOM, _RULE)
+        yield _text(x, HEIGHT - _BOTTOM + 19, text.count(10**power), 12, _MUTED, "middle")
+    middle = (_LEFT + WIDTH - _RIGHT) / 2
+    yield _text(middle, HEIGHT - 14, "trained parameters, head included (log scale)", 13, _INK, "middle")
+    turn = f'transform="rotate(-90 20 {(_TOP + HEIGHT - _BOTTOM) / 2})"'
+    yield _text(20, (_TOP + HEIGHT - _BOTTOM) / 2, "validation score", 13, _INK, "middle", extra=turn)
+
+
+def _frame(listed: Sequence[Point]) -> Frame:
+    xs = [math.log10(max(p.trained(), 1)) for p in listed]
+    edges = [100 * v for p in listed for v in (p.interval.low, p.interval.high, *p.scores.values())]
+    ys = [v for v in edges if not math.isnan(v)]
+    pad = max(0.06 * (max(ys) - min(ys)), 0.5)
+    wide = max(0.05 * (max(xs) - min(xs)), 0.15)
+    return min(xs) - wide, max(xs) + wide, min(ys) - pad, max(ys) + pad
+
+
+def _x(value: float, frame: Frame) -> float:
+    return _LEFT + (WIDTH - _RIGHT - _LEFT) * (math.log10(max(value, 1)) - frame[0]) / (frame[1] - frame[0])
+
+
+def _y(value: float, frame: Frame) -> float:
+    return HEIGHT - _BOTTOM - (HEIGHT - _BOTTOM - _TOP) * (value - frame[2]) / (frame[3] - frame[2])
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, colour: str, extra: str = "") -> str:
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" {extra}/>'
+
+
+def _text(
+    x: float, y: float, words: str, size: float, colour: str, anchor: str = "start", weight: int = 400, extra: str = ""
+) -> str:
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{colour}" text-anchor="{anchor}" '
+        f'font-weight="{weight}" {extra}>{escape(words)}</text>'
+    )

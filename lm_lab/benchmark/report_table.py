@@ -1,0 +1,159 @@
+"""The results as rows and columns: the terminal's table and the two CSV files, from the same points."""
+
+import csv
+import io
+import math
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lm_lab.benchmark import report_text as text
+from lm_lab.benchmark.curves import AVERAGE, Key, Point, average, selected
+from lm_lab.benchmark.results import CellRecord, read_suite, scan
+from lm_lab.benchmark.statistics import welch_p
+
+MARK = "*"  # the best of a column, and what Welch's t-test over seeds cannot tell from it at 5%
+_LEDGER = ("backbone_trained", "added", "head", "trained", "total", "delta_bytes")
+
+
+def all_points(records: Iterable[CellRecord], suite: Mapping[str, Any]) -> list[Point]:
+    """Return the selected points of every task followed by the averages."""
+    points = selected(records, suite.get("seeds", ()))
+    return points + average(points)
+
+
+def rows(points: Iterable[Point]) -> dict[Key, dict[str, Point]]:
+    """Return for each (backbone, strategy, size) its points by task; fewest trained parameters first."""
+    found: dict[Key, dict[str, Point]] = {}
+    for point in points:
+        found.setdefault(point.key, {})[point.task] = point
+    return dict(sorted(found.items(), key=lambda item: _row_order(item[1])))
+
+
+def columns(points: Iterable[Point]) -> list[str]:
+    """Return the tasks by name, the average last where there is one."""
+    tasks = {point.task for point in points}
+    return [*sorted(tasks - {AVERAGE}), *(tasks & {AVERAGE})]
+
+
+def best(points: Iterable[Point]) -> set[tuple[Key, str]]:
+    """Return the (key, task) that have a column's best mean or cannot be told from it over the seeds."""
+    points = [p for p in points if p.scores and not p.control]
+    marked = set()
+    for task in columns(points):
+        column = [p for p in points if p.task == task]
+        top = max(column, key=lambda p: p.mean)
+        values = list(top.scores.values())
+        close = (p for p in column if p is top or welch_p(list(p.scores.values()), values) > 0.05)
+        marked.update((p.key, task) for p in close)
+    return marked
+
+
+def terminal_table(root: Path) -> str:
+    """Return the results table as text: rich's in a terminal, tab-aligned plain columns elsewhere."""
+    suite, found = read_suite(root), scan(root)
+    points = all_points(found.records, suite)
+    header, body = _cells(points)
+    lines = [*progress(found.records, found.broken, suite), f"{MARK} best of its column, or not told from it"]
+    if not sys.stdout.isatty():
+        return "\n".join([*_plain([header, *body]), *lines])
+    return _rich(header, body, suite.get("name", root.name)) + "\n".join(lines)
+
+
+def progress(records: Sequence[CellRecord], broken: Sequence[str], suite: Mapping[str, Any]) -> list[str]:
+    """Return a line of counts, and one for each file that cannot be read."""
+    status = [record["status"] for record in records]
+    planned = suite.get("planned_cells", len(records))
+    parts = [f"{status.count('done')} of {planned} cells done"]
+    parts += [f"{status.count(name)} {name}" for name in ("failed", "diverged") if name in status]
+    if (left := planned - len(records)) > 0:
+        parts.append(f"{left} not run yet")
+    return [", ".join(parts), *(f"unreadable: {line}" for line in broken)]
+
+
+def results_csv(points: Iterable[Point]) -> str:
+    """Return a row a point; scores are fractions, seeds and learning rates as they are."""
+    return _csv(_point_row(point) for point in points)
+
+
+def cells_csv(records: Iterable[CellRecord]) -> str:
+    """Return a row a cell, failed ones included."""
+    return _csv(_cell_row(record) for record in records)
+
+
+def _row_order(by_task: Mapping[str, Point]) -> tuple[Any, ...]:
+    point = by_task.get(AVERAGE) or next(iter(by_task.values()))
+    trained = point.trained()
+    return point.control, point.key.backbone, math.inf if math.isnan(trained) else trained
+
+
+def _cells(points: Sequence[Point]) -> tuple[list[str], list[list[str]]]:
+    tasks, marked = columns(points), best(points)
+    backbones = {p.key.backbone for p in points}
+    body = []
+    for key, by_task in rows(points).items():
+        any_point = by_task.get(AVERAGE) or next(iter(by_task.values()))
+        label = text.name(key, any_point.knob) + (f" · {key.backbone}" if len(backbones) > 1 else "")
+        scores = [_score(by_task.get(task), (key, task) in marked) for task in tasks]
+        share, minutes = text.percent(any_point.share), f"{any_point.train_seconds / 60:.2g}"
+        body.append([label, *scores, share, minutes.replace("nan", text.NONE)])
+    return ["strategy", *tasks, "trained", "minutes"], body
+
+
+def _score(point: Point | None, marked: bool) -> str:
+    if point is None:
+        return text.NONE
+    if not point.scores:
+        return f"{point.failed} failed" if point.failed else text.NONE
+    return text.plus_minus(point.interval) + (f" {MARK}" if marked else "") + (" ?" if point.missing else "")
+
+
+def _plain(table: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in table]
+
+
+def _rich(header: Sequence[str], body: Sequence[Sequence[str]], title: str) -> str:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for index, column in enumerate(header):
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+    for row in body:
+        table.add_row(*row)
+    width = max(shutil.get_terminal_size().columns, 80)
+    console = Console(file=io.StringIO(), force_terminal=True, width=width)
+    console.print(table)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def _point_row(point: Point) -> dict[str, Any]:
+    key, interval = point.key, point.interval
+    row: dict[str, Any] = {**key._asdict(), "knob": point.knob, "task": point.task, "control": point.control}
+    row |= {"mean": interval.mean, "std": interval.std, "low": interval.low, "high": interval.high}
+    row |= {"seeds": interval.n, "missing_seeds": " ".join(map(str, point.missing)), "failed": point.failed}
+    row |= {"tuned": text.setting(point.tuned), "trained_share": point.share}
+    row |= {name: point.ledger.get(name, math.nan) for name in _LEDGER}
+    return row | {"train_seconds": point.train_seconds, "peak_bytes": point.peak_bytes, "notes": "; ".join(point.notes)}
+
+
+def _cell_row(record: CellRecord) -> dict[str, Any]:
+    cell: dict[str, Any] = {**record["cell"], "tuned": text.setting(record["cell"]["tuned"])}
+    row = {"id": record["id"], "status": record["status"], "reason": record.get("reason"), **cell}
+    score, ledger, clocks = (record.get(name, {}) for name in ("score", "ledger", "clocks"))
+    row |= {f"score_{split}": score.get(split) for split in ("validation", "selection")}  # type: ignore[attr-defined]
+    row |= {name: ledger.get(name) for name in _LEDGER}  # type: ignore[attr-defined]
+    row |= {name: clocks.get(name) for name in ("train_seconds", "total_seconds", "steps")}  # type: ignore[attr-defined]
+    return row | {"peak_bytes": record.get("memory", {}).get("train_peak_bytes")}
+
+
+def _csv(listed: Iterable[dict[str, Any]]) -> str:
+    every = list(listed)
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, fieldnames=list(every[0]) if every else ["id"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(every)
+    return stream.getvalue()
