@@ -1,7 +1,7 @@
 """Trade-off curves as Plotly figures: score against trained parameters, time, stored bytes and peak memory.
 
-A colour is a strategy everywhere, a marker is a backbone. Large markers are means with the t interval over
-seeds, small ones the seeds; the dashed line is full fine-tuning; control backbones are faded and dotted.
+A colour is a strategy everywhere, a marker is a backbone. Large markers are means with the t interval over seeds,
+the small ones just right of them the seeds; the dashed line is full fine-tuning; controls are faded and dotted.
 Backgrounds are transparent, and every colour is readable on white and on near-black.
 """
 
@@ -38,15 +38,16 @@ class Axis:
     title: str
     value: Callable[[Point], float]
     tick: Callable[[float], str]
+    beside: float = 1.0  # how far right of its mean a seed is drawn, as a factor
 
 
 AXES = {
-    "parameters": Axis("trained parameters, head included", Point.trained, text.count),
-    "time": Axis("training time (optimiser steps only)", lambda p: p.train_seconds, text.seconds),
-    "bytes": Axis("bytes stored for a task", lambda p: p.ledger.get("delta_bytes", math.nan), text.size),
+    "parameters": Axis("trained parameters, head included", Point.trained, text.count, 1.11),
+    "time": Axis("training time (optimiser steps only)", lambda p: p.train_seconds, "{:g} s".format),
+    "bytes": Axis("bytes stored for a task", lambda p: p.ledger.get("delta_bytes", math.nan), text.size, 1.11),
     "memory": Axis("peak memory while training", lambda p: p.peak_bytes, text.size),
 }
-_HEADLESS = Axis("trained parameters, head left out", lambda p: p.trained(head=False), text.count)
+_HEADLESS = Axis("trained parameters, head left out", lambda p: p.trained(head=False), text.count, 1.11)
 
 
 def colours(strategies: Iterable[str]) -> dict[str, str]:
@@ -74,16 +75,19 @@ def trade_off(points: Sequence[Point], task: str, axis: str = "parameters", titl
     shown = curves(points, task)
     palette = colours(point.key.strategy for point in points)
     backbones = sorted({(p.control, p.key.backbone) for p in points})
+    ranked = sorted(shown.items(), key=lambda item: (item[1][0].control, -max(p.mean for p in item[1])))
     symbols = {name: _SYMBOLS[i % len(_SYMBOLS)] for i, (_, name) in enumerate(backbones)}
+    alone = len({backbone for control, backbone in backbones if not control}) == 1
     figure = go.Figure(layout=_layout(title))
-    for (backbone, strategy), curve in shown.items():
-        label = strategy if len(backbones) == 1 else f"{strategy} · {backbone}"
+    for (backbone, strategy), curve in ranked:
+        label = strategy if alone and not curve[0].control else f"{strategy} · {backbone}"
         for trace in _traces(curve, AXES[axis], label, palette[strategy], symbols[backbone]):
             figure.add_trace(trace)
-    _full_lines(figure, shown, len(backbones) > 1)
-    figure.update_layout(_ticks(shown, AXES[axis]))
+    every = [curve for _, curve in ranked]
+    _full_lines(figure, every, not alone)
+    figure.update_layout(_ticks(every, AXES[axis]))
     if axis == "parameters":
-        _head_buttons(figure, shown)
+        _head_buttons(figure, every)
     return figure
 
 
@@ -98,7 +102,12 @@ def _traces(curve: Sequence[Point], axis: Axis, label: str, colour: str, symbol:
     import plotly.graph_objects as go
 
     control = curve[0].control
-    shared = {"legendgroup": label, "opacity": 0.5 if control else 1, "hovertemplate": "%{text}<extra></extra>"}
+    shared: dict[str, Any] = {
+        "legendgroup": label,
+        "opacity": 0.65 if control else 1,
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+    shared |= {"meta": {"control": control}}
     bars = [0 if math.isnan(p.interval.half) else 100 * p.interval.half for p in curve]
     means = go.Scatter(
         name=label,
@@ -115,7 +124,7 @@ def _traces(curve: Sequence[Point], axis: Axis, label: str, colour: str, symbol:
     seeds = go.Scatter(
         name=f"{label}, seeds",
         showlegend=False,
-        x=_positions([p for p, _ in each], axis),
+        x=_positions([p for p, _ in each], axis, beside=True),
         y=[round(100 * p.scores[seed], 3) for p, seed in each],
         text=[text.hover(p, seed) for p, seed in each],
         mode="markers",
@@ -125,15 +134,15 @@ def _traces(curve: Sequence[Point], axis: Axis, label: str, colour: str, symbol:
     return [means, seeds]
 
 
-def _full_lines(figure: "go.Figure", shown: dict[tuple[str, str], list[Point]], named: bool) -> None:
-    for curve in shown.values():
+def _full_lines(figure: "go.Figure", shown: Sequence[Sequence[Point]], named: bool) -> None:
+    for curve in shown:
         for point in curve:
             if is_full(point) and not point.control:
                 figure.add_hline(
                     y=100 * point.mean,
                     line={"dash": "dash", "width": 1.2, "color": COLOURS["full"]},
                     annotation_text=f"full · {point.key.backbone}" if named else "full fine-tuning",
-                    annotation_position="bottom left",
+                    annotation_position="top left",
                     annotation_font={"size": 11, "color": COLOURS["full"]},
                     layer="below",
                 )
@@ -144,19 +153,19 @@ def _zero_slot(positive: Sequence[float]) -> float:
     return min(positive, default=1.0) / 10**0.5
 
 
-def _positions(curve: Sequence[Point], axis: Axis, zero: float = 1.0) -> list[float]:
-    return [axis.value(point) or zero for point in curve]
+def _positions(curve: Sequence[Point], axis: Axis, zero: float = 1.0, beside: bool = False) -> list[float]:
+    """Seeds are drawn a little to the right of their mean, or its marker would hide them."""
+    factor = axis.beside if beside else 1.0
+    return [(axis.value(point) or zero) * factor for point in curve]
 
 
-def _ticks(shown: dict[tuple[str, str], list[Point]], axis: Axis) -> dict[str, Any]:
+def _ticks(shown: Sequence[Sequence[Point]], axis: Axis) -> dict[str, Any]:
     """Return a log axis whose labels are human units, with a slot for nought where one is needed."""
-    values = [v for curve in shown.values() for v in map(axis.value, curve) if not math.isnan(v)]
+    values = [v for curve in shown for v in map(axis.value, curve) if not math.isnan(v)]
     positive = [v for v in values if v > 0] or [1.0]
     start = _zero_slot(positive) if 0 in values else min(positive)
     low, high = math.log10(start), math.log10(max(positive))
-    steps = (1,) if high - low > 2.5 else (1, 2, 5) if high - low > 0.5 else tuple(i / 2 for i in range(2, 20))
-    decades = range(math.floor(low), math.ceil(high) + 1)
-    vals = [s * 10.0**d for d in decades for s in steps if s * 10.0**d >= min(positive) * 0.7]
+    vals = _tick_values(min(positive), max(positive))
     labels = [axis.tick(v) for v in vals]
     if 0 in values:
         vals, labels = [start, *vals], ["0", *labels]
@@ -164,21 +173,34 @@ def _ticks(shown: dict[tuple[str, str], list[Point]], axis: Axis) -> dict[str, A
     return {
         "xaxis.tickvals": vals,
         "xaxis.ticktext": labels,
+        "xaxis.tickangle": 0,
         "xaxis.range": [low - pad, high + pad],
         "xaxis.title.text": axis.title,
     }
 
 
-def _head_buttons(figure: "go.Figure", shown: dict[tuple[str, str], list[Point]]) -> None:
+def _tick_values(low: float, high: float) -> list[float]:
+    """Return at least three round numbers of a log axis, as few as will do; evenly spaced ones if it is short."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1,), (1, 3), (1, 2, 5)):
+        ticks = [step * 10.0**decade for decade in decades for step in steps]
+        if len(inside := [tick for tick in ticks if 0.7 * low <= tick <= 1.3 * high]) >= 3:
+            return inside
+    scale = 10.0 ** math.floor(math.log10(max(high - low, high / 20) / 2))
+    step = next(scale * nice for nice in (1, 2, 5, 10, 20) if (high - low) / (scale * nice) <= 4)
+    return [step * index for index in range(math.floor(low / step), math.ceil(high / step) + 1) if index > 0]
+
+
+def _head_buttons(figure: "go.Figure", shown: Sequence[Sequence[Point]]) -> None:
     """Two buttons that move every trace between the two conventions of "trained parameters"."""
     buttons = []
     for label, axis in (("head included", AXES["parameters"]), ("head left out", _HEADLESS)):
-        values = [axis.value(p) for curve in shown.values() for p in curve]
+        values = [axis.value(p) for curve in shown for p in curve]
         zero = _zero_slot([v for v in values if v > 0])
         xs = []
-        for curve in shown.values():
+        for curve in shown:
             repeated = [p for p in curve for _ in p.scores]
-            xs += [_positions(curve, axis, zero), _positions(repeated, axis, zero)]
+            xs += [_positions(curve, axis, zero), _positions(repeated, axis, zero, beside=True)]
         buttons.append({"label": label, "method": "update", "args": [{"x": xs}, _ticks(shown, axis)]})
     menu = {"type": "buttons", "direction": "right", "buttons": buttons, "x": 0, "xanchor": "left", "y": 1.02}
     style = {"yanchor": "bottom", "pad": {"t": 0, "b": 4}, "font": {"size": 11, "color": COLOURS["full"]}}
@@ -196,6 +218,10 @@ def _layout(title: str) -> dict[str, Any]:
         "hoverlabel": {"align": "left", "font": {"family": FONT, "size": 12}},
         "legend": {"orientation": "v", "x": 1.02, "y": 1, "font": {"size": 12}, "itemsizing": "constant"},
         "margin": {"l": 56, "r": 16, "t": 48, "b": 52},
-        "xaxis": {**line, "type": "log", "tickcolor": GRID, "title": {"standoff": 12}},
-        "yaxis": {**line, "tickcolor": GRID, "title": {"text": "validation score", "standoff": 8}},
+        "xaxis": {**line, "type": "log", "tickcolor": GRID, "title": {"standoff": 12, "font": {"size": 13}}},
+        "yaxis": {
+            **line,
+            "tickcolor": GRID,
+            "title": {"text": "validation score", "standoff": 8, "font": {"size": 13}},
+        },
     }

@@ -47,7 +47,9 @@ def _drawing(
     for (_, strategy), curve in shown.items():
         yield from _curve(curve, frame, palette[strategy])
     ends = {
-        (strategy if len(backbones) == 1 else f"{strategy} · {backbone}", palette[strategy]): curve[-1]
+        (_label(curve[-1], strategy if len(backbones) == 1 else f"{strategy} · {backbone}"), palette[strategy]): max(
+            curve, key=lambda p: p.mean
+        )
         for (backbone, strategy), curve in shown.items()
     }
     yield from _legend(ends)
@@ -63,9 +65,11 @@ def _curve(curve: Sequence[Point], frame: Frame, colour: str) -> Iterable[str]:
             yield _line(x, ends[0], x, ends[1], colour)
             yield from (_line(x - 3, end, x + 3, end, colour) for end in ends)
         for value in point.scores.values():
-            yield f'<circle cx="{x:.1f}" cy="{_y(100 * value, frame):.1f}" r="2.2" fill="{colour}" opacity=".4"/>'
+            yield f'<circle cx="{x + 9:.1f}" cy="{_y(100 * value, frame):.1f}" r="2" fill="{colour}" opacity=".4"/>'
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.8" fill="{colour}" stroke="#fff" stroke-width="1.2">'
         yield f"<title>{escape(text.name(point.key, point.knob))}: {text.plus_minus(point.interval)}</title></circle>"
+        if point.key.size is not None:
+            yield _text(x - 8, y - 8, f"{point.key.size:g}", 11, colour, "end")
 
 
 def _legend(ends: dict[tuple[str, str], Point]) -> Iterable[str]:
@@ -77,6 +81,10 @@ def _legend(ends: dict[tuple[str, str], Point]) -> Iterable[str]:
         yield _text(x + 13, top + 4.5, label, 13.5, _INK, weight=600)
         detail = f"{text.plus_minus(point.interval)} at {text.count(point.trained())}"
         yield _text(x + 13, top + 19, detail, 11.5, _MUTED)
+
+
+def _label(point: Point, label: str) -> str:
+    return label if point.key.size is None or not point.knob else f"{label} ({point.knob})"
 
 
 def _axes(frame: Frame) -> Iterable[str]:

@@ -41,7 +41,7 @@ def columns(points: Iterable[Point]) -> list[str]:
 def best(points: Iterable[Point]) -> set[tuple[Key, str]]:
     """Return the (key, task) that have a column's best mean or cannot be told from it over the seeds."""
     points = [p for p in points if p.scores and not p.control]
-    marked = set()
+    marked: set[tuple[Key, str]] = set()
     for task in columns(points):
         column = [p for p in points if p.task == task]
         top = max(column, key=lambda p: p.mean)

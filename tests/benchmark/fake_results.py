@@ -142,7 +142,7 @@ def _sizes(task: str) -> list[tuple[str, int]]:
 def _split(cell: Any, skill: float, split: str, n: int) -> tuple[Any, ...]:
     examples = np.random.default_rng([len(split), len(cell["task"]), n])
     own = np.random.default_rng(int(hashlib.md5(f"{cell}{split}".encode()).hexdigest()[:8], 16))
-    ease, run = examples.normal(size=n), own.normal(0, 0.02) + skill
+    ease, run = examples.normal(size=n), own.normal(0, 0.02) + math.log1p(math.exp(4 * skill)) / 4
     if cell["task"] == "stsb":
         labels = examples.uniform(0, 5, n)
         predictions = np.clip(labels + own.normal(0, 0.4, n) + ease * (1.9 - run), 0, 5)

@@ -1,0 +1,173 @@
+"""Writes a results folder's report: one HTML page that needs no network and no server, and two CSV files.
+
+    DIR/report/index.html    everything: figures, tables, comparisons, failures, how it was measured
+    DIR/report/results.csv   a row a point
+    DIR/report/cells.csv     a row a cell
+
+Plotly's library and the figures travel inside the page as gzip in base64 and are unpacked by the browser
+(`DecompressionStream`); without it, or without scripts, the page shows the static picture and every table.
+"""
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from lm_lab.benchmark import report_sections as sections
+from lm_lab.benchmark.curves import AVERAGE, Point, shared_tasks
+from lm_lab.benchmark.figures import AXES, all_figures
+from lm_lab.benchmark.report_comparisons import Comparison, compare
+from lm_lab.benchmark.report_headline import headline
+from lm_lab.benchmark.report_script import JS
+from lm_lab.benchmark.report_style import CSS
+from lm_lab.benchmark.report_svg import write_svg
+from lm_lab.benchmark.report_table import all_points, cells_csv, columns, progress, results_csv, terminal_table
+from lm_lab.benchmark.results import Scan, read_suite, scan
+from lm_lab.benchmark.statistics import DRAWS
+
+__all__ = ["terminal_table", "write_report", "write_svg"]
+
+_PROTOCOL = """For each backbone, strategy, size and task, every tuned value ran with the first seeds, and the value
+with the best mean score on the <em>selection</em> examples, which are held out of the training set, was chosen; the
+other seeds ran with that value alone. What is reported is the score on the validation set, which took no part in the
+choice, over all seeds. A task's score is the mean of its metrics, and the average is the plain mean of task scores,
+as GLUE defines them. "±" is half of a 95% Student t interval of the mean over seeds. Training time counts optimiser
+steps only; costs of the average are means over its tasks."""
+
+_COMPARED = """A strategy's score minus full fine-tuning's, in points. The interval is a bootstrap over validation
+examples (the same for both, so paired) and seeds; the Holm column corrects p for all comparisons within one backbone
+and task. Bold: Holm's p is at most 0.05. A difference that is not bold is not thereby zero: read its interval."""
+
+_CAPTION = """Large markers are means, bars 95% t intervals over seeds, and the small markers just right of them the
+single seeds. The dashed line is full fine-tuning; dotted and open: controls with random weights. Hover for the numbers,
+click a name to hide it."""
+
+
+def write_report(root: Path, out: Path | None = None, draws: int = DRAWS) -> Path:
+    """Write the report of the results under `root` into `out` (default: `root`/report); return the page's path.
+
+    An unfinished run gives a report that says what is missing. `draws` is the bootstrap's number of resamples.
+
+    Raises:
+        UsageError: `root` holds no suite.json.
+    """
+    suite, found = read_suite(root), scan(root)
+    points = all_points(found.records, suite)
+    gaps, problems = compare(root, points, found.records, draws)
+    out = out or root / "report"
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "results.csv").write_text(results_csv(points))
+    (out / "cells.csv").write_text(cells_csv(found.records))
+    page = out / "index.html"
+    page.write_text(_page(suite, found, points, gaps, problems), encoding="utf-8")
+    return page
+
+
+def _page(
+    suite: Mapping[str, Any],
+    found: Scan,
+    points: Sequence[Point],
+    gaps: Sequence[Comparison],
+    problems: Sequence[str],
+) -> str:
+    name = escape(str(suite.get("name", "results")))
+    sentences = "".join(f"<p>{escape(line)}</p>" for line in headline(points, gaps))
+    body = [
+        f"<h1>What each way of adapting costs: {name}</h1>",
+        f'<p class="muted">{escape(str(suite.get("description", "")))} {_counts(suite, points, found)}</p>',
+        f'<div class="lead">{sentences}</div>',
+        _warnings(suite, found, points, problems),
+        _figures(points),
+        _section("Scores and costs", sections.results(points), _table_note(points)),
+        _section("Against full fine-tuning", _tab_bar(points) + sections.comparisons(gaps), _COMPARED),
+        _section("Selection of the tuned values", sections.selection(points), "Bold: the value that was chosen."),
+        _section("Cells that failed", sections.failures(found.records, found.broken)),
+        _section("How it was measured", f"<p>{_PROTOCOL}</p>{sections.provenance(found.records, suite)}"),
+    ]
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}: adaptation trade-off</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{CSS}</style></head>\n'
+        f"<body>\n{''.join(body)}\n{_payload(points)}<script>{JS}</script>\n</body></html>\n"
+    )
+
+
+def _section(title: str, html: str, note: str = "") -> str:
+    explained = f'<p class="note">{note}</p>' if note else ""
+    return f"<section><h2>{title}</h2>{explained}{html}</section>\n"
+
+
+def _counts(suite: Mapping[str, Any], points: Sequence[Point], found: Scan) -> str:
+    tasks = ", ".join(task for task in columns(points) if task != AVERAGE)
+    seeds = ", ".join(map(str, suite.get("seeds", ()))) or "not stated"
+    done = progress(found.records, (), suite)[0]
+    return escape(f"Tasks: {tasks or 'none yet'}. Seeds: {seeds}. {done}.")
+
+
+def _warnings(suite: Mapping[str, Any], found: Scan, points: Sequence[Point], problems: Sequence[str]) -> str:
+    status, *lines = progress(found.records, found.broken, suite)
+    if "not run yet" in status:
+        lines = [f"This run is not finished: {status}.", *lines]
+    short = [p for p in points if p.missing and p.task != AVERAGE]
+    if short:
+        lines = [
+            *lines,
+            f"{len(short)} of the points lack seeds; they are marked ? and their intervals are wider, or missing.",
+        ]
+    every, shared = {p.task for p in points} - {AVERAGE}, shared_tasks(points)
+    if left := sorted(every - set(shared)):
+        over = ", ".join(shared) or "no task"
+        lines = [*lines, f"The average is over {over}: not every strategy has a score on {', '.join(left)}."]
+    lines = [*lines, *(f"Left out of the comparisons: {problem}" for problem in problems)]
+    return f'<div class="warn">{"".join(f"<p>{escape(line)}</p>" for line in lines)}</div>' if lines else ""
+
+
+def _table_note(points: Sequence[Point]) -> str:
+    marked = "Bold: the best of its column, or not told from it by Welch's t-test over seeds at 5%. "
+    shared = shared_tasks(points)
+    return marked + f"The average is over {escape(', '.join(shared))}. Click a heading to sort." if shared else marked
+
+
+def _figures(points: Sequence[Point]) -> str:
+    tasks = _tabs(points)
+    if not tasks:
+        return ""
+    heads = "".join(f'<button data-head="{i}">{w}</button>' for i, w in enumerate(("head included", "head left out")))
+    control = '<label><input type="checkbox" id="controls" checked> show controls</label>'
+    extra = f'<span class="gap"></span>{heads}{control if any(p.control for p in points) else ""}'
+    first, *rest = AXES
+    small = "".join(f'<figure><div class="plot" data-axis="{axis}"></div></figure>' for axis in rest)
+    return (
+        f'<section><h2>Score against cost</h2><p class="warn" id="no-figures" hidden></p>'
+        f'<figure id="static">{write_svg(points, task=tasks[0])}</figure>'
+        f'<div class="interactive" hidden>{_tab_bar(points, extra)}<figure><div class="plot" data-axis="{first}"></div>'
+        f'<figcaption>{_CAPTION}</figcaption></figure><div class="small">{small}</div></div></section>\n'
+    )
+
+
+def _tab_bar(points: Sequence[Point], extra: str = "") -> str:
+    tabs = "".join(f'<button data-task="{escape(task)}">{escape(task)}</button>' for task in _tabs(points))
+    return f'<div class="tabs">{tabs}{extra}</div>'
+
+
+def _tabs(points: Sequence[Point]) -> list[str]:
+    tasks = columns([p for p in points if p.scores])
+    return sorted(tasks, key=lambda task: task != AVERAGE)
+
+
+def _payload(points: Sequence[Point]) -> str:
+    """Return Plotly and the figures as compressed blocks; nothing when there is no figure to draw."""
+    from plotly.offline import get_plotlyjs
+
+    tasks = _tabs(points)
+    if not tasks:
+        return ""
+    blocks = {"plotly": get_plotlyjs(), "figures": json.dumps(all_figures(points, tasks))}
+    return "".join(f'<script type="text/plain" id="{k}">{_packed(v)}</script>\n' for k, v in blocks.items())
+
+
+def _packed(content: str) -> str:
+    # mtime=0: the same results give the same page, byte for byte
+    return base64.b64encode(gzip.compress(content.encode(), 9, mtime=0)).decode()

@@ -1,0 +1,73 @@
+"""The report's first sentences: computed from the results, and saying no more than the intervals allow."""
+
+from collections.abc import Iterator, Sequence
+
+from lm_lab.benchmark import report_text as text
+from lm_lab.benchmark.curves import AVERAGE, Point
+from lm_lab.benchmark.figures import is_full
+from lm_lab.benchmark.report_comparisons import Comparison
+
+
+def headline(points: Sequence[Point], comparisons: Sequence[Comparison]) -> list[str]:
+    """Return two or three sentences for each pretrained backbone, on the average (or the only task)."""
+    scored = [p for p in points if p.scores]
+    if not scored:
+        return ["No cell has finished yet: there is nothing to compare."]
+    tasks = {p.task for p in scored}
+    task = AVERAGE if AVERAGE in tasks else sorted(tasks)[0]
+    backbones = dict.fromkeys(p.key.backbone for p in scored if not p.control)
+    sentences = []
+    for backbone in backbones:
+        mine = [p for p in scored if p.key.backbone == backbone and p.task == task]
+        gaps = [c for c in comparisons if c.key.backbone == backbone and c.task == task]
+        sentences += list(_backbone(backbone, mine, gaps, sorted(tasks - {AVERAGE})))
+    return sentences
+
+
+def _backbone(
+    backbone: str, points: Sequence[Point], gaps: Sequence[Comparison], tasks: Sequence[str]
+) -> Iterator[str]:
+    if not points:
+        return
+    where = f"the average of {len(tasks)} tasks" if points[0].task == AVERAGE else points[0].task
+    top = max(points, key=lambda p: p.mean)
+    full = next((p for p in points if is_full(p)), None)
+    if full is None:
+        yield (
+            f"{backbone}: no finished full fine-tuning to compare with; the best mean so far is "
+            f"{text.name(top.key, top.knob)}, {text.plus_minus(top.interval)} on {where}."
+        )
+        return
+    yield f"On {backbone}, full fine-tuning scores {text.plus_minus(full.interval)} on {where}."
+    by_key = {p.key: p for p in points}
+    close = [c for c in gaps if c.difference.low <= 0 <= c.difference.high or c.difference.low > 0]
+    if close:
+        yield _cheapest(min(close, key=lambda c: by_key[c.key].trained()), by_key, full)
+    elif gaps:
+        nearest = max(gaps, key=lambda c: c.difference.estimate)
+        yield (
+            f"Every cheaper strategy scores below it; the nearest is {text.name(nearest.key, nearest.knob)}, "
+            f"{_gap(nearest)}."
+        )
+
+
+def _cheapest(comparison: Comparison, by_key: dict, full: Point) -> str:
+    point: Point = by_key[comparison.key]
+    above = comparison.difference.low > 0
+    verdict = "scores above it" if above else "cannot be told apart from it"
+    return (
+        f"The cheapest change that {verdict} is {text.name(point.key, point.knob)}: it trains "
+        f"{text.percent(point.share)} of the parameters in {_ratio(point.train_seconds, full.train_seconds)} of the "
+        f"time and stores {text.size(point.ledger['delta_bytes'])} instead of "
+        f"{text.size(full.ledger['delta_bytes'])}; the difference is {_gap(comparison)}."
+    )
+
+
+def _gap(comparison: Comparison) -> str:
+    gap = comparison.difference
+    low, high = (text.score(value, signed=True) for value in (gap.low, gap.high))
+    return f"{text.score(gap.estimate, signed=True)} points (95% interval {low} to {high})"
+
+
+def _ratio(value: float, whole: float) -> str:
+    return f"{100 * value / whole:.0f}%" if whole > 0 else text.NONE

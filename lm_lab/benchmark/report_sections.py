@@ -1,0 +1,195 @@
+"""The report page's tables and lists as HTML fragments; every value from a file is escaped."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any, NamedTuple
+
+from lm_lab.benchmark import report_text as text
+from lm_lab.benchmark.curves import AVERAGE, Point, on_edge
+from lm_lab.benchmark.figures import colours
+from lm_lab.benchmark.report_comparisons import Comparison
+from lm_lab.benchmark.report_table import best, columns, rows
+from lm_lab.benchmark.results import CellRecord
+
+
+class Data(NamedTuple):
+    """A table cell: what is shown (HTML), what it sorts by, and its class."""
+
+    html: str
+    value: float | str = ""
+    css: str = ""
+
+
+def table(header: Sequence[str], body: Sequence[tuple[Sequence[Data], str]]) -> str:
+    """Return a sortable table; `body` is rows of cells, each with the row's HTML attributes."""
+    kinds = [cell.css for cell in body[0][0]] if body else [""] * len(header)
+    heads = "".join(f'<th class="{kind}">{escape(name)}</th>' for name, kind in zip(header, kinds, strict=True))
+    lines = "".join(f"<tr {attributes}>{''.join(map(_cell, row))}</tr>" for row, attributes in body)
+    return (
+        f'<div class="scroll"><table class="sortable"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody>'
+        "</table></div>"
+    )
+
+
+def results(points: Sequence[Point]) -> str:
+    """Return the table of scores: a row a strategy and size, a column a task, and what it costs."""
+    tasks, marked, palette = columns(points), best(points), colours(p.key.strategy for p in points)
+    many = len({p.key.backbone for p in points}) > 1
+    body = []
+    for key, by_task in rows(points).items():
+        point = by_task.get(AVERAGE) or next(iter(by_task.values()))
+        dot = f'<span class="swatch" style="background:{palette[key.strategy]}"></span>'
+        named = [Data(dot + escape(text.name(key, point.knob)), text.name(key, point.knob))]
+        named += [Data(escape(key.backbone), css="word")] if many else []
+        scores = [_score(by_task.get(task), (key, task) in marked) for task in tasks]
+        body.append(([*named, *scores, *_costs(point)], 'class="control"' if point.control else ""))
+    header = ["strategy", *(["backbone"] if many else []), *tasks]
+    return table([*header, "trained", "share", "train time", "stored", "peak memory"], body)
+
+
+def comparisons(found: Sequence[Comparison]) -> str:
+    """Return the table of differences from full fine-tuning, the average first."""
+    if not found:
+        return "<p>No comparison can be made: it takes finished cells of full fine-tuning and of another strategy.</p>"
+    many = len({c.key.backbone for c in found}) > 1
+    body = []
+    for c in sorted(found, key=lambda c: (c.task != AVERAGE, c.task)):
+        gap = c.difference
+        clear = c.p_holm <= 0.05
+        interval = f"{text.score(gap.low, signed=True)} to {text.score(gap.high, signed=True)}"
+        named = [Data(escape(c.task), c.task), Data(escape(text.name(c.key, c.knob)), css="word")]
+        named += [Data(escape(c.key.backbone), css="word")] if many else []
+        numbers = [Data(text.score(gap.estimate, signed=True), gap.estimate, "best" if clear else "")]
+        numbers += [Data(interval, gap.low), Data(text.p_value(gap.p), gap.p), Data(text.p_value(c.p_holm), c.p_holm)]
+        row = [*named, *numbers, Data(f"{c.seeds[0]} / {c.seeds[1]}")]
+        body.append((row, f'data-task="{escape(c.task)}"'))
+    header = ["task", "strategy", *(["backbone"] if many else []), "difference", "95% interval", "p", "p (Holm)"]
+    return table([*header, "seeds"], body)
+
+
+def selection(points: Sequence[Point]) -> str:
+    """Return the table of every tuned value's selection score, with the winner and grid edges marked."""
+    body = []
+    for point in points:
+        if point.task == AVERAGE or len(point.candidates) < 2:
+            continue
+        edge = bool(point.scores) and bool(on_edge(point.candidates, point.tuned))
+        values = [_option(c.tuned, c.mean, c.failed, c.tuned == point.tuned) for c in point.candidates]
+        named = [Data(escape(text.name(point.key, point.knob))), Data(escape(point.key.backbone), css="word")]
+        warning = '<span class="flag">on the edge of the grid</span>' if edge else ""
+        body.append(
+            (
+                [
+                    *named,
+                    Data(escape(point.task), css="word"),
+                    Data(" · ".join(values), css="word"),
+                    Data(warning, css="word"),
+                ],
+                "",
+            )
+        )
+    if not body:
+        return "<p>Nothing was selected: every strategy ran with one setting.</p>"
+    return table(["strategy", "backbone", "task", "selection score of each tuned value", ""], body)
+
+
+def failures(records: Iterable[CellRecord], broken: Sequence[str]) -> str:
+    """Return the cells that failed or diverged with their reasons, and the files that cannot be read."""
+    body = []
+    for record in records:
+        if record["status"] == "done":
+            continue
+        cell = record["cell"]
+        size = "" if cell["size"] is None else f" {cell['size']:g}"
+        words = [f"{cell['strategy']}{size}", cell["backbone"], cell["task"], text.setting(cell["tuned"])]
+        row = [Data(escape(word), css="word") for word in [*words, str(cell["seed"]), record["status"]]]
+        body.append(([*row, Data(_reason(record), css="wrap")], ""))
+    listed = "".join(f"<li><code>{escape(line)}</code></li>" for line in broken)
+    unreadable = f"<p>Files that cannot be read:</p><ul>{listed}</ul>" if broken else ""
+    if not body:
+        return "<p>No cell failed.</p>" + unreadable
+    return table(["strategy", "backbone", "task", "setting", "seed", "status", "reason"], body) + unreadable
+
+
+def provenance(records: Sequence[CellRecord], suite: Mapping[str, Any]) -> str:
+    """Return what was run, with what and on what; where cells differ, every variant is listed."""
+    facts = {
+        "command": _distinct(r.get("command") for r in records),
+        "hardware": _distinct(_hardware(r.get("hardware", {})) for r in records),
+        "versions": _distinct(", ".join(f"{k} {v}" for k, v in r.get("versions", {}).items()) for r in records),
+        "code": _distinct(_commit(r.get("git", {})) for r in records),
+        "seeds": [", ".join(map(str, suite.get("seeds", ())))],
+        "data": _distinct(f"{r['cell']['task']} {r.get('fingerprints', {}).get('data', '?')}" for r in records),
+        "weights": _distinct(
+            f"{r['cell']['backbone']} {r.get('fingerprints', {}).get('weights', '?')}" for r in records
+        ),
+        "memory": _distinct(r.get("memory", {}).get("kind") for r in records),
+        "run": [_period([r["started"] for r in records if r.get("started")])],
+    }
+    items = "".join(f"<dt>{name}</dt><dd>{'<br>'.join(map(escape, v))}</dd>" for name, v in facts.items() if any(v))
+    mixed = [name for name in ("hardware", "versions", "code") if len(facts[name]) > 1]
+    note = f'<p class="warn">Cells differ in {", ".join(mixed)}: compare their times with care.</p>' if mixed else ""
+    return f"{note}<dl>{items}</dl>"
+
+
+def _cell(data: Data) -> str:
+    value = "" if isinstance(data.value, float) and math.isnan(data.value) else data.value
+    sort = f' data-v="{escape(str(value))}"' if isinstance(data.value, float | int) or data.value else ""
+    return f'<td class="{data.css}"{sort}>{data.html}</td>'
+
+
+def _score(point: Point | None, marked: bool) -> Data:
+    if point is None or not point.scores:
+        failed = f"{point.failed} failed" if point and point.failed else text.NONE
+        return Data(failed, math.nan)
+    half = point.interval.half
+    spread = "" if math.isnan(half) else f' <span class="half">± {text.score(half)}</span>'
+    seeds = ", ".join(map(str, point.missing))
+    flag = f' <span class="flag" title="missing seeds {seeds}">?</span>' if point.missing else ""
+    return Data(text.score(point.mean) + spread + flag, point.mean, "best" if marked else "")
+
+
+def _costs(point: Point) -> list[Data]:
+    trained, stored = point.trained(), point.ledger.get("delta_bytes", math.nan)
+    return [
+        Data(text.count(trained), trained),
+        Data(text.percent(point.share), point.share),
+        Data(text.seconds(point.train_seconds), point.train_seconds),
+        Data(text.size(stored), stored),
+        Data(text.size(point.peak_bytes), point.peak_bytes),
+    ]
+
+
+def _option(tuned: Mapping[str, Any], mean: float, failed: int, won: bool) -> str:
+    values = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in tuned.values())
+    shown = f"{escape(values)}: {text.score(mean)}" + (f" ({failed} failed)" if failed else "")
+    return f"<b>{shown}</b>" if won else f'<span class="half">{shown}</span>'
+
+
+def _reason(record: CellRecord) -> str:
+    reason = escape(record.get("reason") or "no reason recorded")
+    trace = record.get("traceback")
+    return reason if not trace else f"<details><summary>{reason}</summary><pre>{escape(trace)}</pre></details>"
+
+
+def _distinct(values: Iterable[str | None]) -> list[str]:
+    return sorted({value for value in values if value})
+
+
+def _hardware(hardware: Mapping[str, Any]) -> str:
+    if not hardware:
+        return ""
+    memory = text.size(float(hardware.get("memory_bytes") or math.nan))
+    cores = f"{hardware.get('cores')} cores, {hardware.get('threads')} threads, {memory}"
+    return f"{hardware.get('cpu')}, {cores}, GPU: {hardware.get('gpu') or 'none'}"
+
+
+def _commit(git: Mapping[str, Any]) -> str:
+    if not git.get("commit"):
+        return "no git commit"
+    return git["commit"] + (" with uncommitted changes" if git.get("dirty") else "")
+
+
+def _period(started: Sequence[str]) -> str:
+    return f"{min(started)} to {max(started)}" if started else ""

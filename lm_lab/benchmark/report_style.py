@@ -1,0 +1,82 @@
+"""The report page's style sheet: light and dark by the reader's setting, one column, readable in print."""
+
+CSS = """
+:root {
+  color-scheme: light dark;
+  --paper: #fcfcfa; --card: #ffffff; --ink: #22262b; --muted: #646c76; --rule: #e3e4e1; --hover: #f3f3ef;
+  --accent: #1b6fae; --warn: #9a4d00; --warn-paper: #fff4e3;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --paper: #14161a; --card: #1a1d22; --ink: #e4e6ea; --muted: #9aa2ad; --rule: #2e333b; --hover: #22262d;
+    --accent: #6db3ea; --warn: #f0b465; --warn-paper: #2a2113;
+  }
+}
+* { box-sizing: border-box; }
+html { -webkit-text-size-adjust: 100%; }
+body {
+  margin: 0 auto; padding: 2.6rem 1.4rem 5rem; max-width: 1200px; background: var(--paper); color: var(--ink);
+  font: 15.5px/1.58 Inter, "Helvetica Neue", Helvetica, Arial, sans-serif; font-variant-numeric: tabular-nums;
+}
+h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .3rem; letter-spacing: -.015em; font-weight: 650; }
+h2 { font-size: 1.14rem; margin: 3rem 0 .5rem; letter-spacing: -.005em; font-weight: 650; }
+p { margin: .45rem 0; max-width: 100ch; }
+.lead p { max-width: 82ch; }
+.muted, .note, figcaption { color: var(--muted); }
+.note, figcaption { font-size: .87rem; }
+.lead { font-size: 1.1rem; line-height: 1.5; margin: 1.2rem 0 1.4rem; padding-left: 1rem; }
+.lead { border-left: 3px solid var(--accent); }
+.lead p { margin: .35rem 0; }
+.warn { background: var(--warn-paper); color: var(--warn); padding: .55rem .9rem; border-radius: 6px; max-width: none; }
+.warn p { margin: .15rem 0; }
+figure { margin: .8rem 0; background: var(--card); border: 1px solid var(--rule); border-radius: 8px; }
+figure { padding: .8rem .8rem .3rem; }
+figure svg { max-width: 100%; height: auto; }
+figcaption { padding: .3rem .4rem .5rem; }
+.plot { width: 100%; height: 460px; }
+.small .plot { height: 300px; }
+.small { display: grid; grid-template-columns: repeat(3, 1fr); gap: .8rem; }
+.small figure { margin: 0; padding: .6rem .4rem 0; min-width: 0; }
+.tabs { display: flex; flex-wrap: wrap; gap: .3rem .35rem; align-items: center; margin: .9rem 0 .2rem; }
+.tabs button {
+  font: inherit; font-size: .9rem; color: var(--muted); background: none; border: 1px solid var(--rule);
+  border-radius: 999px; padding: .18rem .8rem; cursor: pointer;
+}
+.tabs button:hover { color: var(--ink); }
+.tabs button[aria-selected="true"] { color: var(--paper); background: var(--ink); border-color: var(--ink); }
+.tabs .gap { flex: 1; }
+.tabs label { font-size: .88rem; color: var(--muted); }
+.scroll { overflow-x: auto; border: 1px solid var(--rule); border-radius: 8px; background: var(--card); }
+table { border-collapse: collapse; width: 100%; font-size: .9rem; }
+th, td { padding: .38rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule); }
+th:first-child, td:first-child, .word { text-align: left; }
+td.wrap { white-space: normal; min-width: 22rem; text-align: left; overflow-wrap: anywhere; }
+tr:last-child td { border-bottom: 0; }
+thead th { font-weight: 600; color: var(--muted); border-bottom: 1px solid var(--muted); cursor: pointer; }
+thead th[aria-sort="ascending"]::after { content: " ↑"; }
+thead th[aria-sort="descending"]::after { content: " ↓"; }
+tbody tr:hover { background: var(--hover); }
+td.best { font-weight: 650; }
+tr.control td { color: var(--muted); font-style: italic; }
+.swatch { display: inline-block; width: .62em; height: .62em; border-radius: 50%; margin-right: .5em; }
+.half { color: var(--muted); font-weight: 400; }
+.flag { color: var(--warn); font-weight: 600; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.4rem; margin: .6rem 0; font-size: .92rem; }
+dt { color: var(--muted); }
+dd { margin: 0; overflow-wrap: anywhere; }
+code, pre { font: .86em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
+pre { white-space: pre-wrap; }
+details summary { cursor: pointer; color: var(--muted); margin: .6rem 0; }
+@media (max-width: 820px) {
+  body { padding: 1.4rem .9rem 3rem; }
+  .small { grid-template-columns: 1fr; }
+  h1 { font-size: 1.4rem; }
+  .plot { height: 520px; }
+  dl { grid-template-columns: 1fr; gap: 0 0; } dd { margin-bottom: .5rem; }
+}
+@media print {
+  body { max-width: none; padding: 0; font-size: 10.5pt; }
+  .tabs, button { display: none; }
+  figure, table { break-inside: avoid; }
+}
+"""
