@@ -1,0 +1,64 @@
+"""`lm-lab COMMAND`: dispatch first, import inside the command, so that help is instant."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from lm_lab import __version__
+from lm_lab.errors import UsageError
+
+COMMANDS = {
+    "adapt": "adapt a backbone to a task: fit, validate, test, predict",
+    "pretrain": "pretrain a backbone with an objective: fit",
+    "bench": "run a suite of adaptations and draw its trade-off curves: run, status, report",
+}
+EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 2 for a mistake the user can mend, told in one line."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in {"-h", "--help", "help"}:
+        print(_help())
+        return 0 if args else EXIT_USAGE
+    if args[0] in {"-V", "--version"}:
+        print(f"lm-lab {__version__}")
+        return 0
+    if args[0] not in COMMANDS:
+        return _fail(f"unknown command '{args[0]}'; the commands are: {', '.join(COMMANDS)}.")
+    return _run(args[0], args[1:])
+
+
+def _run(command: str, args: list[str]) -> int:
+    _quiet_environment()
+    try:
+        return import_module(f"lm_lab.commands.{command}").main(args) or 0
+    except UsageError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _quiet_environment() -> None:
+    os.environ.setdefault("WANDB_MODE", "offline")  # online is the user's choice; without a network it hangs
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return EXIT_USAGE
+
+
+def _help() -> str:
+    rows = "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
+    return (
+        f"lm-lab {__version__}: how to adapt a language model, and what each choice costs\n\n"
+        f"usage: lm-lab COMMAND ...\n\n{rows}\n\n"
+        "`lm-lab COMMAND --help` tells more."
+    )

@@ -1,0 +1,1 @@
+"""What `lm-lab NAME` runs, a module a command."""

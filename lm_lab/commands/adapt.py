@@ -1,0 +1,91 @@
+"""`lm-lab adapt fit|validate|test|predict`: a LightningCLI over Adaptation and the task's data module."""
+
+import json
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.cli import LightningArgumentParser
+
+import lm_lab.data.glue
+import lm_lab.data.texts
+import lm_lab.strategies  # noqa: F401  the parser finds short class names among what is imported
+from lm_lab.commands.lightning_cli import LabCLI, allow_imports, quiet
+from lm_lab.commands.predictions import report_predictions
+from lm_lab.errors import UsageError
+from lm_lab.training import delta
+from lm_lab.training.adaptation import Adaptation
+from lm_lab.training.callbacks import ExactResume, SaveDelta
+
+
+class AdaptCLI(LabCLI):
+    """Adaptation and a data module whose `task` the model takes; `--delta DIR` loads what a fit has saved."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Link the data's task to the model."""
+        super().add_arguments_to_parser(parser)
+        parser.add_argument("--delta", type=str | None, help="folder of a trained delta: model and task come from it")
+        parser.link_arguments("data", "model.task", compute_fn=_task_of, apply_on="instantiate")
+
+    def load_delta(self) -> None:
+        """Load the delta where one is given."""
+        if folder := self._get(self.config, "delta"):
+            delta.load(self.model, folder)
+
+    before_validate = before_test = before_predict = load_delta
+
+    def before_fit(self) -> None:
+        """A trained delta is no start for another fit: its frozen and trained parts could not be told apart."""
+        if self._get(self.config, "delta"):
+            raise UsageError("--delta goes with validate, test or predict; resume a fit with --ckpt_path.")
+
+    def after_predict(self) -> None:
+        """Print or write the predictions."""
+        report_predictions(self.trainer, self.model.task, self.datamodule)
+
+
+def _task_of(data: Any) -> Any:
+    return data.task
+
+
+def build(args: Any = None, run: bool = True, callbacks: tuple[L.Callback, ...] = ()) -> AdaptCLI:
+    """The command line interface; with `run=False`, model, data and trainer built from a plain dictionary `args`."""
+    return AdaptCLI(
+        Adaptation,
+        L.LightningDataModule,
+        subclass_mode_data=True,
+        args=args,
+        run=run,
+        auto_configure_optimizers=False,
+        seed_everything_default=0,
+        save_config_kwargs={"overwrite": True},
+        trainer_defaults={"callbacks": [ExactResume(), *callbacks], "log_every_n_steps": 10},
+    )
+
+
+def main(args: list[str]) -> int:
+    """Run a subcommand. `--delta DIR` takes model and task from a fit, `--text FILE` predicts on lines of text."""
+    args, text = take(allow_imports(args), "--text")
+    folder = take(args, "--delta")[1]
+    if text and not (folder and args[0] == "predict"):
+        raise UsageError("--text goes with `predict --delta DIR`, the folder of a trained model.")
+    if folder:
+        config = delta.read_description(folder)["config"]
+        if text:
+            task = config["data"]["init_args"]["task"]
+            config["data"] = {"class_path": "lm_lab.data.texts.Texts", "init_args": {"task": task, "path": text}}
+        args = [args[0], "--config", json.dumps(config), *args[1:]]
+    with quiet():
+        build(args, callbacks=(SaveDelta(),))
+    return 0
+
+
+def take(args: list[str], flag: str) -> tuple[list[str], str | None]:
+    """`args` without `flag VALUE` or `flag=VALUE`, and the value."""
+    for position, word in enumerate(args):
+        if word == flag and position + 1 < len(args):
+            return args[:position] + args[position + 2 :], args[position + 1]
+        if word == flag:
+            raise UsageError(f"{flag} needs a value.")
+        if word.startswith(flag + "="):
+            return args[:position] + args[position + 1 :], word.split("=", 1)[1]
+    return args, None

@@ -1,0 +1,66 @@
+"""What the LightningCLI commands share: an allowlist for imports, short class names, defaults of the Trainer."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import jsonargparse
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+ALLOWED = (
+    "lm_lab",
+    "lightning",
+    "pytorch_lightning",
+    "torch.optim",
+    "transformers.Adafactor",
+    "transformers.optimization.Adafactor",
+)
+_FLAG = "--allow-import"
+
+
+class LabCLI(LightningCLI):
+    """LightningCLI over subclasses of a data module, with this project's defaults."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Values only the data knows reach the model when both are built."""
+        parser.set_defaults(
+            {
+                "trainer.gradient_clip_val": 1.0,
+                "trainer.use_distributed_sampler": False,  # our batches share themselves out
+                "trainer.default_root_dir": "runs",
+            }
+        )
+
+
+def allow_imports(args: Sequence[str]) -> list[str]:
+    """Restrict what a configuration may import, to which `--allow-import MODULE` adds; returns the other arguments."""
+    rest, extra = [], []
+    words = iter(args)
+    for word in words:
+        if word == _FLAG:
+            extra.append(next(words, ""))
+        elif word.startswith(_FLAG + "="):
+            extra.append(word.split("=", 1)[1])
+        else:
+            rest.append(word)
+    restrict([name for name in extra if name])
+    return rest
+
+
+def restrict(extra: Sequence[str] = ()) -> None:
+    """Let configurations import nothing but `ALLOWED` and `extra`."""
+    jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *extra])
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out warnings that say nothing to the person who runs a command."""
+    with warnings.catch_warnings():
+        for text in (
+            r".*does not have many workers.*",
+            r".*Checkpoint directory .* exists.*",
+            r".*isinstance\(treespec.*",
+        ):
+            warnings.filterwarnings("ignore", text)
+        warnings.filterwarnings("ignore", r".*log_every_n_steps.*")
+        yield

@@ -1,0 +1,48 @@
+"""`lm-lab pretrain fit`: a LightningCLI over Pretraining and a corpus."""
+
+from typing import Any
+
+from lightning.pytorch.cli import LightningArgumentParser
+
+import lm_lab.objectives  # noqa: F401  the parser finds short class names among what is imported
+from lm_lab.commands.lightning_cli import LabCLI, allow_imports, quiet
+from lm_lab.data.corpus import Corpus
+from lm_lab.training.callbacks import ExactResume
+from lm_lab.training.pretraining import Pretraining, SaveBackbone
+
+
+class PretrainCLI(LabCLI):
+    """Pretraining on a corpus; `--save.output FOLDER` is where the backbone goes when training has ended."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the callback that saves the backbone."""
+        super().add_arguments_to_parser(parser)
+        parser.add_lightning_class_args(SaveBackbone, "save")
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Offer `fit` and `validate`; there is no labelled split to test on and nothing to predict."""
+        return {name: {"model", "dataloaders", "datamodule"} for name in ("validate",)} | {
+            "fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule"}
+        }
+
+
+def main(args: list[str]) -> int:
+    """Run a subcommand."""
+    with quiet():
+        build(allow_imports(args))
+    return 0
+
+
+def build(args: Any = None, run: bool = True) -> PretrainCLI:
+    """The command line interface; with `run=False`, model, data and trainer built from a dictionary `args`."""
+    return PretrainCLI(
+        Pretraining,
+        Corpus,
+        args=args,
+        run=run,
+        auto_configure_optimizers=False,
+        seed_everything_default=0,
+        save_config_kwargs={"overwrite": True},
+        trainer_defaults={"callbacks": [ExactResume()], "log_every_n_steps": 10},
+    )

@@ -1,0 +1,1 @@
+"""LightningDataModules and where data comes from."""

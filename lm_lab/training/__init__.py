@@ -1,0 +1,1 @@
+"""The LightningModules, optimisers, schedules and callbacks."""

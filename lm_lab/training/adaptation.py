@@ -1,0 +1,154 @@
+"""The LightningModule that pairs a backbone with an adaptation strategy on a task."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from lm_lab.backbones import Backbone
+from lm_lab.backbones.pooling import Pooling, combine, pool
+from lm_lab.data.encoding import Encoding, Pairs
+from lm_lab.strategies import AdaptationStrategy
+from lm_lab.strategies.heads import Standardise
+from lm_lab.tasks import Task, task_score
+from lm_lab.training import delta
+from lm_lab.training.modes import freeze_modes
+from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
+from lm_lab.training.predictions import Predictions
+from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
+
+
+class Adaptation(L.LightningModule):
+    """A backbone, adapted to a task by a strategy.
+
+    Args:
+        backbone: gives the hidden states; changed in place by the strategy.
+        strategy: what is frozen, what is added, which layer is read, with which head.
+        task: outputs, loss and metrics.
+        optimizer: callable of (parameter groups, learning rate).
+        scheduler: callable of (optimiser, total steps).
+        learning_rate: None takes the strategy's default.
+        pooling: cls, mean, max or last; None takes the family's (cls for encoders, last for decoders).
+        pairs: "joint" encodes a pair as one sequence; "towers" encodes each text alone and the head reads
+            [u, v, |u - v|, u * v], which sentence-tuned backbones need.
+        frozen_dropout: keep dropout on in frozen parts of the backbone too.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        strategy: AdaptationStrategy,
+        task: Task,
+        optimizer: OptimizerFactory = AdamW,
+        scheduler: SchedulerFactory = WarmupLinear,
+        learning_rate: float | None = None,
+        pooling: Pooling | None = None,
+        pairs: Pairs = "joint",
+        frozen_dropout: bool = False,
+    ) -> None:
+        super().__init__()
+        strategy.apply(backbone)
+        self.backbone, self.strategy, self.task = backbone, strategy, task
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.learning_rate = strategy.learning_rate if learning_rate is None else learning_rate
+        self.pooling: Pooling = pooling or backbone.pooling
+        self.pairs, self.frozen_dropout = pairs, frozen_dropout
+        self.layer = strategy.layer(backbone)
+        towers = task.paired and pairs == "towers"
+        self.head = strategy.head(backbone.hidden_size * (4 if towers else 1), task.outputs)
+        self.evaluated: dict[str, Predictions] = {}
+
+    def encoding(self, max_length: int) -> Encoding:
+        """How this model wants its texts: asked by the data module."""
+        return Encoding(self.backbone.tokenizer, self.pairs, min(max_length, self.backbone.max_length))
+
+    def features(self, batch: dict[str, Any]) -> Tensor:
+        """Pooled vectors (b, d), or (b, 4 d) for two towers; taken from the batch if it brings them."""
+        if "features" in batch:
+            return batch["features"]
+        vectors = [self._vector(text) for text in batch["texts"]]
+        return vectors[0] if len(vectors) == 1 else combine(*vectors)
+
+    def forward(self, batch: dict[str, Any]) -> Tensor:
+        """Scores (b, outputs)."""
+        return self.head(self.features(batch))
+
+    def train(self, mode: bool = True) -> "Adaptation":
+        """Train mode for what is trained; frozen parts of the backbone stay in eval mode."""
+        super().train(mode)
+        if mode and not self.frozen_dropout:
+            freeze_modes(self.backbone)
+        return self
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:  # noqa: ARG002
+        """Loss of a batch."""
+        loss = self.task.loss(self(batch), batch["labels"])
+        self.log("train/loss", loss, batch_size=len(batch["labels"]), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
+        """Collect the predictions of a batch."""
+        predictions = self.evaluated.setdefault(batch["split"], Predictions().to(self.device))
+        predictions.update(batch["ids"], self.task.predictions(self(batch)), batch["labels"])
+
+    test_step = validation_step
+
+    def on_validation_epoch_end(self) -> None:
+        """Log every metric of every split, and the score: the mean over them."""
+        for split, scores in self.scores().items():
+            for name, value in scores.items():
+                self.log(f"{split}/{name}", value, rank_zero_only=True)
+            self.log(f"{split}/score", task_score(scores), prog_bar=True, rank_zero_only=True)
+        self.evaluated.clear()
+
+    on_test_epoch_end = on_validation_epoch_end
+
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Split -> metric -> value, of what was evaluated since the epoch began."""
+        computed = {split: predictions.compute() for split, predictions in self.evaluated.items()}
+        return {split: self.task.scores(values, labels) for split, (_, values, labels) in computed.items()}
+
+    def predict_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:  # noqa: ARG002
+        """Split, ids, labels (b,), predictions (b,) and, for classes, probabilities (b, k)."""
+        outputs = self(batch)
+        row = {name: batch[name] for name in ("split", "ids", "labels")} | {
+            "predictions": self.task.predictions(outputs)
+        }
+        return row if self.task.regression else row | {"probabilities": outputs.float().softmax(-1)}
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser over what is trained, its schedule stepped at every step."""
+        optimizer = self.optimizer(parameter_groups(self), self.learning_rate)
+        scheduler = self.scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Fit the head's standardisation, if it has one, to the features of the training set."""
+        for module in self.head.modules():
+            if isinstance(module, Standardise) and not module.fitted:
+                module.fit(torch.cat(list(self._training_features())))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the delta and the head only."""
+        keys = delta.keys(self)
+        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in keys}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Check that the checkpoint holds exactly this strategy's delta, then let the frozen weights stand."""
+        delta.require_keys(self, checkpoint["state_dict"], "the checkpoint")
+        checkpoint["state_dict"] = {**self.state_dict(), **checkpoint["state_dict"]}
+
+    def _vector(self, text: dict[str, Tensor]) -> Tensor:
+        whole = self.layer == self.backbone.num_layers
+        hidden = self.backbone.last(**text) if whole else self.backbone(**text)[self.layer]
+        return pool(hidden, text["attention_mask"], self.pooling).float()
+
+    @torch.no_grad()
+    def _training_features(self) -> Iterator[Tensor]:
+        self.eval()
+        with self.trainer.precision_plugin.forward_context():
+            for batch in self.trainer.train_dataloader:  # type: ignore[union-attr]
+                yield self.features(self.trainer.strategy.batch_to_device(batch))
+        self.train()

