@@ -1,15 +1,15 @@
 """The report's first sentences: computed from the results, and saying no more than the intervals allow."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import AVERAGE, Point
+from lm_lab.benchmark.curves import AVERAGE, Key, Point
 from lm_lab.benchmark.figures import is_full
 from lm_lab.benchmark.report_comparisons import Comparison
 
 
 def headline(points: Sequence[Point], comparisons: Sequence[Comparison]) -> list[str]:
-    """Return two or three sentences for each pretrained backbone, on the average (or the only task)."""
+    """Return up to three sentences for each pretrained backbone, on the average (or the only task)."""
     scored = [p for p in points if p.scores]
     if not scored:
         return ["No cell has finished yet: there is nothing to compare."]
@@ -42,7 +42,12 @@ def _backbone(
     by_key = {p.key: p for p in points}
     close = [c for c in gaps if c.difference.low <= 0 <= c.difference.high or c.difference.low > 0]
     if close:
-        yield _cheapest(min(close, key=lambda c: by_key[c.key].trained()), by_key, full)
+        cheapest = min(close, key=lambda c: by_key[c.key].trained())
+        yield _cheapest(cheapest, by_key, full)
+        highest = max(gaps, key=lambda c: c.difference.estimate)
+        if highest is not cheapest:
+            name = f"{text.name(highest.key, highest.knob)} ({text.percent(by_key[highest.key].share)} trained)"
+            yield f"The best mean of the cheaper ones is that of {name}: {_gap(highest)}."
     elif gaps:
         nearest = max(gaps, key=lambda c: c.difference.estimate)
         yield (
@@ -51,8 +56,8 @@ def _backbone(
         )
 
 
-def _cheapest(comparison: Comparison, by_key: dict, full: Point) -> str:
-    point: Point = by_key[comparison.key]
+def _cheapest(comparison: Comparison, by_key: Mapping[Key, Point], full: Point) -> str:
+    point = by_key[comparison.key]
     above = comparison.difference.low > 0
     verdict = "scores above it" if above else "cannot be told apart from it"
     return (

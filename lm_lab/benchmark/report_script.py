@@ -4,7 +4,7 @@ JS = """
 "use strict";
 const byId = (id) => document.getElementById(id);
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-let figures = null, task = null, convention = 0;
+let figures = null, task = null, convention = 0, drawing = Promise.resolve();
 
 async function inflate(id) {
   const bytes = Uint8Array.from(atob(byId(id).textContent.trim()), (c) => c.charCodeAt(0));
@@ -37,18 +37,22 @@ function themed(figure, small) {
     }
   }
   const hidden = byId("controls") && !byId("controls").checked;
-  copy.data = copy.data.map((t) => ({...t, visible: !(hidden && t.meta && t.meta.control)}));
+  copy.data = copy.data.map((t) => ({...t, visible: !(hidden && t.meta?.control)}));
+  layout.modebar = {bgcolor: "rgba(0,0,0,0)", color: css("--rule"), activecolor: css("--muted")};
   return copy;
 }
 
-function draw() {
+// one after the other: Plotly loses an update that comes while it draws
+function draw() { drawing = drawing.then(drawAll); }
+
+function drawAll() {
   const options = {responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"]};
   options.toImageButtonOptions = {format: "svg", filename: "lm_lab-" + task};
-  for (const holder of document.querySelectorAll("[data-axis]")) {
+  return Promise.all([...document.querySelectorAll("[data-axis]")].map((holder) => {
     const small = holder.closest(".small") !== null;
     const {data, layout} = themed(figures[task][holder.dataset.axis], small);
-    Plotly.react(holder, data, layout, {...options, displayModeBar: small ? false : "hover"});
-  }
+    return Plotly.react(holder, data, layout, {...options, displayModeBar: small ? false : "hover"});
+  }));
 }
 
 function show() {

@@ -69,29 +69,18 @@ def comparisons(found: Sequence[Comparison]) -> str:
 
 
 def selection(points: Sequence[Point]) -> str:
-    """Return the table of every tuned value's selection score, with the winner and grid edges marked."""
-    body = []
-    for point in points:
-        if point.task == AVERAGE or len(point.candidates) < 2:
-            continue
-        edge = bool(point.scores) and bool(on_edge(point.candidates, point.tuned))
-        values = [_option(c.tuned, c.mean, c.failed, c.tuned == point.tuned) for c in point.candidates]
-        named = [Data(escape(text.name(point.key, point.knob))), Data(escape(point.key.backbone), css="word")]
-        warning = '<span class="flag">on the edge of the grid</span>' if edge else ""
-        body.append(
-            (
-                [
-                    *named,
-                    Data(escape(point.task), css="word"),
-                    Data(" · ".join(values), css="word"),
-                    Data(warning, css="word"),
-                ],
-                "",
-            )
-        )
-    if not body:
+    """Return the table of every tuned value's selection score, those won on the edge of their grid first."""
+    chosen = [p for p in points if p.task != AVERAGE and len(p.candidates) > 1]
+    if not chosen:
         return "<p>Nothing was selected: every strategy ran with one setting.</p>"
-    return table(["strategy", "backbone", "task", "selection score of each tuned value", ""], body)
+    edges = [p for p in chosen if p.scores and on_edge(p.candidates, p.tuned)]
+    ordered = [*edges, *(p for p in chosen if p not in edges)]
+    body = [(_selection_row(p, index < len(edges)), "") for index, p in enumerate(ordered)]
+    listed = table(["strategy", "backbone", "task", "selection score of each tuned value", "warning"], body)
+    warning = f"{len(edges)} of {len(chosen)} choices are on the edge of their grid: a wider one might score more."
+    calm = f"<p>None of the {len(chosen)} choices is on the edge of its grid.</p>"
+    note = f'<p class="flag">{warning}</p>' if edges else calm
+    return f"{note}<details><summary>All {len(chosen)} choices</summary>{listed}</details>"
 
 
 def failures(records: Iterable[CellRecord], broken: Sequence[str]) -> str:
@@ -159,6 +148,14 @@ def _costs(point: Point) -> list[Data]:
         Data(text.size(stored), stored),
         Data(text.size(point.peak_bytes), point.peak_bytes),
     ]
+
+
+def _selection_row(point: Point, edge: bool) -> list[Data]:
+    values = [_option(c.tuned, c.mean, c.failed, c.tuned == point.tuned) for c in point.candidates]
+    words = [text.name(point.key, point.knob), point.key.backbone, point.task]
+    warning = '<span class="flag">on the edge of the grid</span>' if edge else ""
+    shown = [Data(escape(word), css="word") for word in words]
+    return [*shown, Data(" · ".join(values), css="word"), Data(warning, css="word")]
 
 
 def _option(tuned: Mapping[str, Any], mean: float, failed: int, won: bool) -> str:

@@ -75,12 +75,23 @@ def progress(records: Sequence[CellRecord], broken: Sequence[str], suite: Mappin
 
 def results_csv(points: Iterable[Point]) -> str:
     """Return a row a point; scores are fractions, seeds and learning rates as they are."""
-    return _csv(_point_row(point) for point in points)
+    return _csv(point_row(point) for point in points)
 
 
 def cells_csv(records: Iterable[CellRecord]) -> str:
     """Return a row a cell, failed ones included."""
     return _csv(_cell_row(record) for record in records)
+
+
+def point_row(point: Point) -> dict[str, Any]:
+    """Return a point as a flat row; the same columns for every point."""
+    key, interval = point.key, point.interval
+    row: dict[str, Any] = {**key._asdict(), "knob": point.knob, "task": point.task, "control": point.control}
+    row |= {"mean": interval.mean, "std": interval.std, "low": interval.low, "high": interval.high}
+    row |= {"seeds": interval.n, "missing_seeds": " ".join(map(str, point.missing)), "failed": point.failed}
+    row |= {"tuned": text.setting(point.tuned), "trained_share": point.share}
+    row |= {name: point.ledger.get(name, math.nan) for name in _LEDGER}
+    return row | {"train_seconds": point.train_seconds, "peak_bytes": point.peak_bytes, "notes": "; ".join(point.notes)}
 
 
 def _row_order(by_task: Mapping[str, Point]) -> tuple[Any, ...]:
@@ -128,16 +139,6 @@ def _rich(header: Sequence[str], body: Sequence[Sequence[str]], title: str) -> s
     console = Console(file=io.StringIO(), force_terminal=True, width=width)
     console.print(table)
     return console.file.getvalue()  # type: ignore[attr-defined]
-
-
-def _point_row(point: Point) -> dict[str, Any]:
-    key, interval = point.key, point.interval
-    row: dict[str, Any] = {**key._asdict(), "knob": point.knob, "task": point.task, "control": point.control}
-    row |= {"mean": interval.mean, "std": interval.std, "low": interval.low, "high": interval.high}
-    row |= {"seeds": interval.n, "missing_seeds": " ".join(map(str, point.missing)), "failed": point.failed}
-    row |= {"tuned": text.setting(point.tuned), "trained_share": point.share}
-    row |= {name: point.ledger.get(name, math.nan) for name in _LEDGER}
-    return row | {"train_seconds": point.train_seconds, "peak_bytes": point.peak_bytes, "notes": "; ".join(point.notes)}
 
 
 def _cell_row(record: CellRecord) -> dict[str, Any]:

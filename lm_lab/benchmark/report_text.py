@@ -19,7 +19,7 @@ def score(value: float, signed: bool = False) -> str:
     """Return a fraction as points out of 100, with one decimal."""
     if math.isnan(value):
         return NONE
-    return f"{100 * value:+.1f}".replace("-", "−") if signed else f"{100 * value:.1f}"
+    return f"{100 * value:{'+' if signed else ''}.1f}".replace("-", "−")
 
 
 def plus_minus(interval: Interval) -> str:

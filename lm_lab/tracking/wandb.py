@@ -1,0 +1,153 @@
+"""What goes to W&B: a run a benchmark cell, a summary run a suite, and `WandB`, a logger for one training.
+
+    group = suite, job_type = strategy, tags = backbone and task; the run's id is the cell's id, so logging twice
+    gives one run. Loss and learning rate are curves over optimiser steps; scores, ledger, clocks and memory are
+    the run's summary.
+
+In a config of `lm-lab adapt fit`:
+
+    trainer:
+      logger:
+        class_path: lm_lab.tracking.wandb.WandB
+        init_args: {project: my-project, save_dir: runs/wandb}
+"""
+
+import os
+import re
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import WandbLogger
+
+from lm_lab.benchmark.curves import AVERAGE, Point
+from lm_lab.benchmark.results import CellRecord, read_suite, scan
+from lm_lab.tracking.session import check_online, chosen_mode, guarded, open_run, settings
+
+PROJECT = "lm_lab"
+_SUMMARISED = ("score", "ledger", "clocks", "memory")
+
+
+class WandB(WandbLogger):
+    """Lightning's WandbLogger, offline unless chosen otherwise, with one folder a run and no shared runs.
+
+    Args:
+        project: W&B project.
+        save_dir: runs go to `save_dir`/<id>, so that no run's config overwrites another's.
+        name: shown name of the run.
+        mode: "online", "offline" or "disabled"; default WANDB_MODE, else "offline".
+        group: runs to be shown together.
+        tags: labels to filter by.
+
+    Raises:
+        UsageError: an unknown mode, or online without a key or a network.
+    """
+
+    def __init__(
+        self,
+        project: str = PROJECT,
+        save_dir: str = "runs/wandb",
+        name: str | None = None,
+        mode: str | None = None,
+        group: str | None = None,
+        tags: list[str] | None = None,
+    ) -> None:
+        selected = chosen_mode(mode)
+        if selected == "online":
+            check_online()
+        run_id = secrets.token_hex(4)
+        folder = Path(save_dir) / run_id
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in ("data", "cache"):
+            # for the whole process: checkpoints are staged long after this constructor
+            os.environ.setdefault(f"WANDB_{part.upper()}_DIR", str(Path(save_dir) / part))
+        init = {"mode": selected, "reinit": "create_new", "settings": settings(), "group": group, "tags": tags}
+        super().__init__(name=name, save_dir=str(folder), project=project, version=run_id, **init)
+
+
+def log_cell(record: CellRecord, root: Path, project: str = PROJECT, mode: str | None = None) -> bool:
+    """Log one cell, finished or failed, as one run; returns False, with a warning, where W&B fails."""
+    return guarded(lambda: _log_cell(record, root, project, mode))
+
+
+def log_summary(root: Path, project: str = PROJECT, mode: str | None = None) -> bool:
+    """Log the suite: the table of points, the trade-off figures, and `root`/report as an artifact if it is there.
+
+    Returns False, with a warning, where W&B fails. Raises UsageError if `root` holds no results.
+    """
+    from lm_lab.benchmark.report_table import all_points
+
+    suite = read_suite(root)
+    points = all_points(scan(root).records, suite)
+    return guarded(lambda: _log_summary(root, suite["name"], points, project, mode))
+
+
+def _log_cell(record: CellRecord, root: Path, project: str, mode: str | None) -> None:
+    cell = record["cell"]
+    config = {**record.get("config", {}), "cell": cell, "versions": record.get("versions", {})}
+    config |= {"git": record.get("git", {}), "hardware": record.get("hardware", {})}
+    config |= {"fingerprints": record.get("fingerprints", {})}
+    tags = [cell["backbone"], cell["task"], record["status"], *(["control"] if cell["control"] else [])]
+    init = {"group": record["suite"], "job_type": cell["strategy"], "tags": tags, "config": config}
+    with open_run(root, record["id"], mode, project=project, name=_name(record), **init) as run:
+        for row in record.get("history", []):
+            values = {f"train/{name}": value for name, value in row.items() if name != "step"}
+            run.log(values, step=int(row["step"]))
+        run.summary.update(_summary(record))
+
+
+def _name(record: CellRecord) -> str:
+    cell = record["cell"]
+    size = "" if cell["size"] is None else f"-{cell['knob'] or 'size'}{cell['size']:g}"
+    tuned = "".join(f"-{value}" for value in cell["tuned"].values())
+    return f"{cell['backbone']}-{cell['strategy']}{size}-{cell['task']}{tuned}-seed{cell['seed']}"
+
+
+def _summary(record: CellRecord) -> dict[str, Any]:
+    values: dict[str, Any] = {"status": record["status"], "reason": record.get("reason")}
+    for group in _SUMMARISED:
+        part: dict[str, Any] = record.get(group) or {}  # type: ignore[assignment]
+        values |= {f"{group}/{name}": value for name, value in part.items()}
+    for split, scores in (record.get("scores") or {}).items():
+        values |= {f"{split}/{metric}": value for metric, value in scores.items()}
+    return values
+
+
+def _log_summary(root: Path, suite: str, points: Sequence[Point], project: str, mode: str | None) -> None:
+    import wandb
+
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", suite)
+    init = {"project": project, "name": f"{suite} summary", "group": suite, "job_type": "summary"}
+    with open_run(root, f"summary-{name}", mode, **init) as run:
+        run.log({"points": _table(points), **_figures(points)})
+        run.summary.update({f"mean/{'/'.join(map(str, p.key))}": p.mean for p in points if p.task == AVERAGE})
+        if (root / "report").is_dir():
+            artifact = wandb.Artifact(f"{name}-report", type="report")
+            artifact.add_dir(str(root / "report"))
+            run.log_artifact(artifact)
+
+
+def _table(points: Sequence[Point]) -> Any:
+    import wandb
+
+    from lm_lab.benchmark.report_table import point_row
+
+    rows = [point_row(point) for point in points]
+    columns = list(rows[0]) if rows else ["backbone"]
+    # W&B gives a column the type of its first value, and sizes may be numbers or missing
+    return wandb.Table(columns=columns, data=[list(row.values()) for row in rows], allow_mixed_types=True)
+
+
+def _figures(points: Sequence[Point]) -> dict[str, Any]:
+    """Return the figures under keys of their own: W&B keeps a chart's data as `<key>_table`, over any table there."""
+    import wandb
+
+    from lm_lab.benchmark.figures import AXES, trade_off
+
+    tasks = dict.fromkeys(p.task for p in points if p.scores)
+    return {
+        f"trade_off/{task}/{axis}": wandb.Plotly(trade_off(points, task, axis, f"{task}: score against {axis}"))
+        for task in tasks
+        for axis in AXES
+    }
