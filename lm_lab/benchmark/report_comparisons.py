@@ -48,27 +48,36 @@ def compare(
     """Return the comparisons of every point with full fine-tuning, and why any could not be made."""
     by_id = {record["id"]: record for record in records}
     tasks = sorted({p.task for p in points if p.task != AVERAGE})
-    drawn: dict[tuple[Key, str], _Drawn] = {}
+    resampled: dict[tuple[Key, str], Resampled] = {}
     problems = []
-    for index, point in enumerate(p for p in points if p.task != AVERAGE and p.scores):
+    for point in (p for p in points if p.task != AVERAGE and p.scores):
         try:
-            resampled = _resample_point(root, point, by_id, draws, tasks.index(point.task))
+            resampled[point.key, point.task] = _resample_point(root, point, by_id, draws, tasks.index(point.task))
         except UsageError as error:
             problems.append(f"{point.key.backbone}, {point.key.strategy}, {point.task}: {error}")
+    return _compare_all(points, _draw_all(points, resampled)), problems
+
+
+def _draw_all(points: Sequence[Point], resampled: Mapping[tuple[Key, str], Resampled]) -> dict[tuple[Key, str], _Drawn]:
+    """Return every point's draws; an average is of the same seeds as the point of that average."""
+    seeds = {(p.key, p.task): tuple(p.scores) for p in points}
+    tasks = shared_tasks(points)
+    drawn = {}
+    for index, point in enumerate(points):
+        parts = [(point.key, task) for task in (tasks if point.task == AVERAGE else [point.task])]
+        if not point.scores or not all(part in resampled for part in parts):
             continue
-        values = with_seeds(resampled, np.random.default_rng([index, 7]))
-        drawn[point.key, point.task] = _Drawn(float(resampled.scores.mean()), values, len(resampled.scores))
-    _add_averages(drawn, shared_tasks(points))
-    return _compare_all(points, drawn), problems
+        columns = [[seeds[part].index(seed) for seed in point.scores] for part in parts]
+        chosen = [_take(resampled[part], column) for part, column in zip(parts, columns, strict=True)]
+        generator = np.random.default_rng([index, 7])
+        draws = np.mean([with_seeds(part, generator) for part in chosen], axis=0)
+        score = float(np.mean([part.scores for part in chosen]))
+        drawn[point.key, point.task] = _Drawn(score, draws, len(point.scores))
+    return drawn
 
 
-def _add_averages(drawn: dict[tuple[Key, str], _Drawn], tasks: Sequence[str]) -> None:
-    for key in {key for key, _ in drawn}:
-        parts = [drawn[key, task] for task in tasks if (key, task) in drawn]
-        if parts and len(parts) == len(tasks):
-            mean = np.mean([part.draws for part in parts], axis=0)
-            score = float(np.mean([part.score for part in parts]))
-            drawn[key, AVERAGE] = _Drawn(score, mean, min(part.seeds for part in parts))
+def _take(resampled: Resampled, columns: Sequence[int]) -> Resampled:
+    return Resampled(resampled.scores[columns], resampled.draws[:, columns])
 
 
 def _compare_all(points: Sequence[Point], drawn: Mapping[tuple[Key, str], _Drawn]) -> list[Comparison]:

@@ -1,0 +1,297 @@
+import base64
+import csv
+import gzip
+import json
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from lm_lab.benchmark.curves import AVERAGE
+from lm_lab.benchmark.figures import AXES, COLOURS, is_full, trade_off
+from lm_lab.benchmark.report import terminal_table, write_report, write_svg
+from lm_lab.benchmark.report_comparisons import compare
+from lm_lab.benchmark.report_headline import headline
+from lm_lab.benchmark.report_table import all_points, best
+from lm_lab.benchmark.report_text import count, percent, score, seconds, size
+from lm_lab.benchmark.results import Predictions, read_predictions, read_records, read_suite, write_record
+from lm_lab.errors import UsageError
+
+DRAWS = 200
+
+
+@pytest.fixture(scope="module")
+def points(finished):
+    return all_points(read_records(finished), read_suite(finished))
+
+
+@pytest.fixture(scope="module")
+def page(finished, tmp_path_factory):
+    return write_report(finished, tmp_path_factory.mktemp("page"), draws=DRAWS)
+
+
+def embedded(page, name):
+    block = re.search(rf'id="{name}">([^<]+)<', page.read_text()).group(1)
+    return gzip.decompress(base64.b64decode(block)).decode()
+
+
+def pick(points, strategy, task, size=None, control=False):
+    (point,) = [p for p in points if (p.key.strategy, p.task, p.key.size, p.control) == (strategy, task, size, control)]
+    return point
+
+
+def test_the_page_is_small_and_loads_nothing(page):
+    text = page.read_text()
+    assert page.stat().st_size < 3_000_000
+    assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=", text)
+    assert "@import" not in text
+    assert "url(" not in text
+    assert "plotly.js v" in embedded(page, "plotly")[:200]
+
+
+def test_the_pages_figures_hold_the_points(page, points):
+    figures = json.loads(embedded(page, "figures"))
+    assert set(figures) == {"cola", "mrpc", "sst2", "stsb", AVERAGE}
+    for task, by_axis in figures.items():
+        assert set(by_axis) == set(AXES)
+        lora = next(t for t in by_axis["parameters"]["data"] if t["name"] == "lora")
+        expected = [pick(points, "lora", task, size) for size in (2, 8, 32)]
+        assert lora["x"] == [p.trained() for p in expected]
+        assert lora["y"] == pytest.approx([100 * p.mean for p in expected], abs=1e-3)
+        assert lora["error_y"]["array"] == pytest.approx([100 * p.interval.half for p in expected])
+
+
+def test_every_seed_is_a_marker_that_says_what_it_is(points):
+    figure = trade_off(points, "sst2")
+    seeds = next(t for t in figure.data if t.name == "lora, seeds")
+    assert len(seeds.y) == 9
+    assert "seed 0" in seeds.text[0]
+    assert "learning_rate 0.0003" in seeds.text[0]
+    assert "added" in seeds.text[0]
+
+
+def test_the_axis_says_whether_the_head_counts_and_nought_has_a_place(points):
+    figure = trade_off(points, "sst2")
+    assert figure.layout.xaxis.title.text == "trained parameters, head included"
+    included, left_out = figure.layout.updatemenus[0].buttons
+    names = [trace.name for trace in figure.data]
+    probe, lora = names.index("probe"), names.index("lora")
+    assert included.args[0]["x"][lora] == list(figure.data[lora].x)
+    assert left_out.args[1]["xaxis.title.text"] == "trained parameters, head left out"
+    assert left_out.args[0]["x"][lora][0] == 18_432
+    # a probe trains nothing but its head: a log axis has no nought, so it gets a labelled slot of its own
+    assert left_out.args[1]["xaxis.ticktext"][0] == "0"
+    assert left_out.args[1]["xaxis.tickvals"][0] == left_out.args[0]["x"][probe][0] > 0
+
+
+def test_full_fine_tuning_is_a_line_and_controls_are_muted(points):
+    figure = trade_off(points, AVERAGE)
+    (line,) = figure.layout.shapes
+    assert line.y0 == pytest.approx(100 * pick(points, "full", AVERAGE).mean)
+    control = next(t for t in figure.data if t.name == "full · bert-random")
+    assert control.opacity < 1
+    assert control.line.dash == "dot"
+    assert control.meta == {"control": True}
+
+
+def test_a_strategy_has_one_colour_in_all_figures(points):
+    for task in ("sst2", AVERAGE):
+        for axis in AXES:
+            lora = next(t for t in trade_off(points, task, axis).data if t.name == "lora")
+            assert lora.line.color == COLOURS["lora"]
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_axes_have_a_few_round_ticks_inside_the_range(points, axis):
+    for task in ("cola", AVERAGE):
+        layout = trade_off(points, task, axis).layout.xaxis
+        assert 2 <= len(layout.tickvals) <= 8
+        assert len(set(layout.ticktext)) == len(layout.ticktext)
+
+
+def test_the_table_marks_the_best_and_what_cannot_be_told_from_it(points):
+    marked = best(points)
+    assert (pick(points, "lora", AVERAGE, 32).key, AVERAGE) in marked
+    assert (pick(points, "probe", AVERAGE).key, AVERAGE) not in marked
+    assert not any(key.backbone == "bert-random" for key, _ in marked)
+
+
+def test_the_terminal_table_has_a_row_a_strategy(finished, points):
+    table = terminal_table(finished)
+    row = next(line for line in table.splitlines() if line.startswith("lora, rank 8"))
+    point = pick(points, "lora", "sst2", 8)
+    assert f"{100 * point.mean:.1f} ± {100 * point.interval.half:.1f}" in row
+    assert "0.43%" in row
+    assert "2 diverged" in table
+    assert "\x1b" not in table
+
+
+def test_the_csv_files_hold_every_point_and_cell(page, points, finished):
+    with open(page.with_name("results.csv")) as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == len(points)
+    assert float(rows[0]["mean"]) == points[0].mean
+    with open(page.with_name("cells.csv")) as stream:
+        cells = list(csv.DictReader(stream))
+    assert len(cells) == len(read_records(finished))
+    assert [row["reason"] for row in cells if row["status"] == "diverged"] == ["loss became nan at step 41"] * 2
+
+
+def test_comparisons_are_of_the_recorded_scores(finished, points):
+    found, problems = compare(finished, points, read_records(finished), draws=DRAWS)
+    assert problems == []
+    for c in found:
+        full = pick(points, "full", c.task, control=c.key.backbone == "bert-random")
+        mine = next(p for p in points if p.key == c.key and p.task == c.task)
+        assert c.difference.estimate == pytest.approx(mine.mean - full.mean, abs=1e-9)
+        assert c.difference.low <= c.difference.estimate <= c.difference.high
+        assert c.p_holm >= c.difference.p
+    assert not any(c.key.strategy == "full" for c in found)
+    probe = next(c for c in found if c.key == pick(points, "probe", AVERAGE).key and c.task == AVERAGE)
+    assert probe.difference.high < 0
+
+
+def test_predictions_that_disagree_with_their_record_are_not_used(results):
+    records = read_records(results)
+    record = next(r for r in records if r["cell"]["strategy"] == "lora" and r["cell"]["task"] == "sst2")
+    table = read_predictions(results, record["id"])
+    write_record(results, record, table._replace(prediction=1 - table.prediction))
+    points = all_points(records, read_suite(results))
+    used = record["id"] in {cell for p in points for cell in p.cells}
+    _, problems = compare(results, points, records, draws=20)
+    assert used == bool(problems)
+    winner = next(p for p in points if p.key.strategy == "lora" and p.task == "sst2").cells[0]
+    (results / "predictions" / f"{winner}.parquet").unlink()
+    found, problems = compare(results, points, records, draws=20)
+    assert any("no readable predictions" in problem for problem in problems)
+    assert any(c.task == "sst2" for c in found)
+
+
+def test_two_validation_sets_are_scored_apart(tmp_path, results):
+    """MNLI's score is the mean of its two sets' accuracies, not the accuracy of both together."""
+    records = [r for r in read_records(results) if r["cell"]["task"] == "sst2" and r["status"] == "done"]
+    for record in records:
+        table = read_predictions(results, record["id"])
+        rows = table.split == "validation"
+        names = ["validation_matched"] * 300 + ["validation_mismatched"] * (rows.sum() - 300)
+        split = table.split.astype("U30")
+        split[rows] = names
+        right = (table.prediction == table.label)[rows]
+        scores = {"accuracy_matched": right[:300].mean(), "accuracy_mismatched": right[300:].mean()}
+        record["scores"]["validation"] = {name: float(value) for name, value in scores.items()}
+        record["score"]["validation"] = float(sum(scores.values()) / 2)
+        write_record(tmp_path, record, Predictions(split, *table[1:]))
+    points = all_points(records, {})
+    found, problems = compare(tmp_path, points, records, draws=50)
+    assert problems == []
+    lora = next(c for c in found if c.key.strategy == "lora" and c.task == "sst2")
+    full = pick(points, "full", "sst2")
+    mine = next(p for p in points if p.key == lora.key and p.task == "sst2")
+    assert lora.difference.estimate == pytest.approx(mine.mean - full.mean)
+
+
+def test_the_headline_names_the_cheapest_that_is_not_told_apart(finished, points):
+    found, _ = compare(finished, points, read_records(finished), draws=DRAWS)
+    text = " ".join(headline(points, found))
+    close = [c for c in found if c.task == AVERAGE and c.key.backbone == "minilm-l3" and c.difference.high >= 0]
+    cheapest = min(
+        (next(p for p in points if p.key == c.key and p.task == AVERAGE) for c in close), key=lambda p: p.trained()
+    )
+    assert f"{cheapest.key.strategy}, {cheapest.knob} {cheapest.key.size}" in text
+    assert percent(cheapest.share) in text
+    assert "bert-random" not in text
+
+
+def test_without_full_fine_tuning_nothing_is_claimed(results):
+    records = [r for r in read_records(results) if r["cell"]["strategy"] != "full"]
+    points = all_points(records, read_suite(results))
+    assert not any(map(is_full, points))
+    found, _ = compare(results, points, records, draws=20)
+    assert found == []
+    assert "no finished full fine-tuning to compare with" in headline(points, found)[0]
+
+
+def test_an_unfinished_run_says_what_is_missing(results):
+    for path in sorted((results / "cells").iterdir())[::4]:
+        path.unlink()
+    (results / "cells" / "torn.json").write_text('{"id": ')
+    text = write_report(results, draws=20).read_text()
+    assert "This run is not finished" in text
+    assert "65 not run yet" in text
+    assert "lack seeds" in text
+    assert "torn.json: cannot be read" in text
+
+
+def test_a_run_without_a_finished_cell_has_a_page(results):
+    shutil.rmtree(results / "cells")
+    text = write_report(results, draws=20).read_text()
+    assert "No cell has finished yet" in text
+    assert "260 not run yet" in text
+    assert 'id="plotly">' not in text
+    assert "0 of 260 cells done" in terminal_table(results)
+
+
+def test_text_from_records_cannot_become_markup(results):
+    record = next(r for r in read_records(results) if r["status"] == "diverged")
+    attack = "</script><script>alert(1)</script>"
+    write_record(results, {**record, "reason": attack, "traceback": attack, "command": attack})
+    text = write_report(results, draws=20).read_text()
+    assert attack not in text
+    assert "&lt;script&gt;alert(1)" in text
+
+
+def test_the_same_results_give_the_same_page(results):
+    assert write_report(results, draws=20).read_bytes() == write_report(results, draws=20).read_bytes()
+
+
+def test_the_page_lists_failures_and_provenance(page):
+    text = page.read_text()
+    for expected in ("loss became nan at step 41", "dsst20f3", "c17171a0", "torch 2.13.0", "an 8-core CPU"):
+        assert expected in text
+
+
+def test_a_folder_without_results_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match=r"no suite.json"):
+        write_report(tmp_path)
+
+
+def test_the_svg_is_well_formed_and_labelled(points):
+    root = ET.fromstring(write_svg(points, "A & B"))
+    words = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert "A & B" in words
+    assert "lora (rank)" in words
+    assert "trained parameters, head included (log scale)" in words
+    card = root.find("{http://www.w3.org/2000/svg}rect")
+    assert card.get("fill") == "#ffffff"
+    assert "No finished cells yet." in write_svg([])
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (count(76_802), "76.8k"),
+        (count(999_999), "1M"),
+        (count(385), "385"),
+        (size(307_208), "307 kB"),
+        (seconds(12.34), "12.3 s"),
+        (seconds(150), "2.5 min"),
+        (percent(0.0044), "0.44%"),
+        (percent(1.0), "100%"),
+        (score(-0.0123, signed=True), "−1.2"),
+        (score(float("nan")), "–"),
+    ],
+)
+def test_numbers_read_as_a_person_writes_them(made, expected):
+    assert made == expected
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser: apt-get install chromium")
+def test_a_browser_draws_the_page_without_a_network(page):
+    options = ["--headless", "--no-sandbox", "--virtual-time-budget=8000", "--dump-dom"]
+    command = ["chromium", *options, f"file://{page}"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    assert text.count('class="plot js-plotly-plot"') == len(AXES)
+    assert 'id="static"' not in text
