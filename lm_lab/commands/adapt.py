@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 
 import lm_lab.data.glue
 import lm_lab.data.texts
@@ -57,6 +57,7 @@ def build(args: Any = None, run: bool = True, callbacks: tuple[L.Callback, ...] 
         run=run,
         auto_configure_optimizers=False,
         seed_everything_default=0,
+        save_config_callback=SaveConfigCallback if run else None,
         save_config_kwargs={"overwrite": True},
         trainer_defaults={"callbacks": [ExactResume(), *callbacks], "log_every_n_steps": 10},
     )

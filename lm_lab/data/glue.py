@@ -1,6 +1,7 @@
 """GLUE and its kin as a LightningDataModule: one or two texts in, a class or a graded score out."""
 
 import hashlib
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -90,9 +91,13 @@ class GLUE(L.LightningDataModule):
             "test": self.validation_splits,
             "predict": self.predict_splits,
         }[stage]
-        for split in splits:
-            if split not in self.encoded:
-                self.encoded[split] = self._encoding(self.rows(split))
+        missing = [split for split in splits if split not in self.encoded]
+        if missing:
+            self.encode(missing, self._encoding)
+
+    def encode(self, splits: Iterable[str], encoding: Encoding) -> None:
+        """Read and encode `splits`."""
+        self.encoded |= {split: encoding(self.rows(split)) for split in splits}
 
     @property
     def evaluated(self) -> tuple[str, ...]:

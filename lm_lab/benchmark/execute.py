@@ -1,0 +1,153 @@
+"""Run one cell: build it from its configuration as the command line would, fit, evaluate, record."""
+
+import time
+import traceback
+import warnings
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+
+from lm_lab.benchmark import provenance
+from lm_lab.benchmark.features import has_fixed_features, use_features
+from lm_lab.benchmark.plan import PlannedCell
+from lm_lab.benchmark.results import SCHEMA, CellRecord, Predictions, write_record
+from lm_lab.commands.adapt import AdaptCLI, build
+from lm_lab.commands.lightning_cli import quiet, restrict
+from lm_lab.data.glue import GLUE, HELD_OUT
+from lm_lab.errors import UsageError
+from lm_lab.tasks import Task, task_score
+from lm_lab.training import memory
+from lm_lab.training.callbacks import Diverged, TrainingMeter
+from lm_lab.training.ledger import ledger
+
+_TRAINER = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "limit_val_batches": 0,  # evaluation comes once, after training, on a clock of its own
+    "num_sanity_val_steps": 0,
+}
+
+
+def run_cell(planned: PlannedCell, suite: str, root: Path, command: str, cached_features: bool = True) -> CellRecord:
+    """Run a cell and write its record, whatever becomes of it; an interrupt alone leaves no record."""
+    record = _blank(planned, suite, command)
+    predictions = None
+    try:
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a worker has no one to warn; counts are in the data module's log
+            measured, predictions = _measure(planned, root / "features" if cached_features else None)
+        record.update(measured)  # type: ignore[typeddict-item]
+        record["status"] = "done"
+    except Exception as error:
+        record["status"] = "diverged" if isinstance(error, Diverged) else "failed"
+        record["reason"] = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        record["traceback"] = None if isinstance(error, Diverged | UsageError) else traceback.format_exc()
+    write_record(root, record, predictions)
+    memory.release()
+    return record
+
+
+def failed_record(planned: PlannedCell, suite: str, command: str, reason: str) -> CellRecord:
+    """The record of a cell whose worker died."""
+    record = _blank(planned, suite, command)
+    record["status"], record["reason"] = "failed", reason
+    return record
+
+
+def _blank(planned: PlannedCell, suite: str, command: str) -> CellRecord:
+    return CellRecord(
+        schema=SCHEMA,
+        id=planned.id,
+        suite=suite,
+        cell=planned.cell,
+        config=planned.config,
+        fingerprints=planned.fingerprints,
+        reason=None,
+        traceback=None,
+        scores={},
+        score={},
+        ledger={},
+        clocks={},
+        memory={},
+        history=[],
+        versions=provenance.versions(),
+        git=provenance.git_state(),
+        hardware=provenance.hardware(),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command,
+    )
+
+
+def _measure(planned: PlannedCell, features: Path | None) -> tuple[dict[str, Any], Predictions]:
+    restrict()
+    started = time.perf_counter()
+    meter = TrainingMeter()
+    config = planned.config | {"trainer": planned.config["trainer"] | _TRAINER}
+    cli = build(config, run=False, callbacks=(meter,))
+    feature_seconds = _prepare(cli, features)
+    prepared = time.perf_counter()
+    cli.trainer.fit(cli.model, cli.datamodule)
+    fitted = time.perf_counter()
+    predictions = _predict(cli.trainer, cli.model, cli.datamodule)
+    ended = time.perf_counter()
+    scores = _scores(cli.datamodule.task, predictions)
+    measured = {
+        "scores": scores,
+        "score": {split: task_score(values) for split, values in scores.items()},
+        "ledger": ledger(cli.model),
+        "clocks": {
+            # a probe's features are one forward pass over the training set, paid once and counted in every probe
+            "train_seconds": meter.seconds + feature_seconds,
+            "train_cpu_seconds": meter.cpu_seconds,
+            "feature_seconds": feature_seconds,
+            "prepare_seconds": prepared - started,
+            "evaluate_seconds": ended - fitted,
+            "total_seconds": ended - started,
+            "steps": meter.steps,
+            "examples": meter.examples,
+            "examples_per_second": meter.examples / (meter.seconds + feature_seconds),
+        },
+        "memory": {"train_peak_bytes": meter.peak_bytes, "kind": memory.kind(cli.model.device)},
+        "history": meter.history,
+    }
+    return measured, predictions
+
+
+def _prepare(cli: AdaptCLI, features: Path | None) -> float:
+    """Tokenise before the clocks of training start; put stored features in place for a probe."""
+    model, data = cli.model, cli.datamodule
+    if features is not None and has_fixed_features(model):
+        return use_features(model, data, cli.trainer, features)
+    data.encode(("train", *data.evaluated), model.encoding(data.max_length))
+    return 0.0
+
+
+def _predict(trainer: L.Trainer, model: L.LightningModule, data: GLUE) -> Predictions:
+    """Predictions of the validation splits and of the held-out part of train."""
+    found = trainer.predict(model, dataloaders=data.val_dataloader()) or []
+    batches: list[Any] = [batch for item in found for batch in (item if isinstance(item, list) else [item])]
+    splits = np.concatenate([np.full(len(batch["ids"]), batch["split"]) for batch in batches])
+    ids, values, labels = (torch.cat([b[name].cpu() for b in batches]) for name in ("ids", "predictions", "labels"))
+    order = np.lexsort((ids.numpy(), splits))
+    return Predictions(
+        splits[order], ids.numpy()[order], values.double().numpy()[order], labels.double().numpy()[order]
+    )
+
+
+def _scores(task: Task, predictions: Predictions) -> dict[str, dict[str, float]]:
+    """Metrics of `validation` and `selection`; a task with several validation splits names its metrics after them."""
+    scores: dict[str, dict[str, float]] = defaultdict(dict)
+    for split in dict.fromkeys(predictions.split.tolist()):
+        rows = predictions.split == split
+        values = task.scores(torch.from_numpy(predictions.prediction[rows]), torch.from_numpy(predictions.label[rows]))
+        suffix = split.removeprefix("validation") if split in task.validation and len(task.validation) > 1 else ""
+        kind = HELD_OUT if split == HELD_OUT else "validation"
+        scores[kind] |= {f"{name}{suffix}": value for name, value in values.items()}
+    return dict(scores)

@@ -1,0 +1,116 @@
+"""Features of a frozen backbone, computed once: every learning rate, penalty and seed of a probe reads them.
+
+A split's features are keyed by content: the weights' hash, the tokens' fingerprint, the layer, the pooling, the
+precision. They replace the tokens in the data module, so the same module, loop and batches fit the probe.
+"""
+
+import fcntl
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lm_lab.data.encoding import Encoded
+from lm_lab.data.glue import GLUE
+from lm_lab.strategies.base import Delta
+from lm_lab.training.adaptation import Adaptation
+
+
+@dataclass
+class FeatureTable:
+    """Features in place of tokens, with the interface of `Encoded`; features (n, d)."""
+
+    features: Tensor
+    encoded: Encoded
+
+    def __post_init__(self) -> None:
+        self.lengths: np.ndarray = self.encoded.lengths
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+    def collate(self, index: list[int]) -> dict[str, Any]:
+        """A batch with `features` (b, d), `labels` and `ids` (b,)."""
+        rows = self.encoded
+        return {"features": self.features[index], "labels": rows.labels[index], "ids": rows.ids[index]}
+
+
+def has_fixed_features(model: Adaptation) -> bool:
+    """True if nothing below the head trains or was added, so features never change."""
+    trains = any(parameter.requires_grad for parameter in model.backbone.parameters())
+    return not trains and not any(isinstance(module, Delta) for module in model.backbone.modules())
+
+
+def use_features(model: Adaptation, data: GLUE, trainer: L.Trainer, folder: Path) -> float:
+    """Put features in place of the tokens of every split that is trained or evaluated on.
+
+    Returns the seconds that the features of the training set took when they were computed.
+    """
+    encoding = model.encoding(data.max_length)
+    data.encode(("train", *data.evaluated), encoding)
+    seconds = {}
+    for split, encoded in list(data.encoded.items()):
+        key = _key(model, encoding.fingerprint(encoded.rows), trainer)
+        features, seconds[split] = _stored(folder / f"{key}.safetensors", model, encoded, data.eval_batch_size, trainer)
+        data.encoded[split] = FeatureTable(features, encoded)  # type: ignore[assignment]
+    return seconds["train"]
+
+
+@torch.no_grad()
+def compute(model: Adaptation, encoded: Encoded, batch_size: int, trainer: L.Trainer) -> Tensor:
+    """Features (n, d) of all examples, longest first, in the trainer's precision and on its device."""
+    device = trainer.strategy.root_device
+    model.to(device).eval()
+    order = np.argsort(-encoded.lengths, kind="stable")
+    parts = []
+    with trainer.precision_plugin.forward_context():
+        for start in range(0, len(order), batch_size):
+            batch = encoded.collate(order[start : start + batch_size].tolist())
+            texts = [{name: value.to(device) for name, value in text.items()} for text in batch["texts"]]
+            parts.append(model.features({"texts": texts}).cpu())
+    features = torch.cat(parts)
+    return torch.empty_like(features).index_copy_(0, torch.from_numpy(order), features)
+
+
+def _key(model: Adaptation, tokens: str, trainer: L.Trainer) -> str:
+    # weights of a random backbone are those of the run's seed
+    seed = None if model.backbone.pretrained else torch.initial_seed()
+    parts = [model.backbone.fingerprint, seed, tokens, model.layer, model.pooling, model.pairs, trainer.precision]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+
+
+def _stored(
+    path: Path, model: Adaptation, encoded: Encoded, batch_size: int, trainer: L.Trainer
+) -> tuple[Tensor, float]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path):
+        if not path.exists():
+            started = time.perf_counter()
+            features = compute(model, encoded, batch_size, trainer)
+            temporary = path.with_suffix(".writing")
+            save_file({"features": features}, temporary, {"seconds": str(time.perf_counter() - started)})
+            temporary.replace(path)
+    with safe_open(path, "pt") as file:
+        return file.get_tensor("features"), float(file.metadata()["seconds"])
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Let one process compute what others wait for."""
+    with open(path.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,148 @@
+"""Run a suite to its end, resumably: what has a record is done, all else is run."""
+
+import fcntl
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lm_lab.backbones import loading
+from lm_lab.benchmark.executors import Executor
+from lm_lab.benchmark.plan import Plan, PlannedCell, make_plan
+from lm_lab.benchmark.progress import Progress
+from lm_lab.benchmark.results import CellRecord, read_record, scan, write_record
+from lm_lab.benchmark.suite import Suite
+from lm_lab.data.glue import GLUE
+from lm_lab.errors import UsageError
+
+Tracker = Callable[[CellRecord], object]
+
+
+def run_suite(
+    suite: Suite, root: Path, executor: Executor, progress: Progress, track: Tracker, retry_failed: bool = False
+) -> Plan:
+    """Run every cell of `suite` that has no record in `root` yet.
+
+    Args:
+        suite: the grid.
+        root: folder of the results; only one run at a time may write there.
+        executor: runs cells; stopped at the end, also when interrupted.
+        progress: shows what was done.
+        track: called with each new record.
+        retry_failed: run cells again that failed or diverged.
+
+    Raises:
+        UsageError: another run holds `root`, or it belongs to another suite.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM; what is finished stays.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with _locked(root), _terminable():
+        try:
+            return _run(suite, root, executor, progress, track, retry_failed)
+        finally:
+            executor.stop()
+
+
+def _run(suite: Suite, root: Path, executor: Executor, progress: Progress, track: Tracker, retry_failed: bool) -> Plan:
+    prints = cache_fingerprints()
+    records = {record["id"]: record for record in scan(root).records}
+    plan = make_plan(suite, records, prints)
+    _prepare_folder(suite, root, plan, records)
+    if retry_failed:
+        records = {key: record for key, record in records.items() if record["status"] == "done"}
+    running: set[str] = set()
+    progress.start(plan.total, len(records), executor.capacity)
+    while True:
+        plan = make_plan(suite, records, prints)
+        waiting = [c for c in plan.cells if c.id not in records and c.id not in running]
+        for planned in waiting[: executor.capacity + 1 - len(running)]:  # one in reserve keeps every worker busy
+            executor.submit(planned)
+            running.add(planned.id)
+        if not running:
+            return plan
+        for planned, death in executor.wait():
+            running.discard(planned.id)
+            record = _collect(root, planned, suite, death)
+            records[planned.id] = record
+            progress.advance(record)
+            track(record)
+
+
+def _collect(root: Path, planned: PlannedCell, suite: Suite, death: str | None) -> CellRecord:
+    record = None if death else read_record(root, planned.id)
+    if record is None:
+        from lm_lab.benchmark import provenance
+        from lm_lab.benchmark.execute import failed_record
+
+        record = failed_record(planned, suite.name, provenance.command(), death or "it left no record")
+        write_record(root, record)
+    return record
+
+
+def _prepare_folder(suite: Suite, root: Path, plan: Plan, records: dict[str, CellRecord]) -> None:
+    """Write `suite.json`, and put cells of an earlier version of the suite aside."""
+    path = root / "suite.json"
+    if path.exists() and (name := json.loads(path.read_text()).get("name")) != suite.name:
+        raise UsageError(f"'{root}' holds results of the suite '{name}', not of '{suite.name}'; give another --out.")
+    path.write_text(json.dumps(suite.resolved(plan.total), indent=1) + "\n", encoding="utf-8")
+    known = {planned.id for planned in plan.cells}
+    for stale in [key for key in records if key not in known]:
+        del records[stale]
+        for folder, suffix in (("cells", ".json"), ("predictions", ".parquet")):
+            if (old := root / folder / f"{stale}{suffix}").exists():
+                (root / "superseded" / folder).mkdir(parents=True, exist_ok=True)
+                os.replace(old, root / "superseded" / folder / old.name)
+
+
+def cache_fingerprints() -> Callable[[dict[str, Any]], dict[str, str]]:
+    """A function from a cell's configuration to the fingerprints of its data and weights, each computed once."""
+
+    @cache
+    def data_print(arguments: str) -> str:
+        return GLUE(**json.loads(arguments)).fingerprint()
+
+    @cache
+    def weights_print(arguments: str) -> str:
+        spec = json.loads(arguments)
+        source = loading.locate(spec["source"])
+        config = loading.load_config(source)
+        if (dropout := spec.get("dropout")) is not None:
+            loading.set_dropout(config, dropout)
+        return loading.fingerprint(source, config, spec.get("pretrained", True) and loading.has_weights(source))
+
+    def prints(config: dict[str, Any]) -> dict[str, str]:
+        data, backbone = config["data"]["init_args"], config["model"]["backbone"]
+        return {
+            "data": data_print(json.dumps(data, sort_keys=True)),
+            "weights": weights_print(json.dumps(backbone, sort_keys=True)),
+        }
+
+    return prints
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    with open(root / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"another run is writing to '{root}'; wait for it, or give another --out.") from None
+        yield
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end a run as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

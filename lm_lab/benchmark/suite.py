@@ -1,0 +1,215 @@
+"""A suite: a grid over backbones x strategies (with a size knob) x tasks x tuned values x seeds, read from YAML.
+
+name: glue_small
+seeds: [0, 1, 2]
+defaults:   {trainer: {...}, model: {...}, data: {...}}         settings of every cell, as in `lm-lab adapt`
+backbones:  {NAME: {backbone: {source: ...}, control: false}}   each may override model, data, trainer
+tasks:      {NAME: {data: {task: rte}}}
+strategies: {NAME: {class_path: LoRA, knob: rank, sizes: [2, 8], tune: {learning_rate: [...]}, select_at: 8}}
+exclude:    [{backbone: random, strategy: [lora, adapter]}]
+"""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lm_lab.benchmark.results import Cell
+from lm_lab.errors import UsageError
+
+_SECTIONS = ("model", "data", "trainer")
+_KEYS = {
+    "suite": {
+        "name",
+        "description",
+        "seeds",
+        "selection_seeds",
+        "defaults",
+        "backbones",
+        "tasks",
+        "strategies",
+        "exclude",
+    },
+    "defaults": set(_SECTIONS),
+    "backbone": {"backbone", "control", *_SECTIONS},
+    "task": set(_SECTIONS),
+    "strategy": {"class_path", "init_args", "knob", "sizes", "tune", "select_at", *_SECTIONS},
+    "exclusion": {"backbone", "strategy", "task"},
+}
+GLUE = "lm_lab.data.glue.GLUE"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One (backbone, strategy, task) of the grid: the unit within which tuned values are selected."""
+
+    backbone: str
+    strategy: str
+    task: str
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A checked suite; `source` is what the YAML said."""
+
+    source: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name of the suite, W&B's group."""
+        return self.source["name"]
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of every reported point."""
+        return list(self.source.get("seeds", [0]))
+
+    @property
+    def selection_seeds(self) -> list[int]:
+        """The first seeds, with which every tuned value runs."""
+        return self.seeds[: self.source.get("selection_seeds", 1)]
+
+    def settings(self) -> Iterator[Setting]:
+        """Every (backbone, strategy, task) that is not excluded, a task at a time."""
+        for task, backbone, strategy in product(*(self.source[key] for key in ("tasks", "backbones", "strategies"))):
+            setting = Setting(backbone, strategy, task)
+            if not any(_excluded(setting, rule) for rule in self.source.get("exclude", [])):
+                yield setting
+
+    def strategy(self, name: str) -> dict[str, Any]:
+        """The entry of a strategy."""
+        return self.source["strategies"][name]
+
+    def sizes(self, strategy: str) -> list[Any]:
+        """Values of the strategy's knob; [None] for a strategy without one."""
+        return list(self.strategy(strategy).get("sizes", [None]))
+
+    def tuned(self, strategy: str) -> list[dict[str, Any]]:
+        """Every combination of the strategy's tuned values."""
+        tune: dict[str, list[Any]] = self.strategy(strategy).get("tune", {})
+        return [dict(zip(tune, values, strict=True)) for values in product(*tune.values())]
+
+    def cell(self, setting: Setting, size: Any, tuned: dict[str, Any], seed: int) -> Cell:
+        """The coordinates of a cell."""
+        return Cell(
+            backbone=setting.backbone,
+            strategy=setting.strategy,
+            knob=self.strategy(setting.strategy).get("knob"),
+            size=size,
+            task=setting.task,
+            tuned=tuned,
+            seed=seed,
+            control=bool(self.source["backbones"][setting.backbone].get("control", False)),
+        )
+
+    def config(self, cell: Cell) -> dict[str, Any]:
+        """The resolved configuration of a cell, in the form `lm-lab adapt` reads."""
+        backbone = self.source["backbones"][cell["backbone"]]
+        strategy = self.strategy(cell["strategy"])
+        layers = [self.source.get("defaults", {}), backbone, self.source["tasks"][cell["task"]], strategy]
+        config: dict[str, Any] = {section: {} for section in _SECTIONS}
+        for layer in layers:
+            for section in _SECTIONS:
+                _merge(config[section], layer.get(section, {}))
+        knob = {cell["knob"]: cell["size"]} if cell["knob"] else {}
+        config["model"]["backbone"] = dict(backbone["backbone"])
+        config["model"]["strategy"] = {
+            "class_path": _qualified(strategy["class_path"]),
+            "init_args": {**strategy.get("init_args", {}), **knob},
+        }
+        config["data"] = {"class_path": GLUE, "init_args": config["data"]}
+        for key, value in cell["tuned"].items():
+            _set(config, key if "." in key else f"model.{key}", value)
+        return {"seed_everything": cell["seed"], **config}
+
+    def resolved(self, planned: int) -> dict[str, Any]:
+        """What `suite.json` keeps."""
+        return {**copy.deepcopy(self.source), "seeds": self.seeds, "planned_cells": planned}
+
+
+def load_suite(path: str | Path) -> Suite:
+    """Read and check a suite.
+
+    Raises:
+        UsageError: no such file, no valid YAML, or an entry that is missing, unknown or of the wrong kind.
+    """
+    try:
+        source = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"the suite '{path}' cannot be read: {error.strerror}.") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"the suite '{path}' is not valid YAML: {error}") from error
+    if not isinstance(source, dict):
+        raise UsageError(f"the suite '{path}' must be a mapping with {', '.join(sorted(_KEYS['suite']))}.")
+    _check(source, str(path))
+    return Suite(source)
+
+
+def _check(source: dict[str, Any], path: str) -> None:
+    for key in ("name", "backbones", "tasks", "strategies"):
+        if not source.get(key):
+            raise UsageError(f"{path}: '{key}' is missing or empty.")
+    _known(source, "suite", path)
+    _known(source.get("defaults", {}), "defaults", f"{path}, defaults")
+    for kind, plural in (("backbone", "backbones"), ("task", "tasks"), ("strategy", "strategies")):
+        for name, entry in source[plural].items():
+            _known(entry, kind, f"{path}, {kind} '{name}'")
+    for name, entry in source["backbones"].items():
+        _need(entry, "backbone", dict, f"{path}, backbone '{name}'")
+    for name, entry in source["tasks"].items():
+        _need(entry.get("data", {}), "task", str, f"{path}, task '{name}', data")
+    for name, entry in source["strategies"].items():
+        _check_strategy(entry, f"{path}, strategy '{name}'")
+    for rule in source.get("exclude", []):
+        _known(rule, "exclusion", f"{path}, exclude")
+
+
+def _check_strategy(entry: dict[str, Any], where: str) -> None:
+    _need(entry, "class_path", str, where)
+    if ("knob" in entry) != ("sizes" in entry):
+        raise UsageError(f"{where}: 'knob' and 'sizes' go together: the knob's name and its values.")
+    if "select_at" in entry and entry["select_at"] not in entry.get("sizes", []):
+        raise UsageError(f"{where}: select_at={entry['select_at']} is none of the sizes {entry.get('sizes', [])}.")
+    for key, values in entry.get("tune", {}).items():
+        if not isinstance(values, list) or not values:
+            raise UsageError(f"{where}, tune: '{key}' must be a list of values to try, not {values!r}.")
+
+
+def _known(entry: Any, kind: str, where: str) -> None:
+    if not isinstance(entry, dict):
+        raise UsageError(f"{where}: expected a mapping, found {entry!r}.")
+    if unknown := sorted(set(entry) - _KEYS[kind]):
+        raise UsageError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(sorted(_KEYS[kind]))}.")
+
+
+def _need(entry: Mapping[str, Any], key: str, kind: type, where: str) -> None:
+    if not isinstance(entry.get(key), kind):
+        raise UsageError(f"{where}: '{key}' is missing or no {kind.__name__}: {entry.get(key)!r}.")
+
+
+def _excluded(setting: Setting, rule: Mapping[str, str | Sequence[str]]) -> bool:
+    wanted = {key: [value] if isinstance(value, str) else value for key, value in rule.items()}
+    return all(getattr(setting, key) in values for key, values in wanted.items())
+
+
+def _qualified(class_path: str) -> str:
+    return class_path if "." in class_path else f"lm_lab.strategies.{class_path}"
+
+
+def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
+    for key, value in new.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = copy.deepcopy(value)
+
+
+def _set(config: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for parent in parents:
+        config = config.setdefault(parent, {})
+    config[last] = value

@@ -1,0 +1,91 @@
+"""`lm-lab bench run|status|report`: a suite to results, results to a table and a page."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from lm_lab.errors import UsageError
+
+
+def main(args: list[str]) -> int:
+    """Run a subcommand."""
+    options = _parser().parse_args(args)
+    return options.run(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("lm-lab bench", description="Trade-off curves from a grid of adaptations.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run every cell of a suite that has no result yet, then report")
+    run.add_argument("suite", help="suite file (YAML)")
+    run.add_argument("--out", type=Path, required=True, help="folder of the results")
+    run.add_argument("--workers", type=int, help="worker processes (default: one a core, one with a GPU)")
+    run.add_argument("--threads", type=int, help="threads a worker (default: cores divided by workers)")
+    run.add_argument("--retry-failed", action="store_true", help="run cells again that failed or diverged")
+    run.add_argument("--wandb", choices=("offline", "online", "disabled"), help="default: WANDB_MODE, else offline")
+    run.add_argument("--project", default="lm_lab", help="W&B project")
+    run.set_defaults(run=_run)
+
+    status = commands.add_parser("status", help="what is done, failed and missing")
+    status.add_argument("out", type=Path, help="folder of the results")
+    status.set_defaults(run=_status)
+
+    report = commands.add_parser("report", help="table, CSV and page from the results there are")
+    report.add_argument("out", type=Path, help="folder of the results")
+    report.add_argument("--to", type=Path, help="folder of the report (default: OUT/report)")
+    report.set_defaults(run=_report)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from lm_lab.benchmark.suite import load_suite
+
+    suite = load_suite(options.suite)  # before the slow imports: a typing error should not take seconds
+    workers, threads = _share(options.workers, options.threads)
+
+    from lm_lab.benchmark import provenance
+    from lm_lab.benchmark.executors import Job, LocalProcesses
+    from lm_lab.benchmark.progress import Progress
+    from lm_lab.benchmark.runner import run_suite
+    from lm_lab.tracking.wandb import log_cell, log_summary
+
+    def track(record: object) -> None:
+        log_cell(record, options.out, options.project, options.wandb)  # type: ignore[arg-type]
+
+    executor = LocalProcesses(Job(suite.name, options.out, provenance.command()), workers, threads)
+    with Progress() as progress:
+        run_suite(suite, options.out, executor, progress, track, options.retry_failed)
+    _report(argparse.Namespace(out=options.out, to=None))
+    log_summary(options.out, options.project, options.wandb)
+    return 0
+
+
+def _share(workers: int | None, threads: int | None) -> tuple[int, int]:
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = workers or (1 if torch.cuda.is_available() else cores)
+    if workers < 1 or (threads is not None and threads < 1):
+        raise UsageError(f"--workers {workers} --threads {threads}: both must be at least 1.")
+    return workers, threads or max(1, cores // workers)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from lm_lab.benchmark.report_table import progress
+    from lm_lab.benchmark.results import read_suite, scan
+
+    suite, found = read_suite(options.out), scan(options.out)
+    print("\n".join(progress(found.records, found.broken, suite)))
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from lm_lab.benchmark.report import write_report
+    from lm_lab.benchmark.report_table import terminal_table
+
+    page = write_report(options.out, options.to)
+    print(terminal_table(options.out), end="\n\n")
+    print(f"report: {page}", file=sys.stdout)
+    return 0

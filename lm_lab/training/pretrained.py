@@ -1,0 +1,36 @@
+"""A pretrained backbone on disk: an ordinary `transformers` folder, written whole or not at all."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from lm_lab.backbones import Backbone
+from lm_lab.errors import UsageError
+
+
+def save(backbone: Backbone, output: Path, card: str) -> Path:
+    """Write weights (safetensors), configuration, tokenizer and README.md to a folder, replacing a model there.
+
+    A reader sees the old folder or the new one, never a part of it: the new one is written beside and renamed.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as beside:
+        new = Path(beside, "new")
+        new.mkdir()  # with the permissions of any new folder; the temporary one around it is private
+        backbone.model.save_pretrained(new)
+        backbone.tokenizer.save_pretrained(new)
+        (new / "README.md").write_text(card, encoding="utf-8")
+        if output.exists():
+            os.rename(output, Path(beside, "old"))
+        os.rename(new, output)
+    return output
+
+
+def require_replaceable(output: Path) -> None:
+    """Raise `UsageError` unless `output` is absent, empty, or holds a model that a new one may replace."""
+    if output.is_dir() and (not any(output.iterdir()) or (output / "config.json").is_file()):
+        return
+    if output.exists():
+        raise UsageError(
+            f"output '{output}' exists and is no model (it has no config.json); choose a new folder with --save.output."
+        )

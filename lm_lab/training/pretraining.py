@@ -1,0 +1,120 @@
+"""The LightningModule that trains a backbone with an objective, and the callback that saves what came of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.optim import AdamW
+
+from lm_lab.backbones import Backbone
+from lm_lab.objectives import Loss, Objective
+from lm_lab.training import pretrained
+from lm_lab.training.optimizers import OptimizerFactory, parameter_groups
+from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
+
+ObjectiveFactory = Callable[[Backbone], Objective]
+
+
+class Pretraining(L.LightningModule):
+    """A backbone trained on text by an objective.
+
+    Args:
+        backbone: random weights from a configuration, or weights to go on training.
+        objective: callable of the backbone.
+        optimizer: callable of (parameter groups, learning rate).
+        scheduler: callable of (optimiser, total steps).
+        learning_rate: highest one of the schedule.
+    """
+
+    tokens: Tensor
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        objective: ObjectiveFactory,
+        optimizer: OptimizerFactory = AdamW,
+        scheduler: SchedulerFactory = WarmupLinear,
+        learning_rate: float = 1e-3,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.objective = objective(backbone)
+        self.optimizer, self.scheduler, self.learning_rate = optimizer, scheduler, learning_rate
+        # tokens this process has trained on, padding left out; in the checkpoint, so a resumed run counts on
+        self.register_buffer("tokens", torch.zeros((), dtype=torch.long))
+
+    def forward(self, batch: dict[str, Tensor]) -> Loss:
+        """Return the objective's loss of a batch of tokens, each entry (b, t)."""
+        return self.objective(self.backbone, batch)
+
+    def on_fit_start(self) -> None:
+        """Switch dropout on: weights that were loaded come in eval mode, and Lightning keeps what it finds."""
+        self.train()
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
+        """Return the loss of a batch, and count its tokens."""
+        self.tokens += batch["attention_mask"].sum()
+        return self._report("train", batch)
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
+        """Return the loss of a batch of held-out text."""
+        return self._report("val", batch)
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimiser and its schedule, stepped at every step."""
+        optimizer = self.optimizer(parameter_groups(self), self.learning_rate)
+        scheduler = self.scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _report(self, stage: str, batch: dict[str, Tensor]) -> Tensor:
+        loss = self(batch)
+        named = {"loss": loss.total} | (loss.parts if len(loss.parts) > 1 else {}) | loss.metrics
+        values = {f"{stage}/{name}": value.detach() for name, value in named.items()}
+        self.log_dict(values, batch_size=len(batch["input_ids"]), prog_bar=True, sync_dist=stage == "val")
+        return loss.total
+
+
+class SaveBackbone(L.Callback):
+    """Save the backbone when training ends, as a folder that `transformers` and `Backbone` load.
+
+    Args:
+        output: the folder; one that already holds a model is replaced, in one step, when training has ended.
+
+    Raises:
+        UsageError: before training, if `output` holds something that is no model.
+    """
+
+    def __init__(self, output: str = "runs/pretrained") -> None:
+        self.output = Path(output)
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Refuse a folder that must not be overwritten before any time is spent."""
+        pretrained.require_replaceable(self.output)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save from the first process, and say where."""
+        if trainer.is_global_zero and isinstance(pl_module, Pretraining) and not trainer.fast_dev_run:
+            folder = pretrained.save(pl_module.backbone, self.output, card(trainer, pl_module))
+            print(f"backbone: {folder}")
+
+
+def card(trainer: L.Trainer, module: Pretraining) -> str:
+    """Return the README of a pretrained backbone: the text, the objective, the budget and the losses, in Markdown."""
+    corpus = getattr(trainer.datamodule, "description", "unnamed")  # type: ignore[attr-defined]
+    facts = {
+        "architecture": type(module.backbone.model).__name__,
+        "parameters": f"{sum(p.numel() for p in module.backbone.parameters()):,}",
+        "started from": "weights" if module.backbone.pretrained else "random weights",
+        "objective": type(module.objective).__name__,
+        "corpus": corpus,
+        "steps": f"{trainer.global_step:,}",
+        "tokens": f"{int(module.tokens) * trainer.world_size:,}",
+        "highest learning rate": f"{module.learning_rate:g}",
+        "precision": str(trainer.precision),
+    }
+    losses = {name: f"{float(value):.4f}" for name, value in sorted(trainer.callback_metrics.items())}
+    rows = "\n".join(f"| {name} | {value} |" for name, value in (facts | losses).items())
+    return f"# Pretrained with lm_lab\n\n| | |\n|---|---|\n{rows}\n"
