@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 from fake_results import records, suite
-from lightning.pytorch.loggers import WandbLogger
 
 from lm_lab.benchmark.results import CellRecord, write_record
 from lm_lab.errors import UsageError
 from lm_lab.tracking import session
+from lm_lab.tracking.session import TrackingWarning
 from lm_lab.tracking.wandb import WandB, log_cell, log_summary
 
 
@@ -28,8 +29,18 @@ def cells() -> list[Any]:
     return [pair for pair in records() if pair[0]["cell"]["task"] in ("sst2", "cola")]
 
 
-def find(cells: list[Any], status: str) -> CellRecord:
-    return next(record for record, _ in cells if record["status"] == status)
+@pytest.fixture
+def done(cells) -> CellRecord:
+    return next(record for record, _ in cells if record["cell"]["strategy"] == "lora")
+
+
+@pytest.fixture
+def results(cells, tmp_path) -> Path:
+    root = tmp_path / "results"
+    for record, _ in cells:
+        write_record(root, record)
+    (root / "suite.json").write_text(json.dumps(suite()))
+    return root
 
 
 def logged(folder: Path) -> list[dict[str, Any]]:
@@ -40,9 +51,146 @@ def logged(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def test_a_cell_can_be_read_back(tmp_path, cells):
-    record = find(cells, "done")
-    assert log_cell(record, tmp_path)
-    text = json.dumps(logged(tmp_path / "wandb" / record["id"]))
-    print(text[:6000])
-    assert record["id"] in text
+def of_kind(lines: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [line[kind] for line in lines if line["type"] == kind]
+
+
+def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for update in of_kind(lines, "summary"):
+        values |= update.get("update", {})
+    return values
+
+
+def test_a_cell_is_one_run_with_its_curve_and_its_numbers(tmp_path, done):
+    assert log_cell(done, tmp_path, project="mine")
+    lines = logged(tmp_path / "wandb" / done["id"])
+    (run,) = of_kind(lines, "run")[:1]
+    assert (run["run_id"], run["project"], run["run_group"]) == (done["id"], "mine", "glue_small")
+    assert run["job_type"] == "lora"
+    assert {"minilm-l3", "cola", "done"} <= set(run["tags"])
+    assert run["display_name"] == "minilm-l3-lora-rank2-cola-0.0001-seed0"
+    assert run["config"]["update"]["model"] == done["config"]["model"]
+    steps = [row["step"]["num"] for row in of_kind(lines, "history")]
+    losses = [row["item"]["train/loss"] for row in of_kind(lines, "history")]
+    assert steps == [row["step"] for row in done["history"]]
+    assert losses == pytest.approx([row["loss"] for row in done["history"]])
+    found = summary(lines)
+    assert found["score/validation"] == pytest.approx(done["score"]["validation"])
+    assert found["validation/matthews"] == pytest.approx(done["scores"]["validation"]["matthews"])
+    assert found["ledger/trained"] == done["ledger"]["trained"]
+    assert found["clocks/train_seconds"] == pytest.approx(done["clocks"]["train_seconds"])
+    assert found["memory/kind"] == "resident set"
+    assert wandb.run is None
+
+
+def test_logging_again_does_not_duplicate(tmp_path, done):
+    assert log_cell(done, tmp_path)
+    assert log_cell({**done, "score": {"validation": 0.25}}, tmp_path)
+    assert len(list(tmp_path.rglob("*.wandb"))) == 1
+    assert summary(logged(tmp_path / "wandb"))["score/validation"] == 0.25
+
+
+def test_a_failed_cell_is_logged_with_its_reason(tmp_path, cells):
+    diverged = next(record for record, _ in cells if record["status"] == "diverged")
+    assert log_cell(diverged, tmp_path)
+    lines = logged(tmp_path / "wandb")
+    assert summary(lines)["reason"] == "loss became nan at step 41"
+    assert "diverged" in of_kind(lines, "run")[0]["tags"]
+
+
+def test_nothing_is_written_outside_the_results(results, done, tmp_path):
+    assert log_cell(done, results)
+    (results / "report").mkdir()
+    (results / "report" / "index.html").write_text("<p>page</p>")
+    before = set(tmp_path.iterdir())
+    assert log_summary(results)
+    assert set(tmp_path.iterdir()) == before
+    assert not list((tmp_path / "home").rglob("*"))
+    assert not [name for name in os.environ if name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR")]
+
+
+def test_the_summary_has_a_table_figures_and_the_page(results):
+    (results / "report").mkdir()
+    (results / "report" / "index.html").write_text("<p>page</p>")
+    assert log_summary(results, project="mine")
+    lines = logged(results / "wandb" / "summary-glue_small")
+    found = summary(lines)
+    assert found["points._type"] == "table-file"
+    keys = {key.removesuffix("._type") for key in found if key.startswith("trade_off/") and key.endswith("._type")}
+    assert keys == {
+        f"trade_off/{task}/{axis}"
+        for task in ("cola", "sst2", "average")
+        for axis in ("parameters", "time", "bytes", "memory")
+    }
+    assert all(found[f"{key}._type"] == "plotly-file" for key in keys)
+    assert found["mean/minilm-l3/lora/8"] == pytest.approx(0.6, abs=0.2)
+    assert "glue_small-report" in json.dumps(lines)
+
+
+def test_table_and_figures_do_not_overwrite_one_another(results):
+    """A chart `x` is stored with a table `x_table`: no key may be another's with that suffix."""
+    assert log_summary(results)
+    folder = results / "wandb" / "summary-glue_small"
+    keys = {key.split(".")[0] for key in summary(logged(folder))}
+    assert {"points", "trade_off/average/parameters"} <= keys
+    assert not {f"{key}_table" for key in keys} & keys
+    (table,) = [path for path in folder.rglob("*.table.json") if "points" in path.name]
+    content = json.loads(table.read_text())
+    row = dict(zip(content["columns"], content["data"][0], strict=True))
+    assert {"backbone", "strategy", "size", "task", "mean", "trained", "delta_bytes"} <= row.keys()
+    assert len(content["data"]) == 13 * 3
+
+
+def test_a_mode_is_the_argument_then_the_environment_then_offline(monkeypatch):
+    assert session.chosen_mode(None) == "offline"
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert session.chosen_mode(None) == "disabled"
+    assert session.chosen_mode("online") == "online"
+    monkeypatch.setenv("WANDB_MODE", "sometimes")
+    with pytest.raises(UsageError, match="'sometimes': expected one of online, offline, disabled"):
+        session.chosen_mode(None)
+
+
+def test_online_without_a_key_warns_once_and_does_not_ask(tmp_path, done):
+    with pytest.warns(TrackingWarning, match=r"no key: set WANDB_API_KEY") as caught:
+        assert [log_cell(done, tmp_path, mode="online") for _ in range(2)] == [False, False]
+    assert len(caught) == 1
+
+
+def test_online_without_a_network_fails_at_once(tmp_path, done, monkeypatch):
+    monkeypatch.setattr(wandb, "login", lambda **_: True)
+    monkeypatch.setattr(session.socket, "create_connection", lambda *_: (_ for _ in ()).throw(OSError("no route")))
+    with pytest.warns(TrackingWarning, match=r"cannot be reached \(no route\): set WANDB_MODE=offline"):
+        assert not log_cell(done, tmp_path, mode="online")
+
+
+def test_a_failure_inside_wandb_does_not_reach_the_caller(tmp_path, done, monkeypatch):
+    monkeypatch.setattr(wandb, "init", lambda **_: (_ for _ in ()).throw(RuntimeError("service died")))
+    with pytest.warns(TrackingWarning, match="RuntimeError: service died"):
+        assert not log_cell(done, tmp_path)
+
+
+def test_a_summary_of_nothing_is_the_users_mistake(tmp_path):
+    with pytest.raises(UsageError, match=r"no suite.json"):
+        log_summary(tmp_path)
+
+
+def test_the_logger_is_offline_with_a_folder_and_a_run_of_its_own(tmp_path, monkeypatch):
+    for part in ("DATA", "CACHE"):
+        monkeypatch.setenv(f"WANDB_{part}_DIR", str(tmp_path / part))
+    first, second = (WandB(project="mine", save_dir=str(tmp_path / "runs")) for _ in range(2))
+    for value, logger in ((1.0, first), (2.0, second)):
+        logger.log_metrics({"loss": value}, step=0)
+    for logger in (first, second):
+        logger.experiment.finish()
+    assert first.save_dir != second.save_dir
+    assert summary(logged(Path(first.save_dir)))["loss"] == 1.0
+    assert summary(logged(Path(second.save_dir)))["loss"] == 2.0
+    assert os.environ.get("WANDB_MODE") is None
+
+
+def test_the_logger_refuses_a_bad_mode(tmp_path):
+    with pytest.raises(UsageError, match="expected one of"):
+        WandB(save_dir=str(tmp_path), mode="maybe")
+    assert not list(tmp_path.iterdir())
