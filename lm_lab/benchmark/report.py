@@ -24,7 +24,7 @@ from lm_lab.benchmark.report_headline import headline
 from lm_lab.benchmark.report_script import JS
 from lm_lab.benchmark.report_style import CSS
 from lm_lab.benchmark.report_svg import write_svg
-from lm_lab.benchmark.report_table import all_points, cells_csv, columns, progress, results_csv, terminal_table
+from lm_lab.benchmark.report_table import all_points, cells_csv, columns, progress, results_csv, rows, terminal_table
 from lm_lab.benchmark.results import Scan, read_suite, scan
 from lm_lab.benchmark.statistics import DRAWS
 
@@ -82,7 +82,7 @@ def _page(
         _warnings(suite, found, points, problems),
         _figures(points),
         _section("Scores and costs", sections.results(points), _table_note(points)),
-        _section("Against full fine-tuning", _tab_bar(points) + sections.comparisons(gaps), _COMPARED),
+        _section("Against full fine-tuning", _tab_bar(points) + sections.comparisons(gaps, rows(points)), _COMPARED),
         _section("Selection of the tuned values", sections.selection(points), "Bold: the value that was chosen."),
         _section("Cells that failed", sections.failures(found.records, found.broken)),
         _section("How it was measured", f"<p>{_PROTOCOL}</p>{sections.provenance(found.records, suite)}"),

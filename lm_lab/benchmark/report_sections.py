@@ -6,7 +6,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import AVERAGE, Point, on_edge
+from lm_lab.benchmark.curves import AVERAGE, Key, Point, on_edge
 from lm_lab.benchmark.figures import colours
 from lm_lab.benchmark.report_comparisons import Comparison
 from lm_lab.benchmark.report_table import best, columns, rows
@@ -48,13 +48,14 @@ def results(points: Sequence[Point]) -> str:
     return table([*header, "trained", "share", "train time", "stored", "peak memory"], body)
 
 
-def comparisons(found: Sequence[Comparison]) -> str:
-    """Return the table of differences from full fine-tuning, the average first."""
+def comparisons(found: Sequence[Comparison], order: Iterable[Key]) -> str:
+    """Return the table of differences from full fine-tuning, the average first, rows in the order of the keys."""
     if not found:
         return "<p>No comparison can be made: it takes finished cells of full fine-tuning and of another strategy.</p>"
     many = len({c.key.backbone for c in found}) > 1
+    places = {key: place for place, key in enumerate(order)}
     body = []
-    for c in sorted(found, key=lambda c: (c.task != AVERAGE, c.task)):
+    for c in sorted(found, key=lambda c: (c.task != AVERAGE, c.task, places[c.key])):
         gap = c.difference
         clear = c.p_holm <= 0.05
         interval = f"{text.score(gap.low, signed=True)} to {text.score(gap.high, signed=True)}"

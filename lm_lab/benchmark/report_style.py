@@ -49,7 +49,7 @@ figcaption { padding: .3rem .4rem .5rem; }
 .scroll { overflow-x: auto; border: 1px solid var(--rule); border-radius: 8px; background: var(--card); }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { padding: .38rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule); }
-th:first-child, td:first-child, .word { text-align: left; }
+th:first-child, td:first-child, .word, .wrap { text-align: left; }
 td.wrap { white-space: normal; min-width: 22rem; text-align: left; overflow-wrap: anywhere; }
 tr:last-child td { border-bottom: 0; }
 thead th { font-weight: 600; color: var(--muted); border-bottom: 1px solid var(--muted); cursor: pointer; }

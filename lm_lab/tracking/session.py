@@ -123,9 +123,7 @@ def guarded(action: Callable[[], None]) -> bool:
         text = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
         if text not in _warned:
             _warned.add(text)
-            advice = (
-                "The results on disk are complete. Mend this and run `lm-lab bench track`, or set WANDB_MODE=offline"
-            )
-            warnings.warn(f"W&B: {text} {advice}.", TrackingWarning, stacklevel=3)
+            advice = "The results on disk are complete; docs/report.md says how to log them later"
+            warnings.warn(f"W&B: {text.rstrip('.')}. {advice}.", TrackingWarning, stacklevel=3)
         return False
     return True

@@ -62,6 +62,11 @@ def records(seeds: int = 3) -> Iterator[tuple[CellRecord, Predictions | None]]:
                         yield _record(cell, inside, added, skill)
 
 
+def pick(points: Any, strategy: str, task: str, size: int | None = None, control: bool = False) -> Any:
+    (point,) = [p for p in points if (p.key.strategy, p.task, p.key.size, p.control) == (strategy, task, size, control)]
+    return point
+
+
 def _runs(strategy: str, seeds: int) -> list[tuple[float, int]]:
     grid = RATES.get(strategy, (1e-4, 3e-4, 1e-3))
     return [(rate, 0) for rate in grid] + [(grid[1], seed) for seed in range(1, seeds)]

@@ -5,26 +5,21 @@ import json
 import re
 import shutil
 import subprocess
-import xml.etree.ElementTree as ET
 
 import pytest
+from fake_results import pick
 
 from lm_lab.benchmark.curves import AVERAGE
-from lm_lab.benchmark.figures import AXES, COLOURS, is_full, trade_off
-from lm_lab.benchmark.report import terminal_table, write_report, write_svg
+from lm_lab.benchmark.figures import AXES, is_full
+from lm_lab.benchmark.report import terminal_table, write_report
 from lm_lab.benchmark.report_comparisons import compare
 from lm_lab.benchmark.report_headline import headline
 from lm_lab.benchmark.report_table import all_points, best
-from lm_lab.benchmark.report_text import count, percent, score, seconds, size
+from lm_lab.benchmark.report_text import percent
 from lm_lab.benchmark.results import Predictions, read_predictions, read_records, read_suite, write_record
 from lm_lab.errors import UsageError
 
 DRAWS = 200
-
-
-@pytest.fixture(scope="module")
-def points(finished):
-    return all_points(read_records(finished), read_suite(finished))
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +30,6 @@ def page(finished, tmp_path_factory):
 def embedded(page, name):
     block = re.search(rf'id="{name}">([^<]+)<', page.read_text()).group(1)
     return gzip.decompress(base64.b64decode(block)).decode()
-
-
-def pick(points, strategy, task, size=None, control=False):
-    (point,) = [p for p in points if (p.key.strategy, p.task, p.key.size, p.control) == (strategy, task, size, control)]
-    return point
 
 
 def test_the_page_is_small_and_loads_nothing(page):
@@ -61,54 +51,6 @@ def test_the_pages_figures_hold_the_points(page, points):
         assert lora["x"] == [p.trained() for p in expected]
         assert lora["y"] == pytest.approx([100 * p.mean for p in expected], abs=1e-3)
         assert lora["error_y"]["array"] == pytest.approx([100 * p.interval.half for p in expected])
-
-
-def test_every_seed_is_a_marker_that_says_what_it_is(points):
-    figure = trade_off(points, "sst2")
-    seeds = next(t for t in figure.data if t.name == "lora, seeds")
-    assert len(seeds.y) == 9
-    assert "seed 0" in seeds.text[0]
-    assert "learning_rate 0.0003" in seeds.text[0]
-    assert "added" in seeds.text[0]
-
-
-def test_the_axis_says_whether_the_head_counts_and_nought_has_a_place(points):
-    figure = trade_off(points, "sst2")
-    assert figure.layout.xaxis.title.text == "trained parameters, head included"
-    included, left_out = figure.layout.updatemenus[0].buttons
-    names = [trace.name for trace in figure.data]
-    probe, lora = names.index("probe"), names.index("lora")
-    assert included.args[0]["x"][lora] == list(figure.data[lora].x)
-    assert left_out.args[1]["xaxis.title.text"] == "trained parameters, head left out"
-    assert left_out.args[0]["x"][lora][0] == 18_432
-    # a probe trains nothing but its head: a log axis has no nought, so it gets a labelled slot of its own
-    assert left_out.args[1]["xaxis.ticktext"][0] == "0"
-    assert left_out.args[1]["xaxis.tickvals"][0] == left_out.args[0]["x"][probe][0] > 0
-
-
-def test_full_fine_tuning_is_a_line_and_controls_are_muted(points):
-    figure = trade_off(points, AVERAGE)
-    (line,) = figure.layout.shapes
-    assert line.y0 == pytest.approx(100 * pick(points, "full", AVERAGE).mean)
-    control = next(t for t in figure.data if t.name == "full · bert-random")
-    assert control.opacity < 1
-    assert control.line.dash == "dot"
-    assert control.meta == {"control": True}
-
-
-def test_a_strategy_has_one_colour_in_all_figures(points):
-    for task in ("sst2", AVERAGE):
-        for axis in AXES:
-            lora = next(t for t in trade_off(points, task, axis).data if t.name == "lora")
-            assert lora.line.color == COLOURS["lora"]
-
-
-@pytest.mark.parametrize("axis", AXES)
-def test_axes_have_a_few_round_ticks_inside_the_range(points, axis):
-    for task in ("cola", AVERAGE):
-        layout = trade_off(points, task, axis).layout.xaxis
-        assert 2 <= len(layout.tickvals) <= 8
-        assert len(set(layout.ticktext)) == len(layout.ticktext)
 
 
 def test_the_table_marks_the_best_and_what_cannot_be_told_from_it(points):
@@ -255,36 +197,6 @@ def test_the_page_lists_failures_and_provenance(page):
 def test_a_folder_without_results_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match=r"no suite.json"):
         write_report(tmp_path)
-
-
-def test_the_svg_is_well_formed_and_labelled(points):
-    root = ET.fromstring(write_svg(points, "A & B"))
-    words = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert "A & B" in words
-    assert "lora (rank)" in words
-    assert "trained parameters, head included (log scale)" in words
-    card = root.find("{http://www.w3.org/2000/svg}rect")
-    assert card.get("fill") == "#ffffff"
-    assert "No finished cells yet." in write_svg([])
-
-
-@pytest.mark.parametrize(
-    ("made", "expected"),
-    [
-        (count(76_802), "76.8k"),
-        (count(999_999), "1M"),
-        (count(385), "385"),
-        (size(307_208), "307 kB"),
-        (seconds(12.34), "12.3 s"),
-        (seconds(150), "2.5 min"),
-        (percent(0.0044), "0.44%"),
-        (percent(1.0), "100%"),
-        (score(-0.0123, signed=True), "−1.2"),
-        (score(float("nan")), "–"),
-    ],
-)
-def test_numbers_read_as_a_person_writes_them(made, expected):
-    assert made == expected
 
 
 @pytest.mark.slow
