@@ -96,7 +96,8 @@ class SaveBackbone(L.Callback):
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save from the first process, and say where."""
-        if trainer.is_global_zero and isinstance(pl_module, Pretraining) and not trainer.fast_dev_run:
+        trial: bool = trainer.fast_dev_run  # type: ignore[attr-defined]
+        if trainer.is_global_zero and isinstance(pl_module, Pretraining) and not trial:
             folder = pretrained.save(pl_module.backbone, self.output, card(trainer, pl_module))
             print(f"backbone: {folder}")
 

@@ -1,0 +1,102 @@
+"""Tasks on two sentences: paraphrase (MRPC), graded similarity (STS-B) and entailment (RTE, MNLI)."""
+
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from lm_lab.data.microworld.lexicon import BAD, GOOD, KINDS, Synonyms, Words
+from lm_lab.data.microworld.sentences import (
+    Event,
+    belongs,
+    event,
+    opinion,
+    other,
+    retell,
+    synonym,
+    unrelated,
+)
+
+Row = dict[str, Any]
+ENTAILMENT, NEUTRAL = 0, 1  # 2 is contradiction
+
+
+def mrpc(words: Words, rng: Random, label: int) -> Row:
+    """Tell an event twice: a paraphrase (1) replaces words by their synonyms alone, the other (0) does not."""
+    told = event(words, rng)
+    again = retell(told, words, rng, faithful=label == 1)
+    return {"sentence1": told.text(), "sentence2": again.text(), "label": label}
+
+
+def stsb(words: Words, rng: Random, label: int) -> Row:
+    """Tell two events that are alike from 0 to 5: one point each for person, verb, adjective, thing and place.
+
+    A synonym counts as the same word; an adjective of the same polarity or a thing of the same kind counts
+    half. `label`, 0 to 5, is the number of slots asked to agree; the score is what was written.
+    """
+    told = replace(event(words, rng), place=rng.choice(words.places))
+    agreeing = set(rng.sample(("who", "verb", "quality", "noun", "place"), label))
+    again = _differ(told, words, rng, agreeing)
+    return {"sentence1": told.text(), "sentence2": again.text(), "label": _alike(told, again, words)}
+
+
+def rte(words: Words, rng: Random, label: int) -> Row:
+    """State an event, then less of it: the thing's kind (0, entailed) or another kind (1, not entailed)."""
+    told = event(words, rng)
+    kind = kind_of(told.noun, words)
+    general = f"{told.who} {told.verb} a {other(kind, KINDS, rng) if label else kind} ."
+    return {"sentence1": told.text(), "sentence2": general, "label": label}
+
+
+def mnli(words: Words, rng: Random, label: int) -> Row:
+    """State an opinion of a thing, then of a kind: it follows (0), is of another kind (1) or is denied (2)."""
+    scene, thought, hypothesis = _claim(words, rng, label)
+    return {"premise": f"{scene} . {thought}", "hypothesis": hypothesis, "label": label}
+
+
+def mnli_mismatched(words: Words, rng: Random, label: int) -> Row:
+    """Write an MNLI row in another genre: someone reports the premise, the opinion first."""
+    scene, thought, hypothesis = _claim(words, rng, label)
+    premise = f"{rng.choice(words.names)} said {thought.removesuffix(' .')} : {scene} ."
+    return {"premise": premise, "hypothesis": hypothesis, "label": label}
+
+
+def kind_of(noun: str, words: Words) -> str:
+    """Return the kind of thing a singular noun names."""
+    return next(candidate.kind for candidate in words.nouns if candidate.singular == noun)
+
+
+def _claim(words: Words, rng: Random, label: int) -> tuple[str, str, str]:
+    told, pleased = event(words, rng), rng.random() < 0.5
+    kind = kind_of(told.noun, words)
+    stated = other(kind, KINDS, rng) if label == NEUTRAL else kind
+    agrees = rng.random() < 0.5 if label == NEUTRAL else label == ENTAILMENT
+    verdict = rng.choice(GOOD if pleased == agrees else BAD)
+    scene = f"{told.who} {told.verb} the {told.noun}"
+    return scene, opinion(words, rng, pleased=pleased), f"the {stated} was {verdict} ."
+
+
+def _differ(told: Event, words: Words, rng: Random, agreeing: set[str]) -> Event:
+    adjectives = words.praise if belongs(told.quality, words.praise) else words.blame
+    same = {"verb": synonym(told.verb, words.verbs, rng), "quality": synonym(told.quality, adjectives, rng)}
+    different = {
+        "who": other(told.who, words.names, rng),
+        "verb": unrelated(told.verb, words.verbs, rng),
+        "quality": unrelated(told.quality, words.praise + words.blame, rng),
+        "noun": other(told.noun, [noun.singular for noun in words.nouns], rng),
+        "place": other(told.place, words.places, rng),
+    }
+    kept = {slot: word for slot, word in same.items() if slot in agreeing and rng.random() < 0.7}
+    changed = {slot: word for slot, word in different.items() if slot not in agreeing}
+    return replace(told, **kept, **changed)
+
+
+def _alike(a: Event, b: Event, words: Words) -> float:
+    score = float(a.who == b.who) + float(a.place == b.place) + float(_same(a.verb, b.verb, words.verbs))
+    same_polarity = belongs(a.quality, words.praise) == belongs(b.quality, words.praise)
+    score += 1.0 if _same(a.quality, b.quality, words.praise + words.blame) else 0.5 * same_polarity
+    same_kind = kind_of(a.noun, words) == kind_of(b.noun, words)
+    return score + (1.0 if a.noun == b.noun else 0.5 * same_kind)
+
+
+def _same(a: str, b: str, sets: Synonyms) -> bool:
+    return any(a in words and b in words for words in sets)
