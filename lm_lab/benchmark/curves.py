@@ -53,7 +53,7 @@ class Point:
     scores: Mapping[int, float]
     interval: Interval  # of the mean over seeds, Student's t
     ledger: Mapping[str, float]
-    train_seconds: float  # optimiser steps only, median over seeds
+    train_seconds: float  # of optimiser steps only, median over seeds; see `training_seconds`
     peak_bytes: float
     cells: tuple[str, ...]  # ids of the winner's finished cells, in the order of `scores`
     candidates: tuple[Candidate, ...]
@@ -74,6 +74,13 @@ class Point:
     def share(self) -> float:
         """Trained parameters, head included, over all parameters."""
         return self.trained() / self.ledger.get("total", math.nan)
+
+
+def training_seconds(record: CellRecord) -> float:
+    """Seconds of training: of the wall on a GPU, of the processor on a CPU, where a neighbour cannot stretch them."""
+    on_gpu = record.get("hardware", {}).get("gpu") is not None
+    clocks = record["clocks"]
+    return clocks["train_seconds"] if on_gpu else clocks.get("train_cpu_seconds", clocks["train_seconds"])
 
 
 def candidates(records: Iterable[CellRecord]) -> tuple[Candidate, ...]:
@@ -195,7 +202,7 @@ def _point(key: Key, task: str, group: list[CellRecord], seeds: Sequence[int]) -
         scores=scores,
         interval=t_interval(list(scores.values())),
         ledger=dict(finished[0]["ledger"]) if finished else {},
-        train_seconds=_median(r["clocks"]["train_seconds"] for r in finished),
+        train_seconds=_median(training_seconds(r) for r in finished),
         peak_bytes=_median(r["memory"]["train_peak_bytes"] for r in finished),
         cells=tuple(r["id"] for r in finished),
         candidates=options,

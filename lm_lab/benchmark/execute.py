@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from lm_lab.benchmark import provenance
-from lm_lab.benchmark.features import has_fixed_features, use_features
+from lm_lab.benchmark.features import Cost, has_fixed_features, use_features
 from lm_lab.benchmark.plan import PlannedCell
 from lm_lab.benchmark.results import SCHEMA, CellRecord, Predictions, write_record
 from lm_lab.commands.adapt import AdaptCLI, build
@@ -91,7 +91,7 @@ def _measure(planned: PlannedCell, features: Path | None) -> tuple[dict[str, Any
     meter = TrainingMeter()
     config = planned.config | {"trainer": planned.config["trainer"] | _TRAINER}
     cli = build(config, run=False, callbacks=(meter,))
-    feature_seconds = _prepare(cli, features)
+    cost = _prepare(cli, features)
     prepared = time.perf_counter()
     cli.trainer.fit(cli.model, cli.datamodule)
     fitted = time.perf_counter()
@@ -104,15 +104,15 @@ def _measure(planned: PlannedCell, features: Path | None) -> tuple[dict[str, Any
         "ledger": ledger(cli.model),
         "clocks": {
             # a probe's features are one forward pass over the training set, paid once and counted in every probe
-            "train_seconds": meter.seconds + feature_seconds,
-            "train_cpu_seconds": meter.cpu_seconds,
-            "feature_seconds": feature_seconds,
+            "train_seconds": meter.seconds + cost.seconds,
+            "train_cpu_seconds": meter.cpu_seconds + cost.cpu_seconds,
+            "feature_seconds": cost.seconds,
             "prepare_seconds": prepared - started,
             "evaluate_seconds": ended - fitted,
             "total_seconds": ended - started,
             "steps": meter.steps,
             "examples": meter.examples,
-            "examples_per_second": meter.examples / (meter.seconds + feature_seconds),
+            "examples_per_second": meter.examples / (meter.seconds + cost.seconds),
         },
         "memory": {"train_peak_bytes": meter.peak_bytes, "kind": memory.kind(cli.model.device)},
         "history": meter.history,
@@ -120,13 +120,13 @@ def _measure(planned: PlannedCell, features: Path | None) -> tuple[dict[str, Any
     return measured, predictions
 
 
-def _prepare(cli: AdaptCLI, features: Path | None) -> float:
+def _prepare(cli: AdaptCLI, features: Path | None) -> Cost:
     """Tokenise before the clocks of training start; put stored features in place for a probe."""
     model, data = cli.model, cli.datamodule
     if features is not None and has_fixed_features(model):
         return use_features(model, data, cli.trainer, features)
     data.encode(("train", *data.evaluated), model.encoding(data.max_length))
-    return 0.0
+    return Cost(0.0, 0.0)
 
 
 def _predict(trainer: L.Trainer, model: L.LightningModule, data: GLUE) -> Predictions:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
 import numpy as np
@@ -55,19 +55,26 @@ def has_fixed_features(model: Adaptation) -> bool:
     return not trains and not any(isinstance(module, Delta) for module in model.backbone.modules())
 
 
-def use_features(model: Adaptation, data: GLUE, trainer: L.Trainer, folder: Path) -> float:
+class Cost(NamedTuple):
+    """What computing features took: wall and processor seconds."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+def use_features(model: Adaptation, data: GLUE, trainer: L.Trainer, folder: Path) -> Cost:
     """Put features in place of the tokens of every split that is trained or evaluated on.
 
-    Returns the seconds that the features of the training set took when they were computed.
+    Returns what the features of the training set took when they were computed.
     """
     encoding = model.encoding(data.max_length)
     data.encode(("train", *data.evaluated), encoding)
-    seconds = {}
+    costs = {}
     for split, encoded in list(data.encoded.items()):
         key = _key(model, encoding.fingerprint(encoded.rows), trainer)
-        features, seconds[split] = _stored(folder / f"{key}.safetensors", model, encoded, data.eval_batch_size, trainer)
+        features, costs[split] = _stored(folder / f"{key}.safetensors", model, encoded, data.eval_batch_size, trainer)
         data.encoded[split] = FeatureTable(features, encoded)  # type: ignore[assignment]
-    return seconds["train"]
+    return costs["train"]
 
 
 @torch.no_grad()
@@ -95,17 +102,18 @@ def _key(model: Adaptation, tokens: str, trainer: L.Trainer) -> str:
 
 def _stored(
     path: Path, model: Adaptation, encoded: Encoded, batch_size: int, trainer: L.Trainer
-) -> tuple[Tensor, float]:
+) -> tuple[Tensor, Cost]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path):
         if not path.exists():
-            started = time.perf_counter()
+            started, cpu_started = time.perf_counter(), time.process_time()
             features = compute(model, encoded, batch_size, trainer)
+            cost = Cost(time.perf_counter() - started, time.process_time() - cpu_started)
             temporary = path.with_suffix(".writing")
-            save_file({"features": features}, temporary, {"seconds": str(time.perf_counter() - started)})
+            save_file({"features": features}, temporary, {name: str(value) for name, value in cost._asdict().items()})
             temporary.replace(path)
     with safe_open(path, "pt") as file:
-        return file.get_tensor("features"), float(file.metadata()["seconds"])
+        return file.get_tensor("features"), Cost(**{name: float(value) for name, value in file.metadata().items()})
 
 
 @contextmanager

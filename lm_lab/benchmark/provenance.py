@@ -45,7 +45,8 @@ def hardware() -> dict[str, Any]:
 
 def command() -> str:
     """The command line without folders in front of the program."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0]).name
+    return " ".join(["lm-lab" if program == "__main__.py" else program, *sys.argv[1:]])
 
 
 def _git(*arguments: str) -> str:

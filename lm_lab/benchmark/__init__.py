@@ -1,0 +1,1 @@
+"""Suite to cells to results to curves to report."""

@@ -1,0 +1,59 @@
+"""Tiny models with real code paths: every family, two layers, 32 wide, the microworld's tokenizer."""
+
+import os
+
+# before anything imports the hub's client or wandb: no test may ask the network
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["WANDB_MODE"] = "offline"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from tiny_models import CONFIGS
+from transformers import AutoModel
+
+from lm_lab.backbones import Backbone
+from lm_lab.data import microworld
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder with weights, configuration and tokenizer for every family."""
+    root = tmp_path_factory.mktemp("models")
+    tokenizer = microworld.tokenizer()
+    for number, (family, (kind, settings)) in enumerate(CONFIGS.items()):
+        torch.manual_seed(number)
+        config = getattr(transformers, kind)(vocab_size=len(tokenizer), **settings)
+        AutoModel.from_config(config).save_pretrained(root / family)
+        tokenizer.save_pretrained(root / family)
+    return {family: root / family for family in CONFIGS}
+
+
+@pytest.fixture()
+def make(folders: dict[str, Path]) -> Callable[..., Backbone]:
+    """A tiny backbone of a family."""
+    return lambda family="bert", **options: Backbone(str(folders[family]), **options)
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test starts in a folder of its own, with caches of its own and a fixed seed."""
+    monkeypatch.setenv("LM_LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+
+
+@pytest.fixture()
+def real_data(request: pytest.FixtureRequest) -> str:
+    """The folder of real data, or a skip that says how to have it."""
+    if not DATA:
+        pytest.skip("needs real data: set LM_LAB_DATA to a folder with glue/sst2, glue/mrpc, ...")
+    return DATA
+
+
+# an absolute path, since tests change folders; tests that do not ask for it must not see it
+DATA = os.path.abspath(os.environ["LM_LAB_DATA"]) if os.environ.get("LM_LAB_DATA") else ""
+os.environ.pop("LM_LAB_DATA", None)

@@ -1,0 +1,15 @@
+"""Configurations of tiny models: a row for each family that has sites."""
+
+_WIDTHS = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+_ENDS = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0}
+CONFIGS = {
+    "bert": ("BertConfig", _WIDTHS),
+    "roberta": ("RobertaConfig", _WIDTHS | _ENDS | {"max_position_embeddings": 130, "type_vocab_size": 1}),
+    "electra": ("ElectraConfig", _WIDTHS | {"embedding_size": 16}),
+    "distilbert": ("DistilBertConfig", {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}),
+    "albert": ("AlbertConfig", _WIDTHS | _ENDS | {"embedding_size": 16}),
+    "modernbert": ("ModernBertConfig", _WIDTHS | _ENDS | {"cls_token_id": 2, "sep_token_id": 3}),
+    "gpt2": ("GPT2Config", {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 128} | _ENDS),
+    "llama": ("LlamaConfig", _WIDTHS | _ENDS | {"num_key_value_heads": 1}),
+}
+FAMILIES = tuple(CONFIGS)
