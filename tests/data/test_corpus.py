@@ -1,0 +1,119 @@
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from lm_lab.backbones import Backbone
+from lm_lab.data import microworld
+from lm_lab.data.corpus import Corpus
+from lm_lab.errors import UsageError
+
+Make = Callable[..., Backbone]
+IGNORE_VITAL = pytest.mark.filterwarnings("ignore:.*set_vital.*")  # torchdata 0.11 under torch 2.13
+pytestmark = IGNORE_VITAL
+
+
+def prepared(backbone: Backbone, **options: Any) -> Corpus:
+    data = Corpus(**({"documents": 300, "held_out": 50, "batch_size": 16, "max_length": 64} | options))
+    data.trainer = SimpleNamespace(lightning_module=SimpleNamespace(backbone=backbone), global_rank=0, world_size=1)
+    data.setup("fit")
+    return data
+
+
+def decoded(data: Corpus, batches: Any, tokenizer: Any) -> list[str]:
+    return [text for batch in batches for text in tokenizer.batch_decode(batch["input_ids"])]
+
+
+def as_read(document: str) -> str:
+    return "[CLS] " + document.replace("\t", " [SEP] ") + " [SEP]"
+
+
+def test_every_document_is_given_once_to_train_or_to_validate(make: Make) -> None:
+    backbone = make()
+    data = prepared(backbone)
+    train = decoded(data, data.train_dataloader(), backbone.tokenizer)
+    held_out = decoded(data, data.val_dataloader(), backbone.tokenizer)
+    assert (len(train), len(held_out)) == (250, 50)
+    given = [text.replace(" [PAD]", "") for text in (*train, *held_out)]
+    assert sorted(given) == sorted(map(as_read, microworld.corpus(300, 0)))
+
+
+def test_a_batch_is_padded_to_its_longest_and_marks_segments(make: Make) -> None:
+    tokenizer = make().tokenizer
+    for batch in prepared(make()).train_dataloader():
+        ids, mask, segments = batch["input_ids"], batch["attention_mask"], batch["token_type_ids"]
+        assert ids.shape == mask.shape == segments.shape
+        assert mask.sum(dim=1).max() == ids.shape[1]
+        assert torch.equal(mask == 0, ids == tokenizer.pad_token_id)
+        pairs = (ids == tokenizer.sep_token_id).sum(dim=1) == 2
+        assert torch.equal(segments.any(dim=1), pairs)
+        assert not segments[mask == 0].any()
+
+
+def test_the_order_is_new_in_every_epoch_and_repeats_with_the_seed(make: Make) -> None:
+    def epoch(number: int, seed: int = 0) -> list[list[int]]:
+        loader = prepared(make(), seed=seed).train_dataloader()
+        loader.batch_sampler.set_epoch(number)
+        return [row for batch in loader for row in batch["input_ids"].tolist()]
+
+    assert epoch(0) == epoch(0)
+    assert epoch(0) != epoch(1)
+
+
+def test_batches_mix_kinds_of_documents(make: Make) -> None:
+    """Batches of one kind each stop a small model from learning anything but that kind."""
+    shares = [batch["token_type_ids"].any(dim=1).float().mean() for batch in prepared(make()).train_dataloader()]
+    assert sum(0 < share < 1 for share in shares) >= 0.8 * len(shares)
+
+
+def test_a_text_file_is_read_line_by_line(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("the beast was good .\n\n  the plant was poor .\tyes .\nit was fine .\n", encoding="utf-8")
+    backbone = make()
+    data = prepared(backbone, source=str(path), documents=None, held_out=1)
+    assert decoded(data, data.val_dataloader(), backbone.tokenizer) == ["[CLS] the beast was good . [SEP]"]
+    train = decoded(data, data.train_dataloader(), backbone.tokenizer)
+    assert any("the plant was poor . [SEP] yes . [SEP]" in text for text in train)
+    assert data.description == f"{path}, 3 documents of which 1 held out"
+    assert len(prepared(backbone, source=str(path), documents=2, held_out=1).training) == 1
+
+
+def test_long_documents_are_truncated_and_counted(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("it was fine .\n" + "good " * 50 + "\n" + "good " * 20 + "\tit was fine .\n", encoding="utf-8")
+    with pytest.warns(UserWarning, match="2 of 3 documents are longer than 12 tokens"):
+        data = prepared(make(), source=str(path), documents=None, held_out=1, max_length=12)
+    assert data.training.lengths.tolist() == [12, 12]
+    assert all(document["input_ids"][-1] == 3 for document in data.training.tokens)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"source": "nowhere.txt"}, "corpus 'nowhere.txt' cannot be read.*'microworld' or a UTF-8 text file"),
+        ({"documents": 0}, "documents=0: expected 1 or more"),
+        ({"held_out": 300}, "held_out=300: expected 1 to 299"),
+        ({"held_out": 0}, "held_out=0: expected 1 to 299"),
+        ({"max_length": 4000}, "max_length=4000: this backbone takes 1 to"),
+    ],
+)
+def test_bad_settings_say_what_was_expected(make: Make, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        prepared(make(), **options)
+
+
+def test_text_unknown_to_the_tokenizer_is_refused(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "english.txt"
+    path.write_text("Tokens nobody taught this model\n" * 3, encoding="utf-8")
+    with pytest.raises(UsageError, match="of the corpus is unknown to the tokenizer"):
+        prepared(make(), source=str(path), documents=None, held_out=1)
+
+
+@pytest.mark.parametrize("content", [b"\n \n", b"\xff\xfe\x00bad"])
+def test_a_file_without_readable_text_is_refused(make: Make, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "text.txt").write_bytes(content)
+    with pytest.raises(UsageError, match=r"text\.txt"):
+        prepared(make(), source=str(tmp_path / "text.txt"))
