@@ -226,7 +226,7 @@ def test_the_vocabulary_covers_corpus_and_tasks(documents: list[str]) -> None:
 def test_tokenizer_encodes_pairs_as_bert_does() -> None:
     tokenizer = microworld.tokenizer()
     encoded = tokenizer("The beast was [MASK] .", "it was xyz")
-    tokens = "[CLS] the beast was [MASK] . [SEP] it was [UNK] [SEP]".split()
+    tokens = ["[CLS]", "the", "beast", "was", "[MASK]", ".", "[SEP]", "it", "was", "[UNK]", "[SEP]"]
     assert tokenizer.convert_ids_to_tokens(encoded["input_ids"]) == tokens
     assert encoded["token_type_ids"] == [0] * 7 + [1] * 4
     assert microworld.vocabulary()[:5] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -12,9 +12,12 @@ from lm_lab.backbones import Backbone
 from lm_lab.cli import main
 from lm_lab.data import microworld
 from lm_lab.data.corpus import Corpus
+from lm_lab.data.glue import GLUE
 from lm_lab.errors import UsageError
 from lm_lab.objectives import MaskedLM
+from lm_lab.strategies import AdaptationStrategy, FullFineTuning, LinearProbe
 from lm_lab.training import pretrained
+from lm_lab.training.adaptation import Adaptation
 from lm_lab.training.pretraining import Pretraining, SaveBackbone
 
 Make = Callable[..., Backbone]
@@ -28,7 +31,7 @@ pytestmark = [
 ]
 
 
-@pytest.fixture()
+@pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Run `lm-lab pretrain fit` on the committed config, whose paths start at the repository."""
     monkeypatch.chdir(ROOT)
@@ -164,3 +167,30 @@ def test_the_command_tells_a_mistake_in_one_line(
 ) -> None:
     assert command(f"--save.output={tmp_path / 'bert'}", "--data.source=nowhere.txt") == 2
     assert "error: The corpus 'nowhere.txt' cannot be read" in capsys.readouterr().err
+
+
+def adapted(source: Path, strategy: AdaptationStrategy, learning_rate: float, epochs: int) -> float:
+    """Accuracy on words of the microworld's sentiment task that its training rows never show."""
+    data = GLUE("sst2", source="microworld")
+    model = Adaptation(
+        Backbone(str(source)), strategy, data.task, learning_rate=learning_rate, pooling="mean"
+    )  # fmt: skip
+    trainer = L.Trainer(
+        accelerator="cpu", max_epochs=epochs, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, gradient_clip_val=1.0, use_distributed_sampler=False,
+    )  # fmt: skip
+    trainer.fit(model, datamodule=data)
+    return float(trainer.callback_metrics["validation/score"])
+
+
+@pytest.mark.slow
+def test_pretraining_helps_on_words_that_training_never_shows(command: Callable[..., int], tmp_path: Path) -> None:
+    folder = tmp_path / "bert"
+    assert command(f"--save.output={folder}", "--trainer.enable_progress_bar=false") == 0
+    probe = adapted(folder, LinearProbe(), 1e-2, 6)
+    full = adapted(folder, FullFineTuning(), 5e-4, 6)
+    controls = adapted(ARCHITECTURE, LinearProbe(), 1e-2, 6), adapted(ARCHITECTURE, FullFineTuning(), 5e-4, 6)
+    assert max(controls) < 0.58  # chance is 0.5
+    assert probe > max(controls) + 0.05
+    assert full > 0.9
+    assert full > probe + 0.05
