@@ -1,0 +1,45 @@
+# `make` lists the targets. The first that needs it creates .venv; PYTHON=python3.12 chooses another interpreter.
+
+PYTHON ?= python3
+BIN := .venv/bin
+OFFLINE := HF_HUB_OFFLINE=1 WANDB_MODE=offline
+BACKBONE := runs/microworld-bert
+QUICKSTART := runs/quickstart
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test test-all lint docs
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+
+quickstart: .venv/.package $(BACKBONE)/config.json ## pretrain a small backbone, compare six strategies on it: about 6 minutes
+	$(OFFLINE) $(BIN)/lm-lab bench run benchmarks/quickstart.yaml --out $(QUICKSTART)
+	@echo "Open $(QUICKSTART)/report/index.html: the same results as figures, in any browser, without a network."
+	@echo "Next: README.md, 'What to do next'. The same command again runs nothing that has a result."
+
+test: .venv/.dev ## run the tests (LM_LAB_DATA=FOLDER adds those on real data)
+	$(OFFLINE) $(BIN)/python -m pytest
+
+test-all: .venv/.dev ## run the slow tests too
+	$(OFFLINE) $(BIN)/python -m pytest -m ''
+
+lint: .venv/.dev ## check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+docs: .venv/.docs ## build the documentation in site/
+	$(BIN)/mkdocs build --strict
+
+$(BACKBONE)/config.json: | .venv/.package
+	$(OFFLINE) $(BIN)/lm-lab pretrain fit --config configs/pretraining/microworld_mlm.yaml
+
+# What is installed, as stamps that age with the two files that say what it should be.
+.venv/.package: EXTRAS :=
+.venv/.dev: EXTRAS := [dev]
+.venv/.docs: EXTRAS := [docs]
+.venv/.package .venv/.dev .venv/.docs: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("lm_lab needs Python 3.11 or newer: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.$(EXTRAS)'
+	@touch $@
