@@ -21,10 +21,8 @@ class PretrainCLI(LabCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Offer `fit` and `validate`; there is no labelled split to test on and nothing to predict."""
-        return {name: {"model", "dataloaders", "datamodule"} for name in ("validate",)} | {
-            "fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule"}
-        }
+        """Offer `fit` alone: there is no labelled split to test on and nothing to predict."""
+        return {"fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule"}}
 
 
 def main(args: list[str]) -> int:
