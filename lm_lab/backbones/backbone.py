@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lm_lab.backbones import loading
@@ -18,7 +19,8 @@ class Backbone(nn.Module):
         tokenizer: where the tokenizer is, if not at `source`.
         revision: branch, tag or commit on the hub.
         dropout: overrides every dropout probability of the configuration.
-        attention: attention implementation of `transformers` ("sdpa", "eager", "flash_attention_2").
+        attention: attention implementation of `transformers` ("sdpa", "eager", "flash_attention_2"). None takes sdpa
+            on an accelerator and eager on a CPU, where the backward pass of torch's fused kernel takes half of a step.
         trust_remote_code: run the model code that comes with the weights. Off unless you read that code.
 
     Raises:
@@ -32,7 +34,7 @@ class Backbone(nn.Module):
         tokenizer: str | None = None,
         revision: str | None = None,
         dropout: float | None = None,
-        attention: str = "sdpa",
+        attention: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
         super().__init__()
@@ -55,6 +57,7 @@ class Backbone(nn.Module):
             loading.set_dropout(self.config, dropout)
         self.pretrained = pretrained and loading.has_weights(found)
         self.fingerprint = loading.fingerprint(found, self.config, self.pretrained)
+        attention = attention or ("sdpa" if torch.accelerator.is_available() else "eager")
         self.model = loading.load_model(found, self.config, self.pretrained, attention, **options)
         self.tokenizer = loading.load_tokenizer(loading.locate(tokenizer) if tokenizer else found, **options)
 

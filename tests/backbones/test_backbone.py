@@ -45,6 +45,17 @@ def test_pair_vector_by_hand():
     assert combine(u, v).tolist() == [[1.0, -2.0, 3.0, 1.0, 2.0, 3.0, 3.0, -2.0]]
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_eager_and_fused_attention_agree_under_padding(make, family):
+    ids = torch.randint(5, 50, (2, 9))
+    mask = torch.ones_like(ids)
+    mask[0, 5:] = 0
+    eager, fused = (make(family, attention=name).eval() for name in ("eager", "sdpa"))
+    real = mask.bool()
+    found, expected = (model.last(input_ids=ids, attention_mask=mask)[real] for model in (eager, fused))
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
 def test_no_pooler_and_full_precision(make):
     backbone = make("bert")
     assert not any("pooler" in name for name, _ in backbone.named_parameters())
