@@ -16,6 +16,17 @@ ALLOWED = (
     "transformers.optimization.Adafactor",
 )
 _FLAG = "--allow-import"
+_SAY_NOTHING = (
+    r".*does not have many workers.*",  # batches are collated in a fraction of a millisecond
+    r".*module\(s\) in eval mode at the start of training.*",  # frozen parts are, on purpose
+    r".*LightningCLI's args parameter is intended.*",
+    r".*is not supported by the model summary.*",
+    r".*Checkpoint directory .* exists.*",
+    r".*set_vital.*",
+    r".*LeafSpec.*",
+    r".*tensorboardX.*",
+    r".*log_every_n_steps.*",
+)
 
 
 class LabCLI(LightningCLI):
@@ -56,11 +67,6 @@ def restrict(extra: Sequence[str] = ()) -> None:
 def quiet() -> Iterator[None]:
     """Leave out warnings that say nothing to the person who runs a command."""
     with warnings.catch_warnings():
-        for text in (
-            r".*does not have many workers.*",
-            r".*Checkpoint directory .* exists.*",
-            r".*isinstance\(treespec.*",
-        ):
+        for text in _SAY_NOTHING:
             warnings.filterwarnings("ignore", text)
-        warnings.filterwarnings("ignore", r".*log_every_n_steps.*")
         yield

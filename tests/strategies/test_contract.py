@@ -103,14 +103,13 @@ def test_copies_and_pickles_keep_working(adapted):
             assert torch.equal(model(data), expected)
 
 
-def test_a_frozen_backbone_runs_in_eval_mode(adapted, strategy):
+def test_what_trains_whole_runs_in_train_mode_and_nothing_else(adapted, strategy):
     adapted.train()
-    whole = [m for m in adapted.backbone.model.modules() if isinstance(m, torch.nn.Dropout) and m.training]
-    inside_delta = {id(m) for d in adapted.modules() if isinstance(d, Delta) for m in d.modules()}
-    if isinstance(strategy, (FullFineTuning, PartialFineTuning)):
-        assert whole
-    else:
-        assert all(id(m) in inside_delta for m in whole)
+    blocks = [match.module.training for match in adapted.backbone.sites("block")]
+    expected = {FullFineTuning: [True] * len(blocks), PartialFineTuning: [False] * (len(blocks) - 1) + [True]}
+    assert blocks == expected.get(type(strategy), [False] * len(blocks))
+    assert all(module.training for module in adapted.modules() if isinstance(module, Delta))
+    assert not any(module.training for module in adapted.eval().modules())
 
 
 def test_partial_fine_tuning_drops_out_in_trained_blocks_only(make):

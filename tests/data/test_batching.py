@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from lm_lab.data.batching import LengthGroupedBatches
+
+LENGTHS = np.random.default_rng(0).integers(3, 120, 1003)
+
+
+def padding(batches) -> int:
+    return sum(LENGTHS[batch].max() * len(batch) - LENGTHS[batch].sum() for batch in batches)
+
+
+def test_an_epoch_holds_every_example_once_with_little_padding():
+    batches = list(LengthGroupedBatches(LENGTHS, 32))
+    assert sorted(i for batch in batches for i in batch) == list(range(1003))
+    assert len(batches) == len(LengthGroupedBatches(LENGTHS, 32)) == 32
+    shuffled = np.random.default_rng(1).permutation(1003)
+    assert padding(batches) < 0.1 * padding([shuffled[i : i + 32] for i in range(0, 1003, 32)])
+
+
+def test_order_depends_on_seed_and_epoch_alone():
+    def epoch(seed: int, number: int) -> list[list[int]]:
+        batches = LengthGroupedBatches(LENGTHS, 32, seed=seed)
+        batches.set_epoch(number)
+        return list(batches)
+
+    assert epoch(0, 0) == epoch(0, 0)
+    assert epoch(0, 0) != epoch(0, 1)
+    assert epoch(0, 0) != epoch(1, 0)
+    # not only the batches' order: other examples meet
+    assert {frozenset(batch) for batch in epoch(0, 0)} != {frozenset(batch) for batch in epoch(0, 1)}
+
+
+def test_batches_of_an_epoch_are_not_sorted_by_length():
+    longest = [LENGTHS[batch].max() for batch in LengthGroupedBatches(LENGTHS, 32)]
+    assert longest != sorted(longest)
+    assert longest != sorted(longest, reverse=True)
+
+
+@pytest.mark.parametrize("given", [0, 1, 17, 32])
+def test_state_goes_on_with_the_next_batch(given):
+    whole = LengthGroupedBatches(LENGTHS, 32, seed=5)
+    whole.set_epoch(3)
+    expected = list(whole)
+    first = LengthGroupedBatches(LENGTHS, 32, seed=5)
+    first.set_epoch(3)
+    iterator = iter(first)
+    for _ in range(given):
+        next(iterator)
+    second = LengthGroupedBatches(LENGTHS, 32, seed=5)
+    second.load_state_dict(first.state_dict())
+    assert list(second) == expected[given:]
+    assert len(list(second)) == len(expected)  # the epoch after the resumed one is whole again
+
+
+def test_processes_share_an_epoch_in_equal_steps():
+    parts = [list(LengthGroupedBatches(LENGTHS, 32, seed=1, rank=rank, world=3)) for rank in range(3)]
+    assert {len(part) for part in parts} == {11} == {len(LengthGroupedBatches(LENGTHS, 32, rank=0, world=3))}
+    seen = [i for part in parts for batch in part for i in batch]
+    assert set(seen) == set(range(1003))
+    assert len(seen) - 1003 <= 32  # one batch was given twice, to make the steps equal
+
+
+def test_evaluation_sees_each_example_once_whatever_the_processes():
+    parts = [list(LengthGroupedBatches(LENGTHS, 64, shuffle=False, rank=rank, world=3)) for rank in range(3)]
+    assert sorted(i for part in parts for batch in part for i in batch) == list(range(1003))
+    assert [len(part) for part in parts] == [
+        len(LengthGroupedBatches(LENGTHS, 64, shuffle=False, rank=rank, world=3)) for rank in range(3)
+    ]

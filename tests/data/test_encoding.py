@@ -1,0 +1,65 @@
+import pytest
+import torch
+from lm_lab.data import microworld
+from lm_lab.data.encoding import Encoding, cache_folder
+from lm_lab.data.sources import read_split
+from lm_lab.tasks import glue_task
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return microworld.tokenizer()
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return read_split(glue_task("rte"), "validation", "microworld")
+
+
+@pytest.mark.parametrize("pairs", ["joint", "towers"])
+def test_a_batch_equals_the_tokenizers_own(tokenizer, rows, pairs):
+    encoded = Encoding(tokenizer, pairs, 64)(rows)
+    index = [3, 0, 7]
+    batch = encoded.collate(index)
+    chosen = [[column[i] for i in index] for column in rows.texts]
+    expected = [tokenizer(*chosen, padding=True, return_tensors="pt")] if pairs == "joint" else [
+        tokenizer(texts, padding=True, return_tensors="pt") for texts in chosen
+    ]  # fmt: skip
+    assert len(batch["texts"]) == len(expected)
+    for ours, theirs in zip(batch["texts"], expected, strict=True):
+        assert set(ours) == set(theirs)
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert batch["labels"].tolist() == rows.labels[index].tolist()
+    assert batch["ids"].tolist() == rows.ids[index].tolist()
+
+
+def test_tokens_come_from_the_cache_the_second_time(tokenizer, rows, monkeypatch):
+    encoding = Encoding(tokenizer, "joint", 64)
+    first = encoding(rows)
+    assert len(list((cache_folder() / "tokens").iterdir())) == 1
+    monkeypatch.setattr(Encoding, "_encode", lambda *_: pytest.fail("tokenised again"))
+    again = encoding(rows)
+    assert torch.equal(first.collate([0, 1])["texts"][0]["input_ids"], again.collate([0, 1])["texts"][0]["input_ids"])
+
+
+def test_the_fingerprint_follows_texts_tokenizer_pairs_and_length_alone(tokenizer, rows):
+    base = Encoding(tokenizer, "joint", 64).fingerprint(rows)
+    assert Encoding(tokenizer, "towers", 64).fingerprint(rows) != base
+    assert Encoding(tokenizer, "joint", 32).fingerprint(rows) != base
+    assert Encoding(tokenizer, "joint", 64).fingerprint(rows.take(rows.ids[:5])) != base
+    other = microworld.tokenizer()
+    other.add_tokens(["zzz"])
+    assert Encoding(other, "joint", 64).fingerprint(rows) != base
+    tokenizer("x", truncation=True, max_length=5, padding="max_length")  # leaves traces in a fast tokenizer
+    assert Encoding(tokenizer, "joint", 64).fingerprint(rows) == base
+
+
+def test_truncation_is_counted(tokenizer, rows):
+    lengths = [len(tokenizer(a, b)["input_ids"]) for a, b in zip(*rows.texts, strict=True)]
+    limit = max(lengths) - 1
+    cut = sum(length > limit for length in lengths)
+    message = f"{cut} of {len(rows)} examples are longer than {limit} tokens and were truncated"
+    for _ in range(2):  # said again when the tokens come from the cache
+        with pytest.warns(UserWarning, match=message):
+            encoded = Encoding(tokenizer, "joint", limit)(rows)
+    assert encoded.lengths.max() == limit

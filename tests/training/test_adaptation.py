@@ -1,0 +1,159 @@
+"""Fit, resume, evaluate and predict with real code paths on tiny models."""
+
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lm_lab import GLUE, Adaptation
+from lm_lab.errors import UsageError
+from lm_lab.strategies import FullFineTuning, LinearProbe, LoRA
+from lm_lab.strategies.heads import Standardise
+from lm_lab.training.callbacks import Diverged, ExactResume, TrainingMeter
+from lm_lab.training.predictions import Predictions
+
+QUIET = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+
+
+def glue(task: str = "sst2", **options) -> GLUE:
+    options = {"train_limit": 96, "validation_limit": 60, "batch_size": 16} | options
+    return GLUE(task, source="microworld", **options)
+
+
+def test_a_plain_trainer_fits_and_scores(make):
+    data = glue(holdout=20)
+    model = Adaptation(make(), FullFineTuning(), data.task, learning_rate=1e-3, pooling="mean")
+    trainer = L.Trainer(max_epochs=2, **QUIET)
+    trainer.fit(model, data)
+    assert set(trainer.callback_metrics) >= {"train/loss", "validation/accuracy", "validation/score", "selection/score"}
+    assert trainer.global_step == 12
+
+
+@pytest.mark.parametrize("pairs", ["joint", "towers"])
+@pytest.mark.parametrize("task", ["rte", "stsb", "mnli"])
+def test_pairs_as_one_sequence_and_as_two_towers(make, task, pairs):
+    data = glue(task)
+    model = Adaptation(make(), LoRA(), data.task, pairs=pairs)
+    inputs = model.head.out.in_features
+    assert inputs == model.backbone.hidden_size * (4 if pairs == "towers" else 1)
+    trainer = L.Trainer(max_epochs=1, **QUIET)
+    trainer.fit(model, data)
+    expected = {"rte": "validation/accuracy", "stsb": "validation/spearman", "mnli": "validation_mismatched/accuracy"}
+    assert expected[task] in trainer.callback_metrics
+
+
+def test_each_strategy_brings_its_learning_rate(make):
+    data = glue()
+    assert Adaptation(make(), LoRA(), data.task).learning_rate == LoRA.learning_rate
+    assert Adaptation(make(), LoRA(), data.task, learning_rate=0.1).learning_rate == 0.1
+
+
+def fit(make, checkpoint=None, callbacks=()):
+    L.seed_everything(3, verbose=False)
+    data = glue()
+    model = Adaptation(make("bert", dropout=0.2), FullFineTuning(), data.task, learning_rate=1e-3)
+    trainer = L.Trainer(
+        max_epochs=2, **QUIET | {"enable_checkpointing": bool(callbacks)}, callbacks=[ExactResume(), *callbacks]
+    )
+    trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
+    return model.state_dict()
+
+
+@pytest.mark.parametrize("step", [3, 6, 8])
+def test_a_resumed_run_ends_with_the_same_bits(make, tmp_path, step):
+    """In mid-epoch, between epochs, and in the second one; dropout on, so the generators matter too."""
+    keep = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=1, save_top_k=-1)
+    whole = fit(make, callbacks=[keep])
+    torch.randn(7)  # a new process would have drawn other numbers
+    resumed = fit(make, checkpoint=str(tmp_path / f"step={step}.ckpt"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_checkpoint_holds_the_delta_and_the_head(make, tmp_path):
+    data = glue()
+    keep = ModelCheckpoint(tmp_path, "last")
+    trainer = L.Trainer(max_epochs=1, **QUIET | {"enable_checkpointing": True}, callbacks=[keep])
+    model = Adaptation(make(), LoRA(rank=2), data.task)
+    trainer.fit(model, data)
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
+    assert all("lora" in name or name.startswith("head.") for name in saved)
+    other = Adaptation(make(), LoRA(rank=2), data.task)
+    scores = [L.Trainer(**QUIET).validate(other, data, ckpt_path=str(tmp_path / "last.ckpt"), verbose=False)]
+    scores.append(L.Trainer(**QUIET).validate(model, data, verbose=False))
+    assert scores[0] == scores[1]
+    wrong = Adaptation(make(), FullFineTuning(), data.task)
+    with pytest.raises(UsageError, match=r"the checkpoint does not fit FullFineTuning .* It lacks"):
+        L.Trainer(**QUIET).validate(wrong, data, ckpt_path=str(tmp_path / "last.ckpt"), verbose=False)
+
+
+def test_a_probe_standardises_with_the_training_set_alone(make):
+    data = glue(train_limit=50)
+    model = Adaptation(make(), LinearProbe(at_layer=1), data.task, pooling="mean")
+    L.Trainer(max_epochs=1, **QUIET).fit(model, data)
+    with torch.no_grad():
+        features = model.eval().features(data.encoded["train"].collate(list(range(50))))
+    standardise = next(m for m in model.head.modules() if isinstance(m, Standardise))
+    assert standardise.fitted
+    assert torch.allclose(standardise.mean, features.mean(0), atol=1e-5)
+    assert torch.allclose(standardise.std, features.std(0, correction=0), atol=1e-5)
+
+
+def test_the_meter_counts_steps_and_examples(make):
+    data, meter = glue(), TrainingMeter()
+    model = Adaptation(make(), LoRA(), data.task)
+    L.Trainer(max_epochs=2, callbacks=[meter], **QUIET).fit(model, data)
+    assert (meter.steps, meter.examples) == (12, 192)
+    assert 0 < meter.seconds
+    assert meter.peak_bytes > 10_000_000
+    assert [row["step"] for row in meter.history] == list(range(1, 13))
+
+
+def test_a_loss_that_is_no_number_stops_the_run(make):
+    data = glue()
+    model = Adaptation(make(), FullFineTuning(), data.task)
+    with torch.no_grad():
+        model.head.out.bias.fill_(float("nan"))
+    with pytest.raises(Diverged, match="the loss is nan at step 1"):
+        L.Trainer(max_epochs=1, callbacks=[TrainingMeter()], **QUIET).fit(model, data)
+
+
+def test_low_precision_trains(make):
+    data = glue()
+    model = Adaptation(make(), LoRA(), data.task)
+    L.Trainer(max_epochs=1, precision="bf16-mixed", gradient_clip_val=1.0, **QUIET).fit(model, data)
+    assert next(model.parameters()).dtype == torch.float32
+
+
+def test_examples_repeated_by_a_sampler_count_once():
+    predictions = Predictions()
+    predictions.update(torch.tensor([4, 2]), torch.tensor([1, 0]), torch.tensor([1, 1]))
+    predictions.update(torch.tensor([2, 9]), torch.tensor([0, 1]), torch.tensor([1, 0]))
+    ids, values, labels = predictions.compute()
+    assert ids.tolist() == [2, 4, 9]
+    assert values.tolist() == [0, 1, 1]
+    assert labels.tolist() == [1, 1, 0]
+
+
+def test_limits_take_the_same_examples_for_every_seed():
+    first = glue(holdout=30)
+    L.seed_everything(1, verbose=False)
+    second = glue(holdout=30)
+    for split in ("train", "selection", "validation"):
+        assert first.rows(split).ids.tolist() == second.rows(split).ids.tolist()
+    assert not set(first.rows("train").ids) & set(first.rows("selection").ids)
+    assert first.fingerprint() == second.fingerprint() != glue(holdout=31).fingerprint()
+
+
+def test_limits_that_leave_nothing():
+    with pytest.raises(UsageError, match=r"holdout=999999 leaves nothing of the \d+ rows"):
+        glue(holdout=999_999).rows("train")
+
+
+def test_ax_cannot_be_trained_on():
+    with pytest.raises(UsageError, match="'ax' has no training split; train on mnli"):
+        GLUE("ax", source="microworld").rows("train")

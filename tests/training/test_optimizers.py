@@ -1,0 +1,117 @@
+import math
+
+import pytest
+import torch
+from lm_lab.errors import UsageError
+from lm_lab.training.optimizers import AdamW, BertAdam, parameter_groups
+from lm_lab.training.schedules import WarmupConstant, WarmupCosine, WarmupLinear, constant, cosine, linear
+from torch import nn
+from transformers import Adafactor
+
+
+@pytest.mark.parametrize(("step", "ratio"), [(1, 3.16), (12, 6.57), (234, 2.19), (3000, 1.03)])
+def test_bert_adams_updates_exceed_adams_by_the_known_ratio(step, ratio):
+    """(1 - 0.9^t) / sqrt(1 - 0.999^t) under a constant gradient, the figures of Zhang et al. 2021."""
+    ours, theirs = (nn.Parameter(torch.zeros(1, dtype=torch.float64)) for _ in range(2))
+    optimizers = (
+        BertAdam([ours], 1e-3, eps=0.0, weight_decay=0.0),
+        torch.optim.Adam([theirs], 1e-3, eps=0.0),
+    )
+    for _ in range(step):
+        before = [parameter.item() for parameter in (ours, theirs)]
+        for parameter, optimizer in zip((ours, theirs), optimizers, strict=True):
+            parameter.grad = torch.full_like(parameter, 0.7)
+            optimizer.step()
+    moved = [parameter.item() - start for parameter, start in zip((ours, theirs), before, strict=True)]
+    exact = (1 - 0.9**step) / math.sqrt(1 - 0.999**step)
+    assert moved[0] / moved[1] == pytest.approx(exact, rel=1e-9)
+    assert exact == pytest.approx(ratio, abs=0.006)
+
+
+def test_bert_adam_decays_weights_apart_from_the_gradient():
+    parameter = nn.Parameter(torch.ones(3, 3))
+    parameter.grad = torch.zeros(3, 3)
+    BertAdam([parameter], 0.1, weight_decay=0.5).step()
+    assert torch.allclose(parameter, torch.full((3, 3), 0.95))
+
+
+def test_fused_adamw_equals_torchs():
+    torch.manual_seed(0)
+    ours, theirs = nn.Linear(5, 3), nn.Linear(5, 3)
+    theirs.load_state_dict(ours.state_dict())
+    pairs = ((ours, AdamW(ours.parameters(), 1e-2)), (theirs, torch.optim.AdamW(theirs.parameters(), 1e-2)))
+    for _ in range(5):
+        x = torch.randn(4, 5)
+        for model, optimizer in pairs:
+            optimizer.zero_grad()
+            model(x).square().sum().backward()
+            optimizer.step()
+    assert torch.allclose(ours.weight, theirs.weight, atol=1e-6)
+
+
+def test_biases_and_norms_do_not_decay():
+    module = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
+    module[0].weight.requires_grad_(True)
+    decayed, kept = parameter_groups(module)
+    assert [p.shape for p in decayed["params"]] == [(4, 4)]
+    assert len(kept["params"]) == 3
+    assert kept["weight_decay"] == 0.0
+    module[0].requires_grad_(False)
+    assert [len(group["params"]) for group in parameter_groups(module)] == [2]
+
+
+OPTIMIZERS = {
+    "adamw": lambda groups: AdamW(groups, 0.05),
+    "bert_adam": lambda groups: BertAdam(groups, 0.05),
+    "sgd": lambda groups: torch.optim.SGD(groups, 0.05, momentum=0.9),
+    "adafactor": lambda groups: Adafactor(groups, 0.05, scale_parameter=False, relative_step=False),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimiser_fits_a_line(name):
+    torch.manual_seed(0)
+    model = nn.Linear(3, 1)
+    x = torch.randn(64, 3)
+    y = x @ torch.tensor([[1.0], [-2.0], [0.5]]) + 0.3
+    optimizer = OPTIMIZERS[name](parameter_groups(model))
+    losses = []
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss = (model(x) - y).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.02 * losses[0]
+
+
+def test_linear_rises_and_falls_to_zero():
+    assert linear(0, 100, 10) == pytest.approx(1 / 11)  # the first step counts
+    assert linear(10, 100, 10) == 1.0
+    assert linear(55, 100, 10) == pytest.approx(0.5)
+    assert linear(100, 100, 10) == 0.0
+
+
+def test_cosine_falls_to_its_floor():
+    assert cosine(10, 100, 10, 0.1) == 1.0
+    assert cosine(55, 100, 10, 0.1) == pytest.approx(0.55)
+    assert cosine(100, 100, 10, 0.1) == pytest.approx(0.1)
+
+
+def test_constant_stays():
+    assert [constant(step, 2) for step in range(4)] == pytest.approx([1 / 3, 2 / 3, 1, 1])
+
+
+@pytest.mark.parametrize("schedule", [WarmupLinear, WarmupCosine, WarmupConstant])
+def test_schedules_scale_the_optimisers_rate(schedule):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.5)
+    scheduler = schedule(optimizer, 10, warmup=0.2)
+    rates = []
+    for _ in range(10):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert max(rates) == pytest.approx(0.5)
+    assert rates[0] < rates[1] < rates[2]
+    with pytest.raises(UsageError, match=r"warmup=1\.5"):
+        schedule(optimizer, 10, warmup=1.5)
