@@ -93,6 +93,29 @@ class LocalProcesses(Executor):
         return ProcessPoolExecutor(self.capacity, context, initializer=_warm, initargs=(self.threads, os.getpid()))
 
 
+class InProcess(Executor):
+    """One cell after the other in this process: for debuggers, and where a process may not start others."""
+
+    capacity = 1
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._queue: list[PlannedCell] = []
+
+    def submit(self, planned: PlannedCell) -> None:
+        """Queue a cell."""
+        self._queue.append(planned)
+
+    def wait(self) -> list[tuple[PlannedCell, str | None]]:
+        """Run the first cell of the queue."""
+        planned = self._queue.pop(0)
+        _work(planned, self.job)
+        return [(planned, None)]
+
+    def stop(self) -> None:
+        """Nothing runs outside of `wait`."""
+
+
 def _warm(threads: int, parent: int) -> None:
     """Prepare a worker: interrupts are the parent's to handle, and no worker outlives it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -21,7 +21,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run every cell of a suite that has no result yet, then report")
     run.add_argument("suite", help="suite file (YAML)")
     run.add_argument("--out", type=Path, required=True, help="folder of the results")
-    run.add_argument("--workers", type=int, help="worker processes (default: one a core, one with a GPU)")
+    run.add_argument("--workers", type=int, help="worker processes (default: one a core, one with a GPU; 0: none, for debugging)")
     run.add_argument("--threads", type=int, help="threads a worker (default: cores divided by workers)")
     run.add_argument("--retry-failed", action="store_true", help="run cells again that failed or diverged")
     run.add_argument("--wandb", choices=("offline", "online", "disabled"), help="default: WANDB_MODE, else offline")
@@ -46,7 +46,7 @@ def _run(options: argparse.Namespace) -> int:
     workers, threads = _share(options.workers, options.threads)
 
     from lm_lab.benchmark import provenance
-    from lm_lab.benchmark.executors import Job, LocalProcesses
+    from lm_lab.benchmark.executors import Executor, InProcess, Job, LocalProcesses
     from lm_lab.benchmark.progress import Progress
     from lm_lab.benchmark.runner import run_suite
     from lm_lab.tracking.wandb import log_cell, log_summary
@@ -54,7 +54,8 @@ def _run(options: argparse.Namespace) -> int:
     def track(record: object) -> None:
         log_cell(record, options.out, options.project, options.wandb)  # type: ignore[arg-type]
 
-    executor = LocalProcesses(Job(suite.name, options.out, provenance.command()), workers, threads)
+    job = Job(suite.name, options.out, provenance.command())
+    executor: Executor = LocalProcesses(job, workers, threads) if workers else InProcess(job)
     with Progress() as progress:
         run_suite(suite, options.out, executor, progress, track, options.retry_failed)
     _report(argparse.Namespace(out=options.out, to=None))
@@ -66,10 +67,10 @@ def _share(workers: int | None, threads: int | None) -> tuple[int, int]:
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = workers or (1 if torch.cuda.is_available() else cores)
-    if workers < 1 or (threads is not None and threads < 1):
-        raise UsageError(f"--workers {workers} --threads {threads}: both must be at least 1.")
-    return workers, threads or max(1, cores // workers)
+    workers = (1 if torch.cuda.is_available() else cores) if workers is None else workers
+    if workers < 0 or (threads is not None and threads < 1):
+        raise UsageError(f"--workers {workers} --threads {threads}: expected 0 or more workers of 1 or more threads.")
+    return workers, threads or max(1, cores // max(1, workers))
 
 
 def _status(options: argparse.Namespace) -> int:

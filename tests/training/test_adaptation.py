@@ -64,6 +64,7 @@ def fit(make, checkpoint=None, callbacks=()):
     return model.state_dict()
 
 
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
 @pytest.mark.parametrize("step", [3, 6, 8])
 def test_a_resumed_run_ends_with_the_same_bits(make, tmp_path, step):
     """In mid-epoch, between epochs, and in the second one; dropout on, so the generators matter too."""
@@ -74,6 +75,7 @@ def test_a_resumed_run_ends_with_the_same_bits(make, tmp_path, step):
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
 def test_a_checkpoint_holds_the_delta_and_the_head(make, tmp_path):
     data = glue()
     keep = ModelCheckpoint(tmp_path, "last")

@@ -1,0 +1,186 @@
+"""A suite run to its end: interrupted, killed, failing; its probes against the uncached path."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from lm_lab.benchmark.execute import run_cell
+from lm_lab.benchmark.executors import InProcess, Job, LocalProcesses
+from lm_lab.benchmark.plan import make_plan
+from lm_lab.benchmark.progress import Progress
+from lm_lab.benchmark.results import read_predictions, read_records
+from lm_lab.benchmark.runner import cache_fingerprints, run_suite
+from lm_lab.benchmark.suite import load_suite
+from lm_lab.errors import UsageError
+from suites import STRATEGIES, write_suite
+
+
+@pytest.fixture()
+def suite_path(tmp_path, folders):
+    return write_suite(tmp_path / "suite.yaml", folders["bert"])
+
+
+def run(path, root, executor=None, track=lambda record: None, **options):
+    suite = load_suite(path)
+    executor = executor or InProcess(Job(suite.name, root, "test"))
+    return run_suite(suite, root, executor, Progress(), track, **options)
+
+
+def outcome(root):
+    """What must not depend on interruptions: scores and every prediction."""
+    return {
+        record["id"]: (record["score"], read_predictions(root, record["id"]).prediction.tolist())
+        for record in read_records(root)
+    }
+
+
+def test_an_interrupted_run_goes_on_without_repeating_a_cell(suite_path, tmp_path):
+    run(suite_path, tmp_path / "whole")
+    seen = []
+
+    def stop_at_five(record):
+        seen.append(record["id"])
+        if len(seen) in (2, 5):
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(suite_path, tmp_path / "parts", track=stop_at_five)
+    run(suite_path, tmp_path / "parts", track=stop_at_five)
+    assert len(seen) == len(set(seen)) == 13
+    assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
+    run(suite_path, tmp_path / "parts", track=lambda record: pytest.fail("a finished suite ran a cell"))
+
+
+def test_records_hold_what_an_honest_point_needs(suite_path, tmp_path):
+    run(suite_path, tmp_path / "out")
+    record = next(r for r in read_records(tmp_path / "out") if r["cell"]["strategy"] == "lora")
+    assert record["status"] == "done"
+    assert set(record["score"]) == {"validation", "selection"}
+    assert record["ledger"]["trained"] == record["ledger"]["added"] + record["ledger"]["head"]
+    assert record["clocks"]["steps"] == 4
+    assert record["clocks"]["examples"] == 64
+    assert record["memory"]["train_peak_bytes"] > 0
+    assert record["versions"]["torch"]
+    assert record["hardware"]["cores"] > 0
+    assert record["fingerprints"]["weights"]
+    predictions = read_predictions(tmp_path / "out", record["id"])
+    assert sorted(set(predictions.split)) == ["selection", "validation"]
+    right = (predictions.prediction == predictions.label)[predictions.split == "validation"]
+    assert right.mean() == pytest.approx(record["score"]["validation"])
+
+
+def test_a_failing_cell_is_recorded_and_the_rest_go_on(folders, tmp_path):
+    strategies = STRATEGIES | {"full": {"class_path": "PartialFineTuning", "init_args": {"blocks": 9}}}
+    path = write_suite(tmp_path / "suite.yaml", folders["bert"], strategies=strategies)
+    run(path, tmp_path / "out")
+    failed = [r for r in read_records(tmp_path / "out") if r["status"] == "failed"]
+    assert len(failed) == 2
+    assert all("blocks=9: this backbone has 2 blocks" in r["reason"] for r in failed)
+    ran = []
+    run(path, tmp_path / "out", track=ran.append)
+    assert ran == []
+    run(path, tmp_path / "out", track=ran.append, retry_failed=True)
+    assert {r["id"] for r in ran} == {r["id"] for r in failed}
+
+
+def test_a_diverging_cell_is_recorded_as_such(folders, tmp_path):
+    full = {"class_path": "FullFineTuning", "model": {"learning_rate": 1e30}}
+    run(write_suite(tmp_path / "s.yaml", folders["bert"], strategies={"full": full}), tmp_path / "out")
+    records = read_records(tmp_path / "out")
+    assert {r["status"] for r in records} == {"diverged"}
+    assert all("the loss is" in r["reason"] for r in records)
+
+
+def test_cells_of_an_edited_suite_are_put_aside(suite_path, folders, tmp_path):
+    run(suite_path, tmp_path / "out")
+    full = {"full": STRATEGIES["full"]}
+    run(write_suite(suite_path, folders["bert"], strategies=full), tmp_path / "out")
+    assert len(read_records(tmp_path / "out")) == 2
+    assert len(list((tmp_path / "out" / "superseded" / "cells").iterdir())) == 11
+
+
+def test_a_folder_of_another_suite_is_refused(suite_path, folders, tmp_path):
+    run(suite_path, tmp_path / "out")
+    with pytest.raises(UsageError, match="holds results of the suite 'small', not of 'other'"):
+        run(write_suite(suite_path, folders["bert"], name="other"), tmp_path / "out")
+
+
+def test_two_runs_cannot_share_a_folder(suite_path, tmp_path):
+    def again(record):
+        with pytest.raises(UsageError, match="another run is writing"):
+            run(suite_path, tmp_path / "out")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(suite_path, tmp_path / "out", track=again)
+
+
+@pytest.mark.parametrize("task", ["sst2", "rte"])
+def test_stored_features_give_what_the_uncached_probe_gives(folders, tmp_path, task):
+    """Same scores and, for the graded task's real-valued outputs, the same numbers."""
+    strategies = {
+        "linear": STRATEGIES["probe"] | {"tune": {"learning_rate": [1e-2]}},
+        "mlp": {"class_path": "MLPProbe", "init_args": {"hidden": 8}, "model": {"learning_rate": 1e-2}},
+    }
+    tasks = {"graded": {"data": {"task": "stsb", "source": "microworld"}, "model": {"pairs": "towers"}}}
+    if task == "sst2":
+        tasks = {"classes": {"data": {"task": "sst2", "source": "microworld"}}}
+    path = write_suite(tmp_path / "s.yaml", folders["bert"], strategies=strategies, tasks=tasks)
+    plan = make_plan(load_suite(path), {}, cache_fingerprints())
+    assert len(plan.cells) == 6
+    for planned in plan.cells:
+        stored = run_cell(planned, "s", tmp_path / "stored", "test")
+        direct = run_cell(planned, "s", tmp_path / "direct", "test", cached_features=False)
+        assert stored["status"] == direct["status"] == "done"
+        assert stored["clocks"]["feature_seconds"] > 0 == direct["clocks"]["feature_seconds"]
+        a, b = (read_predictions(tmp_path / folder, planned.id).prediction for folder in ("stored", "direct"))
+        assert np.allclose(a, b, atol=1e-4)
+    # two layers and three splits, whatever the number of rates, heads and seeds
+    assert len(list((tmp_path / "stored" / "features").glob("*.safetensors"))) == 6
+
+
+class Bomb:
+    """Kills the process that unpickles it, as the kernel does with one that takes too much memory."""
+
+    def __reduce__(self):
+        return os._exit, (9,)
+
+
+def test_a_killed_worker_fails_its_cell_alone(folders, tmp_path):
+    path = write_suite(tmp_path / "s.yaml", folders["bert"], strategies={"full": STRATEGIES["full"]})
+    healthy = make_plan(load_suite(path), {}, cache_fingerprints()).cells[0]
+    deadly = replace(healthy, id="deadly", config={"bomb": Bomb()})
+    executor = LocalProcesses(Job("small", tmp_path / "out", "test"), workers=1, threads=1)
+    executor.submit(deadly)
+    assert [(planned.id, "died twice" in reason) for planned, reason in executor.wait()] == [("deadly", True)]
+    executor.submit(healthy)
+    assert executor.wait() == [(healthy, None)]
+    executor.stop()
+    assert [record["status"] for record in read_records(tmp_path / "out")] == ["done"]
+
+
+@pytest.mark.slow
+def test_killed_at_five_random_moments_then_the_same_command(suite_path, tmp_path):
+    run(suite_path, tmp_path / "whole")
+    command = [sys.executable, "-m", "lm_lab", "bench", "run", str(suite_path), "--out", str(tmp_path / "killed")]
+    environment = os.environ | {"WANDB_MODE": "disabled"}
+    started: dict[str, str] = {}
+    moments = random.Random(0)
+    for _ in range(5):
+        process = subprocess.Popen([*command, "--workers", "2"], env=environment, stdout=subprocess.DEVNULL)
+        time.sleep(12 + 6 * moments.random())  # imports take most of that
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for record in read_records(tmp_path / "killed"):
+            assert started.setdefault(record["id"], record["started"]) == record["started"]
+    subprocess.run([*command, "--workers", "2"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    final = {record["id"]: record["started"] for record in read_records(tmp_path / "killed")}
+    assert started.items() <= final.items()
+    assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
