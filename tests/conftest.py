@@ -20,6 +20,7 @@ from transformers import AutoModel
 from lm_lab.backbones import Backbone
 from lm_lab.data import microworld
 
+
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A folder with weights, configuration and tokenizer for every family."""
@@ -33,7 +34,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {family: root / family for family in CONFIGS}
 
 
-@pytest.fixture()
+@pytest.fixture
 def make(folders: dict[str, Path]) -> Callable[..., Backbone]:
     """A tiny backbone of a family."""
     return lambda family="bert", **options: Backbone(str(folders[family]), **options)
@@ -47,7 +48,7 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
 
 
-@pytest.fixture()
+@pytest.fixture
 def real_data(request: pytest.FixtureRequest) -> str:
     """The folder of real data, or a skip that says how to have it."""
     if not DATA:

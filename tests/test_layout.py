@@ -3,8 +3,9 @@
 import ast
 from pathlib import Path
 
-import lm_lab
 import pytest
+
+import lm_lab
 
 ROOT = Path(lm_lab.__file__).parent
 SHARED = {"errors", "hub"}

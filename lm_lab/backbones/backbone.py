@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from lm_lab.backbones import loading
-from lm_lab.backbones.sites import Family, Match, Pooling, family_of, find
+from lm_lab.backbones.pooling import Pooling
+from lm_lab.backbones.sites import Family, Match, family_of, find
 
 
 class Backbone(nn.Module):

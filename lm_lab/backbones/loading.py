@@ -17,7 +17,10 @@ from transformers.utils import logging as transformers_logging
 from lm_lab import hub
 from lm_lab.errors import UsageError
 
-_REMEDY = "Give a folder that holds config.json and model.safetensors, or set LM_LAB_WEIGHTS (or LM_LAB_DATA) to a local mirror"
+_REMEDY = (
+    "Give a folder that holds config.json and model.safetensors, or set LM_LAB_WEIGHTS (or LM_LAB_DATA) to a "
+    "local mirror"
+)
 _DROPOUTS = (
     "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "resid_pdrop",
     "embd_pdrop", "attn_pdrop", "embedding_dropout", "mlp_dropout",
@@ -58,7 +61,7 @@ def load_model(
 
     Pickled weights load with `weights_only`; safetensors are preferred.
     """
-    if "add_pooling_layer" in inspect.signature(_model_class(config).__init__).parameters:
+    if "add_pooling_layer" in inspect.signature(_model_class(config)).parameters:
         options["add_pooling_layer"] = False
     options |= {"attn_implementation": attention, "dtype": torch.float32}
     if not pretrained:

@@ -22,7 +22,7 @@ from lm_lab.data.glue import GLUE, HELD_OUT
 from lm_lab.errors import UsageError
 from lm_lab.tasks import Task, task_score
 from lm_lab.training import memory
-from lm_lab.training.callbacks import Diverged, TrainingMeter
+from lm_lab.training.callbacks import DivergedError, TrainingMeter
 from lm_lab.training.ledger import ledger
 
 _TRAINER = {
@@ -46,9 +46,9 @@ def run_cell(planned: PlannedCell, suite: str, root: Path, command: str, cached_
         record.update(measured)  # type: ignore[typeddict-item]
         record["status"] = "done"
     except Exception as error:
-        record["status"] = "diverged" if isinstance(error, Diverged) else "failed"
+        record["status"] = "diverged" if isinstance(error, DivergedError) else "failed"
         record["reason"] = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-        record["traceback"] = None if isinstance(error, Diverged | UsageError) else traceback.format_exc()
+        record["traceback"] = None if isinstance(error, DivergedError | UsageError) else traceback.format_exc()
     write_record(root, record, predictions)
     memory.release()
     return record

@@ -1,4 +1,4 @@
-"""One display of a suite's progress, with an estimate of the time left: a live bar, or plain lines without a terminal."""
+"""A suite's progress with an estimate of the time left: a live bar, or plain lines where there is no terminal."""
 
 import time
 from types import TracebackType

@@ -21,7 +21,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run every cell of a suite that has no result yet, then report")
     run.add_argument("suite", help="suite file (YAML)")
     run.add_argument("--out", type=Path, required=True, help="folder of the results")
-    run.add_argument("--workers", type=int, help="worker processes (default: one a core, one with a GPU; 0: none, for debugging)")
+    run.add_argument("--workers", type=int, help="processes (default: one a core, one with a GPU; 0: in this one)")
     run.add_argument("--threads", type=int, help="threads a worker (default: cores divided by workers)")
     run.add_argument("--retry-failed", action="store_true", help="run cells again that failed or diverged")
     run.add_argument("--wandb", choices=("offline", "online", "disabled"), help="default: WANDB_MODE, else offline")

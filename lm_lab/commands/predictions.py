@@ -9,12 +9,13 @@ import lightning as L
 from torch import Tensor
 
 from lm_lab.data.checks import Rows
+from lm_lab.data.glue import GLUE
 from lm_lab.data.texts import Texts
 from lm_lab.tasks import Task
 from lm_lab.tasks.submission import write_submission
 
 
-def report_predictions(trainer: L.Trainer, task: Task, data: L.LightningDataModule) -> None:
+def report_predictions(trainer: L.Trainer, task: Task, data: GLUE | Texts) -> None:
     """Print the user's texts with their labels, or write one GLUE submission file a split."""
     batches = _flat(trainer.predict_loop.predictions)
     if isinstance(data, Texts):

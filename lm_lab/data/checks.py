@@ -66,12 +66,12 @@ def require_labels(task: Task, rows: Rows, split: str) -> Rows:
     labelled = rows.labelled
     if not labelled.any():
         raise UsageError(
-            f"{rows.origin}: no row of the split '{split}' is labelled (column 'label' is absent or -1), so '{task.name}' "
-            "cannot be trained or scored on it; give a labelled split."
+            f"{rows.origin}: no row of the split '{split}' is labelled (column 'label' is absent or -1), so "
+            f"'{task.name}' cannot be trained or scored on it; give a labelled split."
         )
     if labelled.all():
         return rows
-    from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+    from lightning.pytorch.utilities import rank_zero_warn
 
     rank_zero_warn(f"{rows.origin}: left out {int((~labelled).sum())} of {len(rows)} rows that have no label")
     return rows.take(np.flatnonzero(labelled))

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_warn
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -50,7 +50,8 @@ class Encoding:
             _save(arrays, path)
         if cut := int(arrays["truncated"][0]):
             rank_zero_warn(
-                f"{rows.origin}: {cut} of {len(rows)} examples are longer than {self.max_length} tokens and were truncated"
+                f"{rows.origin}: {cut} of {len(rows)} examples are longer than {self.max_length} tokens and were "
+                "truncated"
             )
         towers = sum(name.startswith("ids") for name in arrays)
         return Encoded([_Ragged.of(arrays, i) for i in range(towers)], rows, self.tokenizer.pad_token_id)

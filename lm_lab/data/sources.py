@@ -52,8 +52,8 @@ def _from_folder(task: Task, split: str, root: Path) -> tuple[pa.Table, str]:
         for suffix, read in _READERS.items():
             if (path := folder / f"{split}{suffix}").is_file():
                 return read(path), str(path)
-    if path := classic.find(task.name, split, [root, root / "glue"]):
-        return classic.read(task, split, path), str(path)
+    if classic_path := classic.find(task.name, split, [root, root / "glue"]):
+        return classic.read(task, split, classic_path), str(classic_path)
     have = sorted({p.stem for f in candidates[:2] if f.is_dir() for p in f.iterdir() if p.suffix in _READERS})
     raise UsageError(
         f"no split '{split}' of '{task.name}' below '{root}'; looked for {candidates[0]}/{split}"

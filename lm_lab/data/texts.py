@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -9,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from lm_lab.data.batching import LengthGroupedBatches
 from lm_lab.data.checks import Rows
+from lm_lab.data.encoding import Encoded
 from lm_lab.errors import UsageError
 from lm_lab.tasks import Task, glue_task
 
@@ -37,7 +39,8 @@ class Texts(L.LightningDataModule):
         if stage != "predict":
             raise UsageError(f"Texts has no labels, so it cannot serve '{stage}'; use it with predict.")
         self.rows = read_lines(self.task, self.path)
-        self.encoded = self.trainer.lightning_module.encoding(self.max_length)(self.rows)  # type: ignore[union-attr]
+        model: Any = self.trainer.lightning_module  # type: ignore[union-attr]
+        self.encoded: Encoded = model.encoding(self.max_length)(self.rows)
 
     def predict_dataloader(self) -> DataLoader:
         """The lines, longest first."""

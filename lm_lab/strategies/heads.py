@@ -49,7 +49,7 @@ class Standardise(nn.Module):
 
 
 class ProbeHead(nn.Module):
-    """Standardised features, an optional hidden layer, a linear layer; zero at the start, so no seed favours a class."""
+    """Standardised features, an optional hidden layer, a linear layer; zero at the start: no seed favours a class."""
 
     def __init__(self, inputs: int, outputs: int, hidden: int = 0, dropout: float = 0.0) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Partial fine-tuning: the top k blocks train (Houlsby et al. 2019 compare with it, https://arxiv.org/abs/1902.00751).
 
 Re-initialising the top n blocks before training follows Zhang et al. 2021 (https://arxiv.org/abs/2006.05987):
-weights from N(0, 0.02^2), biases 0, norms the identity. What lies below the lowest trained block needs no backward pass.
+weights from N(0, 0.02^2), biases 0, norms the identity. Below the lowest trained block no backward pass is needed.
 """
 
 from dataclasses import dataclass

@@ -54,12 +54,12 @@ class SaveDelta(L.Callback):
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save on the first process."""
-        if trainer.is_global_zero and isinstance(pl_module, Adaptation) and not trainer.fast_dev_run:
+        if trainer.is_global_zero and isinstance(pl_module, Adaptation) and not getattr(trainer, "fast_dev_run", False):
             folder = delta.save(pl_module, Path(trainer.log_dir or trainer.default_root_dir) / "delta")
             print(f"delta: {folder}")
 
 
-class Diverged(RuntimeError):
+class DivergedError(RuntimeError):
     """The training loss stopped being a number."""
 
 
@@ -104,7 +104,7 @@ class TrainingMeter(L.Callback):
 
     def _record(self, trainer: L.Trainer, loss: float) -> None:
         if not math.isfinite(loss):
-            raise Diverged(f"the loss is {loss} at step {self.steps}")
+            raise DivergedError(f"the loss is {loss} at step {self.steps}")
         every = max(1, int(trainer.estimated_stepping_batches) // 50)
         if self.steps % every == 0 or self.steps == 1:
             rate = trainer.optimizers[0].param_groups[0]["lr"]

@@ -29,12 +29,13 @@ def keys(model: "Adaptation") -> set[str]:
 
 def describe(model: "Adaptation") -> dict[str, Any]:
     """Plain description: the backbone's fingerprint, and the configuration that builds the model again."""
-    if not dataclasses.is_dataclass(model.strategy):
-        raise UsageError(f"{type(model.strategy).__name__} is no dataclass, so its settings cannot be saved.")
-    kind = type(model.strategy)
-    strategy = {
+    kind: Any = type(model.strategy)
+    if not dataclasses.is_dataclass(kind):
+        raise UsageError(f"{kind.__name__} is no dataclass, so its settings cannot be saved.")
+    settings = {field.name: getattr(model.strategy, field.name) for field in dataclasses.fields(kind)}
+    strategy_spec = {
         "class_path": f"{kind.__module__}.{kind.__qualname__}",
-        "init_args": json.loads(json.dumps(dataclasses.asdict(model.strategy))),
+        "init_args": json.loads(json.dumps(settings)),
     }
     return {
         "format": FORMAT,
@@ -42,7 +43,7 @@ def describe(model: "Adaptation") -> dict[str, Any]:
         "config": {
             "model": {
                 "backbone": model.backbone.spec,
-                "strategy": strategy,
+                "strategy": strategy_spec,
                 "pooling": model.pooling,
                 "pairs": model.pairs,
             },

@@ -5,6 +5,7 @@ import time
 import pytest
 import torch
 from tiny_models import FAMILIES
+
 from lm_lab import hub
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.pooling import POOLINGS, combine, pool

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from tiny_models import FAMILIES
+
 from lm_lab.backbones.sites import FAMILIES as ROWS
 from lm_lab.backbones.sites import linear_sizes
 from lm_lab.errors import UsageError

@@ -10,6 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from suites import STRATEGIES, write_suite
+
 from lm_lab.benchmark.execute import run_cell
 from lm_lab.benchmark.executors import InProcess, Job, LocalProcesses
 from lm_lab.benchmark.plan import make_plan
@@ -18,10 +20,9 @@ from lm_lab.benchmark.results import read_predictions, read_records
 from lm_lab.benchmark.runner import cache_fingerprints, run_suite
 from lm_lab.benchmark.suite import load_suite
 from lm_lab.errors import UsageError
-from suites import STRATEGIES, write_suite
 
 
-@pytest.fixture()
+@pytest.fixture
 def suite_path(tmp_path, folders):
     return write_suite(tmp_path / "suite.yaml", folders["bert"])
 

@@ -1,11 +1,12 @@
 import pytest
+from suites import STRATEGIES, write_suite
+
 from lm_lab.benchmark.plan import cell_id, make_plan
 from lm_lab.benchmark.suite import Setting, load_suite
 from lm_lab.errors import UsageError
-from suites import STRATEGIES, write_suite
 
 
-@pytest.fixture()
+@pytest.fixture
 def path(tmp_path):
     return tmp_path / "suite.yaml"
 
@@ -15,7 +16,9 @@ def prints(config):
 
 
 def finished(plan, score):
-    return {c.id: {"id": c.id, "cell": c.cell, "status": "done", "score": {"selection": score(c.cell)}} for c in plan.cells}
+    return {
+        c.id: {"id": c.id, "cell": c.cell, "status": "done", "score": {"selection": score(c.cell)}} for c in plan.cells
+    }
 
 
 def test_a_cells_configuration_merges_defaults_backbone_task_and_strategy(path, tmp_path):

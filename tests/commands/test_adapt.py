@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import yaml
+
 from lm_lab.cli import main
 from lm_lab.commands.lightning_cli import restrict
 
@@ -17,7 +18,7 @@ def unrestricted():
     restrict()
 
 
-@pytest.fixture()
+@pytest.fixture
 def base(folders):
     return [
         f"--model.backbone.source={folders['bert']}", "--model.strategy=LoRA", "--model.strategy.rank=2",
@@ -27,7 +28,7 @@ def base(folders):
     ]  # fmt: skip
 
 
-@pytest.fixture()
+@pytest.fixture
 def trained(base, tmp_path, capsys):
     assert main(["adapt", "fit", *base]) == 0
     assert "delta: runs/" in capsys.readouterr().out
@@ -131,7 +132,8 @@ def test_a_configuration_cannot_import_what_is_not_allowed(base, tmp_path, capsy
 def test_the_allowlist_is_extended_by_a_flag(base, tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.py").write_text(
         "import torch\nclass MySGD(torch.optim.SGD):\n"
-        "    def __init__(self, params, lr: float, momentum: float = 0.5):\n        super().__init__(params, lr, momentum)\n"
+        "    def __init__(self, params, lr: float, momentum: float = 0.5):\n"
+        "        super().__init__(params, lr, momentum)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     words = ["adapt", "fit", *base, "--model.optimizer=mine.MySGD", "--trainer.fast_dev_run=1"]

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from lm_lab.data.batching import LengthGroupedBatches
 
 LENGTHS = np.random.default_rng(0).integers(3, 120, 1003)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from lm_lab.data import microworld
 from lm_lab.data.encoding import Encoding, cache_folder
 from lm_lab.data.sources import read_split

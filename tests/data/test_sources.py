@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+
 from lm_lab.data.checks import check, require_labels
 from lm_lab.data.sources import read_split
 from lm_lab.errors import UsageError
@@ -111,7 +112,9 @@ def test_classic_test_files_have_no_labels(tmp_path):
 def test_a_classic_line_with_missing_fields_names_file_line_and_column(tmp_path):
     (tmp_path / "RTE").mkdir()
     (tmp_path / "RTE" / "train.tsv").write_text("index\tsentence1\tsentence2\tlabel\n0\ta\tb\tentailment\n1\tc\n")
-    with pytest.raises(UsageError, match=r"RTE/train\.tsv, line 3, column 'sentence2': 2 fields where the header has 4"):
+    with pytest.raises(
+        UsageError, match=r"RTE/train\.tsv, line 3, column 'sentence2': 2 fields where the header has 4"
+    ):
         read_split(glue_task("rte"), "train", str(tmp_path))
 
 

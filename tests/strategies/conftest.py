@@ -1,6 +1,7 @@
 """One row of settings for each strategy: a strategy without a row fails."""
 
 import pytest
+
 from lm_lab import strategies
 from lm_lab.strategies import (
     AdaptationStrategy,

@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 from tiny_models import FAMILIES
+
 from lm_lab.errors import UsageError
 from lm_lab.strategies import FullFineTuning, HoulsbyAdapter, LinearProbe, LoRA, PartialFineTuning
 from lm_lab.strategies.base import Delta
@@ -26,7 +27,7 @@ def family(request):
     return request.param
 
 
-@pytest.fixture()
+@pytest.fixture
 def adapted(make, strategy, family):
     if expected := REFUSED.get((type(strategy).__name__, family)):
         with pytest.raises(UsageError, match=expected):

@@ -3,6 +3,7 @@
 import peft
 import pytest
 import torch
+
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.strategies import BitFit, HoulsbyAdapter, LoRA, PartialFineTuning
@@ -81,8 +82,9 @@ def _updates(backbone: Backbone) -> list[LowRank]:
 
 @pytest.fixture(scope="module")
 def bert_base(tmp_path_factory) -> str:
-    from lm_lab.data import microworld
     from transformers import BertConfig
+
+    from lm_lab.data import microworld
 
     folder = tmp_path_factory.mktemp("bert-base")
     BertConfig().save_pretrained(folder)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from lm_lab.errors import UsageError
 from lm_lab.tasks import TASKS, glue_average, glue_task, task_score
 from lm_lab.tasks.glue import AVERAGED

@@ -8,6 +8,7 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 import torch
+
 from lm_lab.tasks import metrics
 
 RANDOM = np.random.default_rng(0)

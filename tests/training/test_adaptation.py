@@ -4,11 +4,12 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+
 from lm_lab import GLUE, Adaptation
 from lm_lab.errors import UsageError
 from lm_lab.strategies import FullFineTuning, LinearProbe, LoRA
 from lm_lab.strategies.heads import Standardise
-from lm_lab.training.callbacks import Diverged, ExactResume, TrainingMeter
+from lm_lab.training.callbacks import DivergedError, ExactResume, TrainingMeter
 from lm_lab.training.predictions import Predictions
 
 QUIET = {
@@ -110,7 +111,7 @@ def test_the_meter_counts_steps_and_examples(make):
     model = Adaptation(make(), LoRA(), data.task)
     L.Trainer(max_epochs=2, callbacks=[meter], **QUIET).fit(model, data)
     assert (meter.steps, meter.examples) == (12, 192)
-    assert 0 < meter.seconds
+    assert meter.seconds > 0
     assert meter.peak_bytes > 10_000_000
     assert [row["step"] for row in meter.history] == list(range(1, 13))
 
@@ -120,7 +121,7 @@ def test_a_loss_that_is_no_number_stops_the_run(make):
     model = Adaptation(make(), FullFineTuning(), data.task)
     with torch.no_grad():
         model.head.out.bias.fill_(float("nan"))
-    with pytest.raises(Diverged, match="the loss is nan at step 1"):
+    with pytest.raises(DivergedError, match="the loss is nan at step 1"):
         L.Trainer(max_epochs=1, callbacks=[TrainingMeter()], **QUIET).fit(model, data)
 
 

@@ -2,11 +2,12 @@ import math
 
 import pytest
 import torch
+from torch import nn
+from transformers import Adafactor
+
 from lm_lab.errors import UsageError
 from lm_lab.training.optimizers import AdamW, BertAdam, parameter_groups
 from lm_lab.training.schedules import WarmupConstant, WarmupCosine, WarmupLinear, constant, cosine, linear
-from torch import nn
-from transformers import Adafactor
 
 
 @pytest.mark.parametrize(("step", "ratio"), [(1, 3.16), (12, 6.57), (234, 2.19), (3000, 1.03)])
