@@ -142,3 +142,16 @@ def test_the_allowlist_is_extended_by_a_flag(base, tmp_path, monkeypatch, capsys
     assert exit_info.value.code == 2
     capsys.readouterr()
     assert main([*words, "--allow-import", "mine"]) == 0
+
+
+def test_an_mnli_model_predicts_glues_diagnostic_set(base, tmp_path, capsys):
+    assert main(["adapt", "fit", *base, "--data.task=mnli"]) == 0
+    trained = next(tmp_path.glob("runs/**/delta"))
+    folder = tmp_path / "glue" / "diagnostic"
+    folder.mkdir(parents=True)
+    (folder / "diagnostic.tsv").write_text("index\tsentence1\tsentence2\n0\ta b\tc\n1\td\te\n")
+    words = ["--data.task=ax", "--data.source=glue", "--trainer.accelerator=cpu"]
+    assert main(["adapt", "predict", "--delta", str(trained), *words]) == 0
+    lines = next(tmp_path.glob("runs/**/submission/AX.tsv")).read_text().splitlines()
+    assert lines[0] == "index\tprediction"
+    assert {line.split("\t")[1] for line in lines[1:]} <= {"entailment", "neutral", "contradiction"}

@@ -1,0 +1,52 @@
+"""`lm-lab bench` from suite to page, in this process."""
+
+import json
+
+import pytest
+from lm_lab.cli import main
+from suites import STRATEGIES, write_suite
+
+
+@pytest.fixture()
+def ran(tmp_path, folders, capsys):
+    strategies = {"probe": STRATEGIES["probe"], "full": STRATEGIES["full"]}
+    suite = write_suite(tmp_path / "suite.yaml", folders["bert"], strategies=strategies)
+    assert main(["bench", "run", str(suite), "--out", "out", "--workers", "0"]) == 0
+    return tmp_path / "out", capsys.readouterr().out
+
+
+def test_a_suite_ends_with_a_table_a_page_and_offline_runs(ran):
+    root, shown = ran
+    assert "8 cells; 1 at a time" in shown
+    assert "[8/8]" in shown
+    assert "report: out/report/index.html" in shown
+    assert all(name in shown for name in ("probe, at_layer 0", "probe, at_layer 2", "full"))
+    assert (root / "report" / "index.html").stat().st_size > 1_000_000  # Plotly is inside
+    assert {"results.csv", "cells.csv"} <= {path.name for path in (root / "report").iterdir()}
+    runs = {path.name for path in (root / "wandb").iterdir()}
+    assert {path.stem for path in (root / "cells").iterdir()} <= runs
+    assert "summary-small" in runs
+
+
+def test_status_and_report_need_no_suite_file(ran, capsys):
+    root, _ = ran
+    assert main(["bench", "status", str(root)]) == 0
+    assert "8 of 8 cells done" in capsys.readouterr().out
+    assert main(["bench", "report", str(root), "--to", "elsewhere"]) == 0
+    assert "report: elsewhere/index.html" in capsys.readouterr().out
+
+
+def test_a_cells_configuration_runs_alone(ran, tmp_path, capsys):
+    """What a record keeps is what `lm-lab adapt` reads."""
+    root, _ = ran
+    record = next(json.loads(path.read_text()) for path in (root / "cells").iterdir())
+    config = tmp_path / "cell.json"
+    config.write_text(json.dumps(record["config"]))
+    options = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+    assert main(["adapt", "fit", "--config", str(config), *options]) == 0
+    assert "delta: " in capsys.readouterr().out
+
+
+def test_wrong_options_are_one_line(ran, tmp_path, capsys):
+    assert main(["bench", "run", "suite.yaml", "--out", "out", "--workers", "-1"]) == 2
+    assert "error: --workers -1" in capsys.readouterr().err
