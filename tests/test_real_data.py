@@ -3,6 +3,7 @@
 import lightning as L
 import pytest
 import torch
+
 from lm_lab import GLUE, Adaptation, Backbone
 from lm_lab.backbones.pooling import pool
 from lm_lab.data.encoding import Encoding
@@ -14,7 +15,7 @@ from lm_lab.tasks.metrics import spearman
 MINILM = "sentence-transformers/paraphrase-MiniLM-L3-v2"
 
 
-@pytest.fixture()
+@pytest.fixture
 def minilm(real_data, monkeypatch):
     from lm_lab import hub
 

@@ -4,6 +4,7 @@ delta.safetensors   every trained parameter of the backbone, everything of the h
 adaptation.json     strategy, task, reading, and which backbone the delta belongs to
 """
 
+import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,10 +29,11 @@ def keys(model: "Adaptation") -> set[str]:
 
 def describe(model: "Adaptation") -> dict[str, Any]:
     """Plain description: the backbone's fingerprint, and the configuration that builds the model again."""
+    strategy: Any = model.strategy
     kind = type(model.strategy)
     if not hasattr(kind, "__dataclass_fields__"):
         raise UsageError(f"{kind.__name__} is no dataclass, so its settings cannot be saved.")
-    settings = {name: getattr(model.strategy, name) for name in kind.__dataclass_fields__}
+    settings = {field.name: getattr(strategy, field.name) for field in dataclasses.fields(strategy)}
     strategy_spec = {
         "class_path": f"{kind.__module__}.{kind.__qualname__}",
         "init_args": json.loads(json.dumps(settings)),

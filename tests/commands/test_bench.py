@@ -3,11 +3,12 @@
 import json
 
 import pytest
-from lm_lab.cli import main
 from suites import STRATEGIES, write_suite
 
+from lm_lab.cli import main
 
-@pytest.fixture()
+
+@pytest.fixture
 def ran(tmp_path, folders, capsys):
     strategies = {"probe": STRATEGIES["probe"], "full": STRATEGIES["full"]}
     suite = write_suite(tmp_path / "suite.yaml", folders["bert"], strategies=strategies)
