@@ -43,9 +43,7 @@ class Axis:
 
 AXES = {
     "parameters": Axis("trained parameters, head included", Point.trained, text.count, 1.11),
-    "time": Axis(
-        "training time, optimiser steps only (processor seconds on a CPU)", lambda p: p.train_seconds, "{:g} s".format
-    ),
+    "time": Axis("training seconds (processor time on a CPU)", lambda p: p.train_seconds, "{:g} s".format),
     "bytes": Axis("bytes stored for a task", lambda p: p.ledger.get("delta_bytes", math.nan), text.size, 1.11),
     "memory": Axis("peak memory while training", lambda p: p.peak_bytes, text.size),
 }

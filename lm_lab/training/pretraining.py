@@ -7,12 +7,11 @@ from typing import Any
 import lightning as L
 import torch
 from torch import Tensor
-from torch.optim import AdamW
 
 from lm_lab.backbones import Backbone
 from lm_lab.objectives import Loss, Objective
 from lm_lab.training import pretrained
-from lm_lab.training.optimizers import OptimizerFactory, parameter_groups
+from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
 from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
 
 ObjectiveFactory = Callable[[Backbone], Objective]
