@@ -180,7 +180,9 @@ def _ticks(shown: Sequence[Sequence[Point]], axis: Axis) -> dict[str, Any]:
 
 
 def _tick_values(low: float, high: float) -> list[float]:
-    """Return at least three round numbers of a log axis, as few as will do; evenly spaced ones if it is short."""
+    """Return three round numbers of a log axis or a few more; evenly spaced ones if it is short, its ends if tiny."""
+    if high < 1.2 * low:  # labels of round numbers would overlap
+        return [low, high] if high > 1.08 * low else [math.sqrt(low * high)]
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1,), (1, 3), (1, 2, 5)):
         ticks = [step * 10.0**decade for decade in decades for step in steps]

@@ -121,7 +121,8 @@ def _resample_point(root: Path, point: Point, by_id: Mapping[str, Any], draws: i
 
 
 def _validation(table: Predictions) -> Predictions:
-    kept = np.char.startswith(table.split, "validation") & ~np.isnan(table.label)
+    """The reported rows: all but the held-out ones; a suite may report another split, such as `test`."""
+    kept = (table.split != "selection") & ~np.isnan(table.label)
     order = np.lexsort((table.id[kept], table.split[kept]))
     rows = np.flatnonzero(kept)[order]
     return Predictions(table.split[rows], table.id[rows], table.prediction[rows], table.label[rows])

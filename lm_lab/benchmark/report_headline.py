@@ -7,6 +7,8 @@ from lm_lab.benchmark.curves import AVERAGE, Key, Point
 from lm_lab.benchmark.figures import is_full
 from lm_lab.benchmark.report_comparisons import Comparison
 
+MARGIN = 0.01
+
 
 def headline(points: Sequence[Point], comparisons: Sequence[Comparison]) -> list[str]:
     """Return up to three sentences for each pretrained backbone, on the average (or the only task)."""
@@ -40,7 +42,8 @@ def _backbone(
         return
     yield f"On {backbone}, full fine-tuning scores {text.plus_minus(full.interval)} on {where}."
     by_key = {p.key: p for p in points}
-    close = [c for c in gaps if c.difference.low <= 0 <= c.difference.high or c.difference.low > 0]
+    # by the mean, not by "no significant difference": with few seeds nothing differs significantly
+    close = [c for c in gaps if c.difference.estimate >= -MARGIN]
     if close:
         cheapest = min(close, key=lambda c: by_key[c.key].trained())
         yield _cheapest(cheapest, by_key, full)
@@ -51,17 +54,15 @@ def _backbone(
     elif gaps:
         nearest = max(gaps, key=lambda c: c.difference.estimate)
         yield (
-            f"Every cheaper strategy scores below it; the nearest is {text.name(nearest.key, nearest.knob)}, "
-            f"{_gap(nearest)}."
+            f"No cheaper strategy has a mean within {100 * MARGIN:.0f} point of it; the nearest is "
+            f"{text.name(nearest.key, nearest.knob)}, {_gap(nearest)}."
         )
 
 
 def _cheapest(comparison: Comparison, by_key: Mapping[Key, Point], full: Point) -> str:
     point = by_key[comparison.key]
-    above = comparison.difference.low > 0
-    verdict = "scores above it" if above else "cannot be told apart from it"
     return (
-        f"The cheapest change that {verdict} is {text.name(point.key, point.knob)}: it trains "
+        f"The cheapest whose mean is within {100 * MARGIN:.0f} point of it, or above, is {text.name(point.key, point.knob)}: it trains "
         f"{text.percent(point.share)} of the parameters in {_ratio(point.train_seconds, full.train_seconds)} of the "
         f"time and stores {text.size(point.ledger['delta_bytes'])} instead of "
         f"{text.size(full.ledger['delta_bytes'])}; the difference is {_gap(comparison)}."

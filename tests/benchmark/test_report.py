@@ -134,10 +134,10 @@ def test_two_validation_sets_are_scored_apart(tmp_path, results):
     assert lora.difference.estimate == pytest.approx(mine.mean - full.mean)
 
 
-def test_the_headline_names_the_cheapest_that_is_not_told_apart(finished, points):
+def test_the_headline_names_the_cheapest_within_a_point_of_full_fine_tuning(finished, points):
     found, _ = compare(finished, points, read_records(finished), draws=DRAWS)
     text = " ".join(headline(points, found))
-    close = [c for c in found if c.task == AVERAGE and c.key.backbone == "minilm-l3" and c.difference.high >= 0]
+    close = [c for c in found if c.task == AVERAGE and c.key.backbone == "minilm-l3" and c.difference.estimate >= -0.01]
     cheapest = min(
         (next(p for p in points if p.key == c.key and p.task == AVERAGE) for c in close), key=lambda p: p.trained()
     )

@@ -51,3 +51,13 @@ def test_a_cells_configuration_runs_alone(ran, tmp_path, capsys):
 def test_wrong_options_are_one_line(ran, tmp_path, capsys):
     assert main(["bench", "run", "suite.yaml", "--out", "out", "--workers", "-1"]) == 2
     assert "error: --workers -1" in capsys.readouterr().err
+
+
+def test_a_suite_may_report_the_test_split(tmp_path, folders, capsys):
+    tasks = {"acceptability": {"data": {"task": "cola", "source": "microworld", "validation": "test"}}}
+    strategies = {"bitfit": {"class_path": "BitFit"}, "full": STRATEGIES["full"]}
+    suite = write_suite(tmp_path / "suite.yaml", folders["bert"], strategies=strategies, tasks=tasks)
+    assert main(["bench", "run", str(suite), "--out", "out", "--workers", "0"]) == 0
+    page = (tmp_path / "out" / "report" / "index.html").read_text()
+    assert "Against full fine-tuning" in page
+    assert "cannot be compared" not in capsys.readouterr().out + page
