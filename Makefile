@@ -29,7 +29,7 @@ lint: .venv/.dev ## check style and types
 	$(BIN)/mypy
 
 docs: .venv/.docs ## build the documentation in site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(BACKBONE)/config.json: | .venv/.package
 	$(OFFLINE) $(BIN)/lm-lab pretrain fit --config configs/pretraining/microworld_mlm.yaml
