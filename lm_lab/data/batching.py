@@ -29,8 +29,8 @@ class LengthGroupedBatches(Sampler[list[int]]):
         self.lengths, self.batch_size, self.seed, self.shuffle = lengths, batch_size, seed, shuffle
         self.rank, self.world = rank, world
         self.epoch = 0
-        self._skip = 0
         self._given = 0
+        self._resume = {"epoch": 0, "given": 0}
 
     @property
     def sampler(self) -> "LengthGroupedBatches":
@@ -49,7 +49,9 @@ class LengthGroupedBatches(Sampler[list[int]]):
         batches = self._batches()
         if self.shuffle:  # every process must take the same number of steps
             batches += batches[: -len(batches) % self.world]
-        self._given, self._skip = self._skip, 0
+        # a checkpoint at the end of an epoch is resumed in the next one, which has given nothing yet
+        self._given = self._resume["given"] if self._resume["epoch"] == self.epoch else 0
+        self._resume = {"epoch": 0, "given": 0}
         for batch in batches[self.rank :: self.world][self._given :]:
             self._given += 1
             yield batch
@@ -60,7 +62,7 @@ class LengthGroupedBatches(Sampler[list[int]]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after the batches that were given."""
-        self.epoch, self._skip = state["epoch"], state["given"]
+        self.epoch, self._resume = state["epoch"], dict(state)
 
     def _batches(self) -> list[list[int]]:
         if not self.shuffle:

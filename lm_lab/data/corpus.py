@@ -105,7 +105,11 @@ class Corpus(L.LightningDataModule):
             world=trainer.world_size if trainer else 1,
         )
         return StatefulDataLoader(
-            documents, batch_sampler=batches, collate_fn=documents.collate, num_workers=self.num_workers
+            documents,
+            batch_sampler=batches,
+            collate_fn=documents.collate,
+            num_workers=self.num_workers,
+            generator=torch.Generator(),  # else every pass over a loader draws from the run's own numbers
         )
 
 

@@ -158,6 +158,7 @@ class GLUE(L.LightningDataModule):
             batch_sampler=batches,
             collate_fn=partial(_collate, encoded, split),
             num_workers=self.num_workers,
+            generator=torch.Generator(),  # else every pass over a loader draws from the run's own numbers
         )
 
 

@@ -17,7 +17,7 @@ from lm_lab.training import delta
 from lm_lab.training.modes import freeze_modes
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
 from lm_lab.training.predictions import Predictions
-from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
+from lm_lab.training.schedules import SchedulerFactory, WarmupLinear, total_steps
 
 
 class Adaptation(L.LightningModule):
@@ -121,8 +121,12 @@ class Adaptation(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimiser over what is trained, its schedule stepped at every step."""
         optimizer = self.optimizer(parameter_groups(self), self.learning_rate)
-        scheduler = self.scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
+        scheduler = self.scheduler(optimizer, total_steps(self.trainer))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_fit_start(self) -> None:
+        """Set the modes: pretrained weights come in eval mode, and Lightning keeps what it finds."""
+        self.train()
 
     def on_train_start(self) -> None:
         """Fit the head's standardisation, if it has one, to the features of the training set."""

@@ -12,7 +12,7 @@ from lm_lab.backbones import Backbone
 from lm_lab.objectives import Loss, Objective
 from lm_lab.training import pretrained
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
-from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
+from lm_lab.training.schedules import SchedulerFactory, WarmupLinear, total_steps
 
 ObjectiveFactory = Callable[[Backbone], Objective]
 
@@ -65,7 +65,7 @@ class Pretraining(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its schedule, stepped at every step."""
         optimizer = self.optimizer(parameter_groups(self), self.learning_rate)
-        scheduler = self.scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
+        scheduler = self.scheduler(optimizer, total_steps(self.trainer))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def _report(self, stage: str, batch: dict[str, Tensor]) -> Tensor:

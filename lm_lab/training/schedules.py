@@ -7,12 +7,36 @@ import math
 from collections.abc import Callable
 from functools import partial
 
+import lightning as L
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from lm_lab.errors import UsageError
 
 SchedulerFactory = Callable[[Optimizer, int], LambdaLR]
+
+
+def total_steps(trainer: L.Trainer) -> int:
+    """Optimiser steps of the whole fit.
+
+    `trainer.estimated_stepping_batches` says the same, but builds the loaders before a resumed run has given them
+    their place in the epoch, which is then lost.
+
+    Raises:
+        UsageError: neither epochs nor steps are limited, so no schedule can end.
+    """
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    if data is None:
+        return int(trainer.estimated_stepping_batches)
+    if trainer.max_epochs in (None, -1) and trainer.max_steps < 0:
+        raise UsageError("neither max_epochs nor max_steps limits the run, so a schedule has no end; set one.")
+    batches, limit = len(data.train_dataloader()), trainer.limit_train_batches
+    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    steps = math.ceil(batches / trainer.accumulate_grad_batches)
+    if trainer.max_epochs not in (None, -1):
+        steps *= trainer.max_epochs or 0
+        return min(steps, trainer.max_steps) if trainer.max_steps >= 0 else steps
+    return trainer.max_steps
 
 
 def linear(step: int, total: int, warmup: int) -> float:

@@ -53,6 +53,13 @@ def test_state_goes_on_with_the_next_batch(given):
     assert len(list(second)) == len(expected)  # the epoch after the resumed one is whole again
 
 
+def test_a_state_of_the_epoch_before_skips_nothing():
+    batches = LengthGroupedBatches(LENGTHS, 32)
+    batches.load_state_dict({"epoch": 0, "given": 32})
+    batches.set_epoch(1)
+    assert len(list(batches)) == 32
+
+
 def test_processes_share_an_epoch_in_equal_steps():
     parts = [list(LengthGroupedBatches(LENGTHS, 32, seed=1, rank=rank, world=3)) for rank in range(3)]
     assert {len(part) for part in parts} == {11} == {len(LengthGroupedBatches(LENGTHS, 32, rank=0, world=3))}

@@ -11,6 +11,7 @@ from lm_lab.strategies import FullFineTuning, LinearProbe, LoRA
 from lm_lab.strategies.heads import Standardise
 from lm_lab.training.callbacks import DivergedError, ExactResume, TrainingMeter
 from lm_lab.training.predictions import Predictions
+from lm_lab.training.schedules import total_steps
 
 QUIET = {
     "accelerator": "cpu",
@@ -104,6 +105,41 @@ def test_a_probe_standardises_with_the_training_set_alone(make):
     assert standardise.fitted
     assert torch.allclose(standardise.mean, features.mean(0), atol=1e-5)
     assert torch.allclose(standardise.std, features.std(0, correction=0), atol=1e-5)
+
+
+def test_pretrained_weights_train_with_dropout_on_and_frozen_ones_without(make):
+    """`from_pretrained` gives eval mode and Lightning keeps it, so a fit must set the modes itself."""
+    seen = {}
+
+    class Modes(L.Callback):
+        def on_train_batch_start(self, trainer, model, *_):
+            seen[type(model.strategy)] = {m.training for m in model.backbone.model.encoder.modules()}
+
+    for strategy in (FullFineTuning(), LinearProbe()):
+        data = glue()
+        model = Adaptation(make("bert").eval(), strategy, data.task)
+        L.Trainer(max_epochs=2, callbacks=[Modes()], **QUIET).fit(model, data)
+    assert seen == {FullFineTuning: {True}, LinearProbe: {False}}
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        ({"max_epochs": 2}, 12),
+        ({"max_epochs": 2, "accumulate_grad_batches": 4}, 4),
+        ({"max_epochs": 2, "limit_train_batches": 3}, 6),
+        ({"max_epochs": 2, "limit_train_batches": 0.5}, 6),
+        ({"max_epochs": 2, "max_steps": 5}, 5),
+        ({"max_epochs": -1, "max_steps": 7}, 7),
+    ],
+)
+def test_a_schedule_ends_with_the_run(make, options, steps):
+    data = glue()
+    model = Adaptation(make(), LoRA(), data.task)
+    trainer = L.Trainer(**options, **QUIET)
+    trainer.fit(model, data)
+    assert trainer.global_step == steps == total_steps(trainer)
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.0)
 
 
 def test_the_meter_counts_steps_and_examples(make):
