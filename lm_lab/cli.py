@@ -19,29 +19,29 @@ EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 2 for a mistake the user can mend, told in one line."""
     args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(args)
+    except UsageError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted: what is finished stays; the same command goes on", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(args: list[str]) -> int:
     if not args or args[0] in {"-h", "--help", "help"}:
-        print(_help())
+        print(_help(), flush=True)
         return 0 if args else EXIT_USAGE
     if args[0] in {"-V", "--version"}:
         print(f"lm-lab {__version__}")
         return 0
     if args[0] not in COMMANDS:
-        return _fail(f"unknown command '{args[0]}'; the commands are: {', '.join(COMMANDS)}.")
-    return _run(args[0], args[1:])
-
-
-def _run(command: str, args: list[str]) -> int:
+        raise UsageError(f"unknown command '{args[0]}'; the commands are: {', '.join(COMMANDS)}.")
     _quiet_environment()
-    try:
-        return import_module(f"lm_lab.commands.{command}").main(args) or 0
-    except UsageError as error:
-        return _fail(str(error))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return import_module(f"lm_lab.commands.{args[0]}").main(args[1:]) or 0
 
 
 def _quiet_environment() -> None:

@@ -61,9 +61,10 @@ def _backbone(
 
 def _cheapest(comparison: Comparison, by_key: Mapping[Key, Point], full: Point) -> str:
     point = by_key[comparison.key]
+    name = text.name(point.key, point.knob)
     return (
-        f"The cheapest whose mean is within {100 * MARGIN:.0f} point of it, or above, is "
-        f"{text.name(point.key, point.knob)}: it trains {text.percent(point.share)} of the parameters in {_ratio(point.train_seconds, full.train_seconds)} of the "
+        f"The cheapest whose mean is within {100 * MARGIN:.0f} point of it, or above, is {name}: it trains "
+        f"{text.percent(point.share)} of the parameters in {_ratio(point.train_seconds, full.train_seconds)} of the "
         f"time and stores {text.size(point.ledger['delta_bytes'])} instead of "
         f"{text.size(full.ledger['delta_bytes'])}; the difference is {_gap(comparison)}."
     )

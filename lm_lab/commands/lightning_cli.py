@@ -1,5 +1,6 @@
 """What the LightningCLI commands share: an allowlist for imports, short class names, defaults of the Trainer."""
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -71,7 +72,13 @@ def restrict(extra: Sequence[str] = ()) -> None:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Leave out warnings that say nothing to the person who runs a command."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_tips)
     with warnings.catch_warnings():
         for text in _SAY_NOTHING:
             warnings.filterwarnings("ignore", text)
         yield
+
+
+def _no_tips(record: logging.LogRecord) -> bool:
+    """Advertisements of other products help nobody who runs a command."""
+    return "Tip:" not in record.getMessage()

@@ -27,8 +27,8 @@ class Adaptation(L.LightningModule):
         backbone: gives the hidden states; changed in place by the strategy.
         strategy: what is frozen, what is added, which layer is read, with which head.
         task: outputs, loss and metrics.
-        optimizer: callable of (parameter groups, learning rate).
-        scheduler: callable of (optimiser, total steps).
+        optimizer: callable of (parameter groups, learning rate); None is AdamW.
+        scheduler: callable of (optimiser, total steps); None is WarmupLinear.
         learning_rate: None takes the strategy's default.
         pooling: cls, mean, max or last; None takes the family's (cls for encoders, last for decoders).
         pairs: "joint" encodes a pair as one sequence; "towers" encodes each text alone and the head reads
@@ -41,8 +41,9 @@ class Adaptation(L.LightningModule):
         backbone: Backbone,
         strategy: AdaptationStrategy,
         task: Task,
-        optimizer: OptimizerFactory = AdamW,
-        scheduler: SchedulerFactory = WarmupLinear,
+        # None, since a command line that names another class would keep the default class's settings for it
+        optimizer: OptimizerFactory | None = None,
+        scheduler: SchedulerFactory | None = None,
         learning_rate: float | None = None,
         pooling: Pooling | None = None,
         pairs: Pairs = "joint",
@@ -51,7 +52,8 @@ class Adaptation(L.LightningModule):
         super().__init__()
         strategy.apply(backbone)
         self.backbone, self.strategy, self.task = backbone, strategy, task
-        self.optimizer, self.scheduler = optimizer, scheduler
+        self.optimizer: OptimizerFactory = optimizer or AdamW
+        self.scheduler: SchedulerFactory = scheduler or WarmupLinear
         self.learning_rate = strategy.learning_rate if learning_rate is None else learning_rate
         self.pooling: Pooling = pooling or backbone.pooling
         self.pairs, self.frozen_dropout = pairs, frozen_dropout

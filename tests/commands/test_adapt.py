@@ -155,3 +155,14 @@ def test_an_mnli_model_predicts_glues_diagnostic_set(base, tmp_path, capsys):
     lines = next(tmp_path.glob("runs/**/submission/AX.tsv")).read_text().splitlines()
     assert lines[0] == "index\tprediction"
     assert {line.split("\t")[1] for line in lines[1:]} <= {"entailment", "neutral", "contradiction"}
+
+
+def test_another_optimiser_keeps_its_own_defaults(base, capsys):
+    """eps is 1e-6 in BertAdam and 1e-8 in AdamW, the default."""
+    with pytest.raises(SystemExit):
+        main(
+            ["adapt", "fit", *base, "--model.optimizer=BertAdam", "--model.scheduler=WarmupConstant", "--print_config"]
+        )
+    model = yaml.safe_load(capsys.readouterr().out)["model"]
+    assert model["optimizer"]["init_args"]["eps"] == 1e-6
+    assert model["scheduler"]["init_args"]["warmup"] == 0.0
