@@ -180,7 +180,8 @@ def _hardware(hardware: Mapping[str, Any]) -> str:
         return ""
     memory = text.size(float(hardware.get("memory_bytes") or math.nan))
     cores = f"{hardware.get('cores')} cores, {hardware.get('threads')} threads, {memory}"
-    return f"{hardware.get('cpu')}, {cores}, GPU: {hardware.get('gpu') or 'none'}"
+    precision = f", {hardware['precision']}" if "precision" in hardware else ""
+    return f"{hardware.get('cpu')}, {cores}, GPU: {hardware.get('gpu') or 'none'}{precision}"
 
 
 def _commit(git: Mapping[str, Any]) -> str:

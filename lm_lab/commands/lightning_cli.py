@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 import jsonargparse
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_warn
+
+from lm_lab.training import precision
 
 ALLOWED = (
     "lm_lab",
@@ -47,6 +50,14 @@ class LabCLI(LightningCLI):
                 "trainer.default_root_dir": "runs",
             }
         )
+
+    def before_instantiate_classes(self) -> None:
+        """Do not emulate bf16: a product takes many times as long as in fp32."""
+        trainer = self._get(self.config, "trainer")
+        wanted, possible = trainer.precision, precision.usable(trainer.precision)
+        if possible != wanted:
+            rank_zero_warn(f"this processor has no bf16 instructions: running in {possible} instead of {wanted}")
+            trainer.precision = possible
 
 
 def allow_imports(args: Sequence[str]) -> list[str]:
