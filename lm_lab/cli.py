@@ -12,6 +12,8 @@ COMMANDS = {
     "adapt": "adapt a backbone to a task: fit, validate, test, predict",
     "pretrain": "pretrain a backbone with an objective: fit",
     "bench": "run a suite of adaptations and draw its trade-off curves: run, status, report",
+    "ledger": "what an adaptation costs in parameters, bytes and operations, without training anything",
+    "doctor": "check that every strategy keeps its promises on a backbone of yours",
 }
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 

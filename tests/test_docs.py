@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from lm_lab.commands import adapt, bench, pretrain
+from lm_lab.doctor.examine import examine
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -104,11 +106,10 @@ def test_python_uses_names_that_exist(page: Path) -> None:
                 assert all(hasattr(import_module(node.module), alias.name) for alias in node.names), ast.unparse(node)
 
 
-def test_the_strategy_of_the_extending_page_works(make: Callable[..., Any]) -> None:
+def test_the_strategy_of_the_extending_page_works(make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     source = next(source for source in blocks(ROOT / "docs/extending.md", "python") if "inject" in source)
-    names: dict[str, Any] = {"__name__": "example"}
-    exec(source, names)
-    backbone = make("bert")
-    names["KeyValueScaling"]().apply(backbone)
-    trained = sum(parameter.numel() for parameter in backbone.parameters() if parameter.requires_grad)
-    assert trained == 2 * backbone.num_layers * backbone.hidden_size
+    module = ModuleType("my_package")
+    monkeypatch.setitem(sys.modules, "my_package", module)
+    exec(source, vars(module))
+    results = examine(make("bert"), "SublayerShift", module.SublayerShift())
+    assert [f"{result.check}: {result.detail}" for result in results if not result.ok or result.refused] == []

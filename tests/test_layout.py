@@ -16,7 +16,10 @@ ALLOWED = {
     "objectives": {"backbones"},
     "data": {"tasks"},
     "training": {"backbones", "strategies", "objectives", "tasks", "data"},
-    "commands": {"backbones", "strategies", "objectives", "tasks", "data", "training", "benchmark", "tracking"},
+    "doctor": {"backbones", "strategies", "tasks", "training"},
+    "commands": {
+        *("backbones", "strategies", "objectives", "tasks", "data", "training", "doctor", "benchmark", "tracking")
+    },
     "benchmark": {"backbones", "strategies", "objectives", "tasks", "data", "training", "commands", "tracking"},
     "tracking": {"backbones", "strategies", "objectives", "tasks", "data", "training", "benchmark"},
 }

@@ -1,18 +1,26 @@
 """One class over `transformers.AutoModel`: token ids in, the hidden states of every layer out."""
 
+import re
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lm_lab.backbones import loading
+from lm_lab.backbones.families import family_of
 from lm_lab.backbones.pooling import Pooling
-from lm_lab.backbones.sites import Family, Match, family_of, find
+from lm_lab.backbones.sites import Family, Match, find
+
+_LINEAR = ("qkv", "query", "key", "value", "attn_out", "mlp_gate", "mlp_in", "mlp_out")
 
 
 class Backbone(nn.Module):
-    """A pretrained encoder or decoder without any head.
+    """A pretrained encoder, decoder or encoder-decoder without any head.
+
+    An encoder-decoder reads a text with both parts, as BART does to classify (Lewis et al. 2020): the decoder gets it
+    shifted right by one. Its hidden states are the encoder's, then those of the decoder's blocks: position t of the
+    last one has seen the whole text through the encoder, and the tokens before t once more.
 
     Args:
         source: hub id, folder, or configuration (`.json`, or a folder without weights: random weights).
@@ -39,6 +47,7 @@ class Backbone(nn.Module):
         trust_remote_code: bool = False,
     ) -> None:
         super().__init__()
+        self.reserved = 0
         self.spec: dict[str, Any] = {
             "source": source,
             "pretrained": pretrained,
@@ -58,9 +67,15 @@ class Backbone(nn.Module):
             loading.set_dropout(self.config, dropout)
         self.pretrained = pretrained and loading.has_weights(found)
         self.fingerprint = loading.fingerprint(found, self.config, self.pretrained)
-        attention = attention or ("sdpa" if torch.accelerator.is_available() else "eager")
+        attention = attention or loading.default_attention(self.config)
         self.model = loading.load_model(found, self.config, self.pretrained, attention, **options)
-        self.tokenizer = loading.load_tokenizer(loading.locate(tokenizer) if tokenizer else found, **options)
+        self._tokenizer = (tokenizer or found, options)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The fast tokenizer, loaded when first asked for: a configuration alone has none."""
+        source, options = self._tokenizer
+        return loading.load_tokenizer(loading.locate(source), **options)
 
     @property
     def hidden_size(self) -> int:
@@ -70,7 +85,19 @@ class Backbone(nn.Module):
     @property
     def num_layers(self) -> int:
         """Number L of blocks; hidden states are numbered 0 (embeddings) to L."""
-        return self.config.num_hidden_layers
+        decoder = self._decoder_layers if self.config.is_encoder_decoder else 0
+        return self.config.num_hidden_layers + decoder
+
+    @property
+    def embedding_size(self) -> int:
+        """Width of a token's embedding; less than `hidden_size` where the family factorises it (ALBERT, ELECTRA)."""
+        return self.embeddings.get_parameter("weight").shape[1]
+
+    @property
+    def embeddings(self) -> nn.Module:
+        """The module from token ids (b, t) to token embeddings."""
+        stack = self.model.get_encoder() if self.config.is_encoder_decoder else self.model
+        return stack.get_input_embeddings()
 
     @property
     def pooling(self) -> Pooling:
@@ -79,24 +106,60 @@ class Backbone(nn.Module):
 
     @property
     def max_length(self) -> int:
-        """Longest input in tokens (RoBERTa's positions start at pad + 1, so it has two fewer than it says)."""
-        positions = getattr(self.config, "max_position_embeddings", None) or 10**9
+        """Longest input in tokens, less those positions that a strategy has taken for itself.
+
+        RoBERTa's positions start at pad + 1, so it has two fewer than it says; relative positions have no end.
+        """
+        positions = getattr(self.config, "max_position_embeddings", None) or 0
         shifted = self.config.model_type in {"roberta", "xlm-roberta"}
-        return positions - self.config.pad_token_id - 1 if shifted else positions
+        free = positions - self.config.pad_token_id - 1 if shifted else positions
+        return (free if free > 0 else 10**9) - self.reserved
 
     def sites(self, role: str) -> list[Match]:
         """Modules that play `role`; see `lm_lab.backbones.sites`. Raises `UsageError` for a role it lacks."""
-        return find(self.model, self.config.model_type, role)
+        return find(self.model, self.family, role)
 
     def has(self, role: str) -> bool:
         """True if the family has a site for `role`."""
         return role in self.family.sites
 
+    @property
+    def linear_roles(self) -> list[str]:
+        """Roles that cover every linear layer of the blocks once; a fused projection counts as a whole."""
+        patterns = {name: re.compile(site.pattern) for name, site in self.family.sites.items() if name in _LINEAR}
+        names = [name for name, _ in self.model.named_modules()]
+        found = [role for role in _LINEAR if role in patterns and any(map(patterns[role].fullmatch, names))]
+        return [role for role in found if "qkv" not in found or role not in ("query", "key", "value")]
+
+    def depth(self, name: str) -> int:
+        """Where a module or parameter of `model` stands: 0 embeddings, 1 to L its block, L + 1 behind the last."""
+        for number, block in enumerate(self.sites("block"), start=1):
+            if name == block.name or name.startswith(f"{block.name}."):
+                return number
+        behind = [match.name for match in self.sites("final_norm")] if self.has("final_norm") else []
+        return self.num_layers + 1 if any(name == n or name.startswith(f"{n}.") for n in behind) else 0
+
     def forward(self, **encoding: Tensor) -> tuple[Tensor, ...]:
         """Hidden states of the embeddings and of every layer: L + 1 tensors of shape (b, t, d)."""
-        output = self.model(**encoding, output_hidden_states=True)
-        return (*output.hidden_states[:-1], output.last_hidden_state)
+        output = self.model(**self._inputs(encoding), output_hidden_states=True)
+        if not self.config.is_encoder_decoder:
+            return (*output.hidden_states[:-1], output.last_hidden_state)
+        encoder = (*output.encoder_hidden_states[:-1], output.encoder_last_hidden_state)
+        return (*encoder, *output.decoder_hidden_states[1:-1], output.last_hidden_state)
 
     def last(self, **encoding: Tensor) -> Tensor:
         """The final hidden state alone, (b, t, d)."""
-        return self.model(**encoding).last_hidden_state
+        return self.model(**self._inputs(encoding)).last_hidden_state
+
+    def _inputs(self, encoding: dict[str, Tensor]) -> dict[str, Any]:
+        if not self.config.is_encoder_decoder:
+            return encoding
+        start = getattr(self.config, "decoder_start_token_id", None)
+        shifted = encoding["input_ids"].roll(1, dims=1)
+        shifted[:, 0] = self.config.pad_token_id if start is None else start
+        # the decoder attends to its left alone and padding is on the right: it needs no mask
+        return encoding | {"decoder_input_ids": shifted, "use_cache": False}
+
+    @property
+    def _decoder_layers(self) -> int:
+        return getattr(self.config, "num_decoder_layers", None) or self.config.decoder_layers

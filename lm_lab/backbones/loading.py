@@ -79,6 +79,12 @@ def load_model(
     return model
 
 
+def default_attention(config: PreTrainedConfig) -> str:
+    """sdpa on an accelerator, where the family has it; eager on a CPU, where sdpa's backward pass is the slower."""
+    sdpa = getattr(_model_class(config), "_supports_sdpa", False)
+    return "sdpa" if sdpa and torch.accelerator.is_available() else "eager"
+
+
 def load_tokenizer(source: str, **options: Any) -> Any:
     """The fast tokenizer at `source`, with a padding token (the end token where the model was given none)."""
     folder = str(Path(source).parent) if source.endswith(".json") else source

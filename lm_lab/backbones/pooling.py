@@ -5,11 +5,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Pooling = Literal["cls", "mean", "max", "last"]
-POOLINGS: tuple[Pooling, ...] = ("cls", "mean", "max", "last")
+FixedPooling = Literal["cls", "mean", "max", "last"]
+Pooling = Literal["cls", "mean", "max", "last", "attention"]  # the last one learns: lm_lab.strategies.readout
+POOLINGS: tuple[FixedPooling, ...] = ("cls", "mean", "max", "last")
 
 
-def pool(hidden: Tensor, mask: Tensor, how: Pooling) -> Tensor:
+def pool(hidden: Tensor, mask: Tensor, how: FixedPooling) -> Tensor:
     """Pool over the real tokens; hidden (b, t, d), mask (b, t) with 1 for a token and 0 for padding -> (b, d).
 
     cls is the first real token, last the last one; both hold for padding on either side.

@@ -102,6 +102,7 @@ def _measure(planned: PlannedCell, features: Path | None) -> tuple[dict[str, Any
         "scores": scores,
         "score": {split: task_score(values) for split, values in scores.items()},
         "ledger": ledger(cli.model),
+        "layer_weights": cli.model.layer_weights(),
         "hardware": provenance.hardware() | {"precision": str(cli.trainer.precision)},
         "clocks": {
             # a probe's features are one forward pass over the training set, paid once and counted in every probe

@@ -29,7 +29,7 @@ from lm_lab.training.adaptation import Adaptation
 
 @dataclass
 class FeatureTable:
-    """Features in place of tokens, with the interface of `Encoded`; features (n, d)."""
+    """Features in place of tokens, with the interface of `Encoded`; features (n, texts, layers, d)."""
 
     features: Tensor
     encoded: Encoded
@@ -44,14 +44,14 @@ class FeatureTable:
         return index
 
     def collate(self, index: list[int]) -> dict[str, Any]:
-        """A batch with `features` (b, d), `labels` and `ids` (b,)."""
+        """A batch with `features` (b, texts, layers, d), `labels` and `ids` (b,)."""
         rows = self.encoded
         return {"features": self.features[index], "labels": rows.labels[index], "ids": rows.ids[index]}
 
 
 def has_fixed_features(model: Adaptation) -> bool:
-    """True if nothing below the head trains or was added, so features never change."""
-    trains = any(parameter.requires_grad for parameter in model.backbone.parameters())
+    """True if nothing below the pooled vectors trains or was added, so they never change."""
+    trains = any(parameter.requires_grad for parameter in model.backbone.parameters()) or model.head.learns_to_pool
     return not trains and not any(isinstance(module, Delta) for module in model.backbone.modules())
 
 
@@ -79,7 +79,7 @@ def use_features(model: Adaptation, data: GLUE, trainer: L.Trainer, folder: Path
 
 @torch.no_grad()
 def compute(model: Adaptation, encoded: Encoded, batch_size: int, trainer: L.Trainer) -> Tensor:
-    """Features (n, d) of all examples, longest first, in the trainer's precision and on its device."""
+    """Features (n, texts, layers, d) of all examples, longest first, in the trainer's precision and on its device."""
     device = trainer.strategy.root_device
     model.to(device).eval()
     order = np.argsort(-encoded.lengths, kind="stable")
@@ -96,7 +96,9 @@ def compute(model: Adaptation, encoded: Encoded, batch_size: int, trainer: L.Tra
 def _key(model: Adaptation, tokens: str, trainer: L.Trainer) -> str:
     # weights of a random backbone are those of the run's seed
     seed = None if model.backbone.pretrained else torch.initial_seed()
-    parts = [model.backbone.fingerprint, seed, tokens, model.layer, model.pooling, model.pairs, trainer.precision]
+    norm = model.head.mix is not None and model.head.mix.norm
+    reading = [model.head.layers, norm, model.pooling, model.pairs]
+    parts = [model.backbone.fingerprint, seed, tokens, *reading, trainer.precision]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 

@@ -54,6 +54,7 @@ class CellRecord(TypedDict, total=False):
     scores: dict[str, dict[str, float]]  # split -> metric -> value
     score: dict[str, float]  # split -> mean of the task's metrics
     ledger: dict[str, int]  # parameter counts, and delta_bytes
+    layer_weights: list[float]  # what a mix of layers gives to each; empty where one layer is read
     clocks: dict[str, float]  # seconds; steps and examples are counts
     memory: dict[str, Any]
     history: list[dict[str, float]]

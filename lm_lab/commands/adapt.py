@@ -72,8 +72,8 @@ def main(args: list[str]) -> int:
     if folder:
         config = delta.read_description(folder)["config"]
         if text:
-            task = config["data"]["init_args"]["task"]
-            config["data"] = {"class_path": "lm_lab.data.texts.Texts", "init_args": {"task": task, "path": text}}
+            config["data"]["class_path"] = "lm_lab.data.texts.Texts"
+            config["data"]["init_args"]["path"] = text
         args = [args[0], "--config", json.dumps(config), *args[1:]]
     with quiet():
         build(args, callbacks=(SaveDelta(),))

@@ -5,46 +5,62 @@ the backbone's own parameter names never change, and `requires_grad` alone says 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
+from lm_lab.backbones.sites import Match
+from lm_lab.errors import UsageError
 from lm_lab.strategies.heads import LinearHead
+from lm_lab.strategies.mix import ScalarMix
 
 
 class Delta(nn.Module):
-    """A trained module that rewrites what leaves one frozen module."""
+    """A trained module that rewrites what enters or leaves one frozen module."""
 
-    def after(self, x: Tensor, y: Tensor) -> Tensor:
-        """New output of the module whose input was `x` and whose own output is `y`."""
-        raise NotImplementedError
+    def before(self, module: nn.Module, x: Tensor) -> Tensor:  # noqa: ARG002
+        """New input of `module`."""
+        return x
+
+    def after(self, module: nn.Module, x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG002
+        """New output of `module`, whose input was `x` and whose own output is `y`."""
+        return y
+
+
+# hooks are partials of module-level functions: copies and pickles of the backbone keep working
+def _before(name: str, module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (getattr(module, name).before(module, args[0]), *args[1:])
 
 
 def _after(name: str, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    return getattr(module, name).after(args[0], output)
+    return getattr(module, name).after(module, args[0], output)
 
 
 def attach(module: nn.Module, name: str, delta: Delta) -> None:
-    """Make `delta` a child of `module` and let it rewrite the module's output.
+    """Make `delta` a child of `module` and let it rewrite the module's input and output.
 
     Raises:
-        ValueError: if `module` already has a child of that name.
+        UsageError: if `module` already has a child of that name.
     """
     if name in module._modules:
-        raise ValueError(f"a delta '{name}' is already attached to this {type(module).__name__}")
+        raise UsageError(f"a delta '{name}' is already attached to this {type(module).__name__}; apply each once.")
     module.add_module(name, delta)
-    # a partial of a module-level function: copies and pickles of the backbone keep working
-    module.register_forward_hook(partial(_after, name))
+    if type(delta).before is not Delta.before:
+        module.register_forward_pre_hook(partial(_before, name))
+    if type(delta).after is not Delta.after:
+        module.register_forward_hook(partial(_after, name))
 
 
 def detach(module: nn.Module, name: str) -> Delta:
     """Undo `attach` and return the delta."""
-    hooks: dict[int, Any] = module._forward_hooks
-    for key, hook in list(hooks.items()):
-        if isinstance(hook, partial) and hook.func is _after and hook.args == (name,):
-            del hooks[key]
+    tables: tuple[dict[int, Any], ...] = (module._forward_pre_hooks, module._forward_hooks)
+    for hooks in tables:
+        for key, hook in list(hooks.items()):
+            if isinstance(hook, partial) and hook.func in (_before, _after) and hook.args == (name,):
+                del hooks[key]
     return module._modules.pop(name)  # type: ignore[return-value]
 
 
@@ -54,10 +70,15 @@ class AdaptationStrategy(ABC):
     Attributes:
         learning_rate: the default where none is given.
         learning_rates: the grid that a comparison should tune over; the papers' where they state one.
+        start: how far the adapted model may be from the pretrained one before the first step, as the largest
+            difference of a last hidden state; None where the method makes no such promise.
+        merges: whether `merge` can fold the delta into the backbone's own weights.
     """
 
     learning_rate: ClassVar[float]
     learning_rates: ClassVar[tuple[float, ...]]
+    start: ClassVar[float | None] = 0.0
+    merges: ClassVar[bool] = False
 
     def apply(self, backbone: Backbone) -> None:
         """Freeze `backbone`, then let the strategy add or unfreeze its delta: all that requires a gradient.
@@ -72,10 +93,49 @@ class AdaptationStrategy(ABC):
     def inject(self, backbone: Backbone) -> None:
         """Unfreeze or add parameters in a frozen `backbone`."""
 
-    def layer(self, backbone: Backbone) -> int:
-        """Index of the hidden state that the head reads: 0 is the embeddings, L the last block."""
-        return backbone.num_layers
+    @abstractmethod
+    def parameters(self, backbone: Backbone) -> int:
+        """How many parameters train beside the head, by the method's formula; `backbone` is as it was loaded."""
+
+    def merge(self, backbone: Backbone) -> None:
+        """Fold the delta into the backbone's weights. Raises `UsageError` where the method cannot."""
+        raise UsageError(f"{type(self).__name__} cannot be merged into the weights of {backbone.config.model_type}.")
+
+    def finish(self, backbone: Backbone) -> "AdaptationStrategy":  # noqa: ARG002
+        """Drop what only training needs; returns the strategy whose delta is left."""
+        return self
+
+    def given_labels(self, labels: Sequence[str]) -> Self:  # noqa: ARG002
+        """This strategy for a task whose classes have these words; only prompts that start from words care."""
+        return self
+
+    def on_epoch(self, backbone: Backbone, epoch: int) -> None:  # noqa: B027  most have nothing to do
+        """Called before each epoch of training, numbered from 0."""
+
+    def rate_scale(self, backbone: Backbone, name: str) -> float:  # noqa: ARG002
+        """What the learning rate of the backbone's parameter `name` is multiplied by."""
+        return 1.0
+
+    def layers(self, backbone: Backbone) -> tuple[int, ...]:
+        """Hidden states that the head reads: 0 is the embeddings, L the last block."""
+        return (backbone.num_layers,)
+
+    def mix(self, backbone: Backbone) -> ScalarMix | None:  # noqa: ARG002
+        """How several hidden states become one; None where `layers` is a single one."""
+        return None
 
     def head(self, inputs: int, outputs: int) -> nn.Module:
         """Module from pooled vectors (b, inputs) to scores (b, outputs)."""
         return LinearHead(inputs, outputs)
+
+
+def above(backbone: Backbone, matches: Sequence[Match], skip: int) -> list[Match]:
+    """Those of `matches` that are not in the lowest `skip` blocks (AdapterDrop, Rücklé et al. 2021).
+
+    Raises:
+        UsageError: `skip` leaves no block, or the family shares one block between all layers.
+    """
+    if not 0 <= skip < backbone.num_layers or (skip and backbone.family.shared_layers):
+        most = 0 if backbone.family.shared_layers else backbone.num_layers - 1
+        raise UsageError(f"skip={skip}: give 0 to {most} for this backbone of {backbone.num_layers} layers.")
+    return [match for match in matches if backbone.depth(match.name) > skip] if skip else list(matches)

@@ -6,6 +6,8 @@ y = W x + b        with b trained and W frozen, in every linear layer and LayerN
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torch import nn
+
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.strategies.base import AdaptationStrategy
@@ -19,13 +21,20 @@ class BitFit(AdaptationStrategy):
     learning_rates: ClassVar[tuple[float, ...]] = (4e-4, 1e-3, 4e-3)
 
     def inject(self, backbone: Backbone) -> None:
-        """Unfreeze every bias. Raises `UsageError` for a backbone that has none, rather than train the head alone."""
-        biases = [module._parameters.get("bias") for module in backbone.model.modules()]
-        found = [bias for bias in biases if bias is not None]
-        if not found:
+        """Unfreeze every bias."""
+        for bias in self._biases(backbone):
+            bias.requires_grad_(True)
+
+    def parameters(self, backbone: Backbone) -> int:
+        """The number of biases."""
+        return sum(bias.numel() for bias in self._biases(backbone))
+
+    def _biases(self, backbone: Backbone) -> list[nn.Parameter]:
+        found = [module._parameters.get("bias") for module in backbone.model.modules()]
+        biases = [bias for bias in found if bias is not None]
+        if not biases:  # rather than train the head alone and call it BitFit
             raise UsageError(
                 f"BitFit has nothing to train: {backbone.config.model_type} has no bias. "
                 "Use LoRA, adapters, or a probe if the head alone is wanted."
             )
-        for bias in found:
-            bias.requires_grad_(True)
+        return biases

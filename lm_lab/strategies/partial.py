@@ -11,6 +11,7 @@ from torch import nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
+from lm_lab.strategies import layer_decay
 from lm_lab.strategies.base import AdaptationStrategy
 
 
@@ -19,9 +20,10 @@ class PartialFineTuning(AdaptationStrategy):
     """Train the top `blocks` blocks, the norm after them, and the embeddings if asked.
 
     Args:
-        blocks: k, from 0 (the head alone) to L.
+        blocks: k, from 0 (the head alone) to L; -k freezes the lowest k and trains the rest.
         embeddings: train the embeddings too; k = L with embeddings is full fine-tuning.
         reinitialise: n top blocks to start from random weights, at most k.
+        layer_decay: each block's learning rate is this times that of the block above it.
     """
 
     learning_rate: ClassVar[float] = 1e-4
@@ -30,38 +32,53 @@ class PartialFineTuning(AdaptationStrategy):
     blocks: int = 1
     embeddings: bool = False
     reinitialise: int = 0
+    layer_decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        layer_decay.check(self.layer_decay)
 
     def inject(self, backbone: Backbone) -> None:
         """Unfreeze the top blocks. Raises `UsageError` for a k or n that the backbone has not."""
-        top = self._top(backbone)
-        for module in top:
+        for module in self._trained(backbone):
             module.requires_grad_(True)
-        for match in backbone.sites("embeddings") if self.embeddings else []:
-            match.module.requires_grad_(True)
-        if self.blocks and backbone.has("final_norm"):
-            for match in backbone.sites("final_norm"):
-                match.module.requires_grad_(True)
+        top = self._top(backbone)
         for block in top[len(top) - self.reinitialise :]:
             reinitialise(block, getattr(backbone.config, "initializer_range", 0.02))
 
+    def parameters(self, backbone: Backbone) -> int:
+        """Those of the blocks, of the norm behind them and, if asked, of the embeddings."""
+        trained = {id(p): p.numel() for module in self._trained(backbone) for p in module.parameters()}
+        return sum(trained.values())
+
+    def rate_scale(self, backbone: Backbone, name: str) -> float:
+        """decay to the power of the blocks above."""
+        return layer_decay.scale(backbone, name, self.layer_decay)
+
+    def _trained(self, backbone: Backbone) -> list[nn.Module]:
+        blocks = self._top(backbone)
+        roles = (["embeddings"] if self.embeddings else []) + (
+            ["final_norm"] if blocks and backbone.has("final_norm") else []
+        )
+        return [*blocks, *(match.module for role in roles for match in backbone.sites(role))]
+
     def _top(self, backbone: Backbone) -> list[nn.Module]:
-        layers = backbone.num_layers
-        if not 0 <= self.blocks <= layers:
+        layers, kind = backbone.num_layers, backbone.config.model_type
+        if not -layers <= self.blocks <= layers:
             raise UsageError(f"blocks={self.blocks}: this backbone has {layers} blocks; give 0 to {layers}.")
-        if not 0 <= self.reinitialise <= self.blocks:
+        count = self.blocks if self.blocks >= 0 else layers + self.blocks
+        if not 0 <= self.reinitialise <= count:
             raise UsageError(
                 f"reinitialise={self.reinitialise}: only trained blocks may start from random weights; "
-                f"give 0 to blocks={self.blocks}."
+                f"give 0 to {count}, the blocks that train."
             )
+        for name, number in (("blocks", count), ("reinitialise", self.reinitialise)):
+            if backbone.family.shared_layers and number not in (0, layers):
+                raise UsageError(
+                    f"{name}={number}: {kind} shares one block between all {layers} layers; "
+                    f"only 0 and {layers} make sense."
+                )
         blocks = [match.module for match in backbone.sites("block")]
-        if backbone.family.shared_layers and self.blocks not in (0, layers):
-            raise UsageError(
-                f"blocks={self.blocks}: {backbone.config.model_type} shares one block between all {layers} layers; "
-                f"only 0 and {layers} make sense."
-            )
-        if backbone.family.shared_layers and self.reinitialise not in (0, layers):
-            raise UsageError(f"reinitialise={self.reinitialise}: the layers share one block; only 0 and {layers}.")
-        return [] if self.blocks == 0 else blocks[-self.blocks :]
+        return blocks[-count:] if count else []
 
 
 def reinitialise(block: nn.Module, std: float) -> None:

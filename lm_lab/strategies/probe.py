@@ -33,16 +33,20 @@ class LinearProbe(AdaptationStrategy):
 
     def inject(self, backbone: Backbone) -> None:
         """Leave everything frozen."""
-        self.layer(backbone)
+        self.layers(backbone)
 
-    def layer(self, backbone: Backbone) -> int:
+    def parameters(self, backbone: Backbone) -> int:  # noqa: ARG002
+        """None."""
+        return 0
+
+    def layers(self, backbone: Backbone) -> tuple[int, ...]:
         """The probed layer as a number from 0 to L. Raises `UsageError` outside of that."""
         states = backbone.num_layers + 1
         if not -states <= self.at_layer < states:
             raise UsageError(
                 f"at_layer={self.at_layer}: this backbone has hidden states 0 (embeddings) to {backbone.num_layers}."
             )
-        return self.at_layer % states
+        return (self.at_layer % states,)
 
     def head(self, inputs: int, outputs: int) -> nn.Module:
         """Standardise, then one linear layer."""

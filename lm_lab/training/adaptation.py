@@ -5,13 +5,14 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
-from lm_lab.backbones.pooling import Pooling, combine, pool
+from lm_lab.backbones.pooling import Pooling
 from lm_lab.data.encoding import Encoding, Pairs
 from lm_lab.strategies import AdaptationStrategy
 from lm_lab.strategies.heads import Standardise
+from lm_lab.strategies.readout import Readout
 from lm_lab.tasks import Task, task_score
 from lm_lab.training import delta
 from lm_lab.training.modes import freeze_modes
@@ -30,7 +31,8 @@ class Adaptation(L.LightningModule):
         optimizer: callable of (parameter groups, learning rate); None is AdamW.
         scheduler: callable of (optimiser, total steps); None is WarmupLinear.
         learning_rate: None takes the strategy's default.
-        pooling: cls, mean, max or last; None takes the family's (cls for encoders, last for decoders).
+        pooling: cls, mean, max, last, or attention, which learns what to look at; None takes the family's (cls for
+            encoders, last for decoders).
         pairs: "joint" encodes a pair as one sequence; "towers" encodes each text alone and the head reads
             [u, v, |u - v|, u * v], which sentence-tuned backbones need.
         frozen_dropout: keep dropout on in frozen parts of the backbone too.
@@ -50,6 +52,7 @@ class Adaptation(L.LightningModule):
         frozen_dropout: bool = False,
     ) -> None:
         super().__init__()
+        strategy = strategy.given_labels(task.labels)
         strategy.apply(backbone)
         self.backbone, self.strategy, self.task = backbone, strategy, task
         self.optimizer: OptimizerFactory = optimizer or AdamW
@@ -57,21 +60,23 @@ class Adaptation(L.LightningModule):
         self.learning_rate = strategy.learning_rate if learning_rate is None else learning_rate
         self.pooling: Pooling = pooling or backbone.pooling
         self.pairs, self.frozen_dropout = pairs, frozen_dropout
-        self.layer = strategy.layer(backbone)
-        towers = task.paired and pairs == "towers"
-        self.head = strategy.head(backbone.hidden_size * (4 if towers else 1), task.outputs)
+        width = backbone.hidden_size
+        out = strategy.head(width * (4 if task.paired and pairs == "towers" else 1), task.outputs)
+        self.head = Readout(strategy.layers(backbone), strategy.mix(backbone), self.pooling, out, width)
+        self.trained = trained_names(self)
+        self.max_length: int | None = None
         self.evaluated: dict[str, Predictions] = {}
 
     def encoding(self, max_length: int) -> Encoding:
         """How this model wants its texts: asked by the data module."""
+        self.max_length = max_length
         return Encoding(self.backbone.tokenizer, self.pairs, min(max_length, self.backbone.max_length))
 
     def features(self, batch: dict[str, Any]) -> Tensor:
-        """Pooled vectors (b, d), or (b, 4 d) for two towers; taken from the batch if it brings them."""
+        """Pooled vectors of one or two texts (b, texts, layers, d); taken from the batch if it brings them."""
         if "features" in batch:
             return batch["features"]
-        vectors = [self._vector(text) for text in batch["texts"]]
-        return vectors[0] if len(vectors) == 1 else combine(*vectors)
+        return torch.stack([self._pooled(text) for text in batch["texts"]], dim=1)
 
     def forward(self, batch: dict[str, Any]) -> Tensor:
         """Scores (b, outputs)."""
@@ -103,6 +108,8 @@ class Adaptation(L.LightningModule):
             for name, value in scores.items():
                 self.log(f"{split}/{name}", value, rank_zero_only=True)
             self.log(f"{split}/score", task_score(scores), prog_bar=True, rank_zero_only=True)
+        for layer, weight in enumerate(self.layer_weights()):
+            self.log(f"mix/layer_{layer}", weight, rank_zero_only=True)
         self.evaluated.clear()
 
     on_test_epoch_end = on_validation_epoch_end
@@ -111,6 +118,10 @@ class Adaptation(L.LightningModule):
         """Split -> metric -> value, of what was evaluated since the epoch began."""
         computed = {split: predictions.compute() for split, predictions in self.evaluated.items()}
         return {split: self.task.scores(values, labels) for split, (_, values, labels) in computed.items()}
+
+    def layer_weights(self) -> list[float]:
+        """What a mix of layers gives to each, summing to 1; empty where one layer is read."""
+        return [] if self.head.mix is None else self.head.mix.weights.detach().softmax(0).tolist()
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:  # noqa: ARG002
         """Split, ids, labels (b,), predictions (b,) and, for classes, probabilities (b, k)."""
@@ -122,7 +133,8 @@ class Adaptation(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimiser over what is trained, its schedule stepped at every step."""
-        optimizer = self.optimizer(parameter_groups(self), self.learning_rate)
+        groups = parameter_groups(self, self.learning_rate, self._rate_scale)
+        optimizer = self.optimizer(groups, self.learning_rate)
         scheduler = self.scheduler(optimizer, total_steps(self.trainer))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -134,7 +146,22 @@ class Adaptation(L.LightningModule):
         """Fit the head's standardisation, if it has one, to the features of the training set."""
         for module in self.head.modules():
             if isinstance(module, Standardise) and not module.fitted:
-                module.fit(torch.cat(list(self._training_features())))
+                module.fit(torch.cat(list(self._training_vectors())))
+
+    def on_train_epoch_start(self) -> None:
+        """Let the strategy freeze what is not due yet."""
+        self.strategy.on_epoch(self.backbone, self.current_epoch)
+        self.train()
+
+    def on_train_epoch_end(self) -> None:
+        """Show all that trains again, as what counts and what is saved go by it."""
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name in self.trained)
+
+    def finish(self) -> None:
+        """Drop what only training needs, such as the MLP of prefix tuning."""
+        self.strategy = self.strategy.finish(self.backbone)
+        self.trained = trained_names(self)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the delta and the head only."""
@@ -146,15 +173,28 @@ class Adaptation(L.LightningModule):
         delta.require_keys(self, checkpoint["state_dict"], "the checkpoint")
         checkpoint["state_dict"] = {**self.state_dict(), **checkpoint["state_dict"]}
 
-    def _vector(self, text: dict[str, Tensor]) -> Tensor:
-        whole = self.layer == self.backbone.num_layers
-        hidden = self.backbone.last(**text) if whole else self.backbone(**text)[self.layer]
-        return pool(hidden, text["attention_mask"], self.pooling).float()
+    def _pooled(self, text: dict[str, Tensor]) -> Tensor:
+        layers = self.head.layers
+        if layers == (self.backbone.num_layers,):
+            states = [self.backbone.last(**text)]
+        else:
+            found = self.backbone(**text)
+            states = [found[layer] for layer in layers]
+        return self.head.pooled(states, text["attention_mask"])
+
+    def _rate_scale(self, name: str) -> float:
+        inside = name.startswith("backbone.")
+        return self.strategy.rate_scale(self.backbone, name.removeprefix("backbone.")) if inside else 1.0
 
     @torch.no_grad()
-    def _training_features(self) -> Iterator[Tensor]:
+    def _training_vectors(self) -> Iterator[Tensor]:
         self.eval()
         with self.trainer.precision_plugin.forward_context():
             for batch in self.trainer.train_dataloader:  # type: ignore[union-attr]
-                yield self.features(self.trainer.strategy.batch_to_device(batch))
+                yield self.head.vector(self.features(self.trainer.strategy.batch_to_device(batch)))
         self.train()
+
+
+def trained_names(module: nn.Module) -> frozenset[str]:
+    """Names of the parameters that require a gradient."""
+    return frozenset(name for name, parameter in module.named_parameters() if parameter.requires_grad)

@@ -55,6 +55,7 @@ class SaveDelta(L.Callback):
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save on the first process."""
         if trainer.is_global_zero and isinstance(pl_module, Adaptation) and not getattr(trainer, "fast_dev_run", False):
+            pl_module.finish()
             folder = delta.save(pl_module, Path(trainer.log_dir or trainer.default_root_dir) / "delta")
             print(f"delta: {folder}")
 

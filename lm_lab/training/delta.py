@@ -21,36 +21,42 @@ TENSORS, DESCRIPTION = "delta.safetensors", "adaptation.json"
 FORMAT = 1
 
 
-def keys(model: "Adaptation") -> set[str]:
-    """Names in the model's state that the delta holds: what requires a gradient, and the head with its buffers."""
-    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    return trained | {f"head.{name}" for name in model.head.state_dict()}
+def keys(model: "Adaptation") -> frozenset[str]:
+    """Names in the model's state that the delta holds: what trains, and the head with its buffers."""
+    return model.trained | {f"head.{name}" for name in model.head.state_dict()}
 
 
 def describe(model: "Adaptation") -> dict[str, Any]:
     """Plain description: the backbone's fingerprint, and the configuration that builds the model again."""
-    strategy: Any = model.strategy
-    kind = type(model.strategy)
-    if not hasattr(kind, "__dataclass_fields__"):
-        raise UsageError(f"{kind.__name__} is no dataclass, so its settings cannot be saved.")
-    settings = {field.name: getattr(strategy, field.name) for field in dataclasses.fields(strategy)}
-    strategy_spec = {
-        "class_path": f"{kind.__module__}.{kind.__qualname__}",
-        "init_args": json.loads(json.dumps(settings)),
-    }
+    limit = {} if model.max_length is None else {"max_length": model.max_length}
     return {
         "format": FORMAT,
         "fingerprint": model.backbone.fingerprint,
         "config": {
             "model": {
                 "backbone": model.backbone.spec,
-                "strategy": strategy_spec,
+                "strategy": spec(model.strategy),
                 "pooling": model.pooling,
                 "pairs": model.pairs,
             },
-            "data": {"class_path": "lm_lab.data.glue.GLUE", "init_args": {"task": model.task.name}},
+            "data": {"class_path": "lm_lab.data.glue.GLUE", "init_args": {"task": model.task.name} | limit},
         },
     }
+
+
+def spec(strategy: Any) -> dict[str, Any]:
+    """The configuration of a strategy, and of those inside it. Raises `UsageError` if it is no dataclass."""
+    kind = type(strategy)
+    if not dataclasses.is_dataclass(strategy):
+        raise UsageError(f"{kind.__name__} is no dataclass, so its settings cannot be saved.")
+    settings = {field.name: _plain(getattr(strategy, field.name)) for field in dataclasses.fields(strategy)}
+    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": settings}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return spec(value)
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def save(model: "Adaptation", folder: str | Path) -> Path:
@@ -93,7 +99,7 @@ def load(model: "Adaptation", folder: str | Path) -> None:
 
 def require_keys(model: "Adaptation", found: Iterable[str], what: str) -> None:
     """Raise `UsageError` unless `found` are exactly the keys of this model's delta."""
-    expected, present = keys(model), set(found)
+    expected, present = keys(model), frozenset(found)
     if expected == present:
         return
     strategy = type(model.strategy).__name__
@@ -104,6 +110,6 @@ def require_keys(model: "Adaptation", found: Iterable[str], what: str) -> None:
     )
 
 
-def _some(names: set[str]) -> str:
+def _some(names: frozenset[str]) -> str:
     first = sorted(names)[0]
     return first if len(names) == 1 else f"{first} and {len(names) - 1} more"

@@ -1,12 +1,17 @@
 """The ledger: what "parameters" means. The head is never silently in or out."""
 
-from lm_lab.strategies.base import Delta
+import torch
+
+from lm_lab.backbones import Backbone
+from lm_lab.strategies.base import AdaptationStrategy, Delta
+from lm_lab.tasks import Task
 from lm_lab.training import delta
 from lm_lab.training.adaptation import Adaptation
+from lm_lab.training.flops import inference_flops
 
 
 def ledger(model: Adaptation) -> dict[str, int]:
-    """Counts of an adaptation.
+    """Counts of an adaptation, which is finished thereby: what only training needs is counted, then dropped.
 
     backbone_trained: parameters of the backbone itself that train; added: parameters of deltas; head: the head's;
     trained: their sum; total: all parameters; delta_bytes: what a saved delta with its head takes.
@@ -18,9 +23,41 @@ def ledger(model: Adaptation) -> dict[str, int]:
         "added": sum(p.numel() for p in trained if id(p) in added),
         "head": sum(p.numel() for p in model.head.parameters()),
     }
+    counts |= {"trained": sum(counts.values()), "total": sum(p.numel() for p in model.parameters())}
+    model.finish()
     state = model.state_dict()
     return counts | {
-        "trained": sum(counts.values()),
-        "total": sum(p.numel() for p in model.parameters()),
         "delta_bytes": sum(state[name].numel() * state[name].element_size() for name in delta.keys(model)),
+    }
+
+
+def full_ledger(source: str, strategy: AdaptationStrategy, task: Task, serve: int, length: int) -> dict[str, float]:
+    """Everything a choice costs, without weights: the model stands on the meta device and nothing is trained.
+
+    Args:
+        source: a hub id, a folder or a configuration file.
+        strategy: how the backbone would be adapted.
+        task: gives the head its outputs.
+        serve: number of tasks to serve from one place.
+        length: tokens of the text whose inference is counted.
+
+    The counts of `ledger`, and serve_bytes: one backbone and a delta a task, or whole models where nothing of the
+    backbone is shared; inference_flops_ratio: operations of a forward pass, against the backbone's own;
+    merged_flops_ratio: the same once the delta is folded into the weights, where that is possible.
+    """
+    with torch.device("meta"):
+        plain = Backbone(source, pretrained=False)
+        model = Adaptation(Backbone(source, pretrained=False), strategy, task)
+        base = inference_flops(plain, length)
+        counts: dict[str, float] = dict(ledger(model))
+        ratio = inference_flops(model.backbone, length) / base
+        if model.strategy.merges:
+            model.strategy.merge(model.backbone)
+        merged = inference_flops(model.backbone, length) / base
+    own = [parameter.numel() * parameter.element_size() for parameter in plain.parameters()]
+    trains_all = all(p.requires_grad for p in model.backbone.parameters())
+    return counts | {
+        "serve_bytes": (0 if trains_all else sum(own)) + serve * counts["delta_bytes"],
+        "inference_flops_ratio": ratio,
+        "merged_flops_ratio": merged,
     }

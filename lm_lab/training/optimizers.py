@@ -14,17 +14,24 @@ from torch.optim import Optimizer
 OptimizerFactory = Callable[[Iterable, float], Optimizer]
 
 
-def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
-    """Trainable parameters in two groups: matrices decay; biases and norms (fewer than two dimensions) do not.
+def parameter_groups(
+    module: nn.Module, learning_rate: float, scale: Callable[[str], float] | None = None
+) -> list[dict[str, Any]]:
+    """Trainable parameters, those that decay apart from those that do not, those of each learning rate apart.
 
-    The second group sets `weight_decay` to 0, whatever the optimiser's own.
+    Matrices decay; biases and norms (fewer than two dimensions) do not: their groups set `weight_decay` to 0,
+    whatever the optimiser's own. `scale` maps a parameter's name to a factor of the learning rate.
     """
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [parameter for parameter in trained if parameter.dim() >= 2]},
-        {"params": [parameter for parameter in trained if parameter.dim() < 2], "weight_decay": 0.0},
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((scale(name) if scale else 1.0, parameter.dim() >= 2), []).append(parameter)
+    return [
+        {"params": parameters}
+        | ({} if decays else {"weight_decay": 0.0})
+        | ({} if factor == 1 else {"lr": learning_rate * factor})
+        for (factor, decays), parameters in sorted(groups.items(), key=lambda group: group[0], reverse=True)
     ]
-    return [group for group in groups if group["params"]]
 
 
 class AdamW(torch.optim.AdamW):

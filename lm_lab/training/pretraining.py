@@ -64,7 +64,7 @@ class Pretraining(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its schedule, stepped at every step."""
-        optimizer = self.optimizer(parameter_groups(self), self.learning_rate)
+        optimizer = self.optimizer(parameter_groups(self, self.learning_rate), self.learning_rate)
         scheduler = self.scheduler(optimizer, total_steps(self.trainer))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

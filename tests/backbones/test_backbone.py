@@ -17,7 +17,7 @@ def test_hidden_states_of_every_layer(make, family):
     backbone = make(family).eval()
     ids = torch.randint(5, 50, (3, 7))
     states = backbone(input_ids=ids, attention_mask=torch.ones_like(ids))
-    assert len(states) == backbone.num_layers + 1 == 3
+    assert len(states) == backbone.num_layers + 1 == (5 if family in ("t5", "bart") else 3)
     assert all(state.shape == (3, 7, backbone.hidden_size) for state in states)
     assert torch.equal(states[-1], backbone.last(input_ids=ids, attention_mask=torch.ones_like(ids)))
 
@@ -51,6 +51,8 @@ def test_eager_and_fused_attention_agree_under_padding(make, family):
     ids = torch.randint(5, 50, (2, 9))
     mask = torch.ones_like(ids)
     mask[0, 5:] = 0
+    if family in ("deberta-v2", "xlnet"):
+        pytest.skip("eager attention alone")
     eager, fused = (make(family, attention=name).eval() for name in ("eager", "sdpa"))
     real = mask.bool()
     found, expected = (model.last(input_ids=ids, attention_mask=mask)[real] for model in (eager, fused))
@@ -123,7 +125,7 @@ def test_an_unknown_family_is_named(tmp_path, folders):
     folder = tmp_path / "other"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"model_type": "funnel"}))
-    with pytest.raises(UsageError, match=r"'funnel' has no row .* families with one: albert, bert"):
+    with pytest.raises(UsageError, match=r"'funnel' has no row .* families with one: albert, bart"):
         Backbone(str(folder))
 
 

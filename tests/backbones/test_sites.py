@@ -2,21 +2,45 @@ import pytest
 import torch
 from tiny_models import FAMILIES
 
-from lm_lab.backbones.sites import FAMILIES as ROWS
+from lm_lab.backbones.families import FAMILIES as ROWS
 from lm_lab.backbones.sites import linear_sizes
 from lm_lab.errors import UsageError
 
 LAYERS = 2
-LINEAR = ("query", "key", "value", "attn_out", "mlp_in", "mlp_out")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_has_every_common_role_once_a_layer(make, family):
     backbone = make(family)
-    per_layer = 1 if backbone.family.shared_layers else LAYERS
-    for role in (*LINEAR, "block", "attn_residual", "mlp_residual"):
-        assert len(backbone.sites(role)) == per_layer, role
+    # a block of a decoder that reads an encoder attends twice
+    blocks, attentions = {"albert": (1, 1), "t5": (4, 6), "bart": (4, 6)}.get(family, (LAYERS, LAYERS))
+    for role in ("block", "mlp_in", "mlp_out", "mlp_residual"):
+        assert len(backbone.sites(role)) == blocks, role
+    for role in ("query", "key", "value", "attn_out", "attn_residual"):
+        if family != "xlnet":  # its projections are no modules
+            assert len(backbone.sites(role)) == attentions, role
     assert backbone.sites("embeddings")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_linear_roles_are_every_linear_layer_of_the_blocks(make, family):
+    backbone = make(family)
+    found = {match.name for role in backbone.linear_roles for match in backbone.sites(role)}
+    linear = {
+        name
+        for name, module in backbone.model.named_modules()
+        if type(module).__name__ in ("Linear", "Conv1D") and backbone.depth(name) > 0
+    }
+    assert found == linear
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_depth_numbers_the_blocks(make, family):
+    backbone = make(family)
+    depths = [backbone.depth(name) for name, _ in backbone.model.named_parameters()]
+    behind = backbone.num_layers + 1
+    blocks = 1 if backbone.family.shared_layers else backbone.num_layers
+    assert set(depths) == {0, *range(1, blocks + 1), *([behind] if backbone.has("final_norm") else [])}
 
 
 def test_every_row_has_a_tiny_model_in_these_tests():
@@ -36,13 +60,16 @@ def test_sites_cover_every_parameter(make, family):
     backbone = make(family)
     roles = ["block", "embeddings", *(["final_norm"] if backbone.has("final_norm") else [])]
     covered = {id(p) for role in roles for match in backbone.sites(role) for p in match.module.parameters()}
-    assert covered == {id(p) for p in backbone.model.parameters()}
+    # XLNet's mask embedding stands for tokens to predict; a text that is read has none
+    assert covered == {id(p) for name, p in backbone.model.named_parameters() if name != "mask_emb"}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_residual_role_is_what_is_added_to_the_stream(make, family):
     """Zeroing what leaves both residual sites turns every block into its skip connections and norms."""
     backbone = make(family).eval()
+    if not backbone.has("attn_residual"):
+        pytest.skip(f"{family} has no module at the attention's residual")
     for role in ("attn_residual", "mlp_residual"):
         for match in backbone.sites(role):
             match.module.register_forward_hook(lambda module, args, output: torch.zeros_like(output))
@@ -51,9 +78,10 @@ def test_residual_role_is_what_is_added_to_the_stream(make, family):
     # with no sublayer, tokens cannot mix: changing one leaves the others as they were
     ids[:, 3] = 7
     changed = backbone(input_ids=ids, attention_mask=torch.ones_like(ids))
-    others = [0, 1, 2, 4, 5]
+    own = 4 if backbone.config.is_encoder_decoder else 3  # its decoder reads the text one to the right
+    others = [position for position in range(6) if position != own]
     assert torch.equal(states[-1][:, others], changed[-1][:, others])
-    assert not torch.equal(states[-1][:, 3], changed[-1][:, 3])
+    assert not torch.equal(states[-1][:, own], changed[-1][:, own])
 
 
 def test_fused_slices_are_query_key_and_value(make):
@@ -86,5 +114,7 @@ def test_query_slice_does_not_move_values(make, family):
 
 
 def test_a_role_that_is_missing_names_family_role_and_roles(make):
-    with pytest.raises(UsageError, match=r"'bert' has no site for the role 'mlp_gate'; it has: attn_out, .*query"):
+    with pytest.raises(
+        UsageError, match=r"BertModel has no site for the role 'mlp_gate'; its family has: attention, .*query"
+    ):
         make("bert").sites("mlp_gate")

@@ -41,7 +41,7 @@ def test_a_plain_trainer_fits_and_scores(make):
 def test_pairs_as_one_sequence_and_as_two_towers(make, task, pairs):
     data = glue(task)
     model = Adaptation(make(), LoRA(), data.task, pairs=pairs)
-    inputs = model.head.out.in_features
+    inputs = model.head.scorer.out.in_features
     assert inputs == model.backbone.hidden_size * (4 if pairs == "towers" else 1)
     trainer = L.Trainer(max_epochs=1, **QUIET)
     trainer.fit(model, data)
@@ -156,7 +156,7 @@ def test_a_loss_that_is_no_number_stops_the_run(make):
     data = glue()
     model = Adaptation(make(), FullFineTuning(), data.task)
     with torch.no_grad():
-        model.head.out.bias.fill_(float("nan"))
+        model.head.scorer.out.bias.fill_(float("nan"))
     with pytest.raises(DivergedError, match="the loss is nan at step 1"):
         L.Trainer(max_epochs=1, callbacks=[TrainingMeter()], **QUIET).fit(model, data)
 

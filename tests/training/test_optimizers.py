@@ -53,12 +53,12 @@ def test_fused_adamw_equals_torchs():
 def test_biases_and_norms_do_not_decay():
     module = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
     module[0].weight.requires_grad_(True)
-    decayed, kept = parameter_groups(module)
+    decayed, kept = parameter_groups(module, 0.1)
     assert [p.shape for p in decayed["params"]] == [(4, 4)]
     assert len(kept["params"]) == 3
     assert kept["weight_decay"] == 0.0
     module[0].requires_grad_(False)
-    assert [len(group["params"]) for group in parameter_groups(module)] == [2]
+    assert [len(group["params"]) for group in parameter_groups(module, 0.1)] == [2]
 
 
 OPTIMIZERS = {
@@ -75,7 +75,7 @@ def test_every_optimiser_fits_a_line(name):
     model = nn.Linear(3, 1)
     x = torch.randn(64, 3)
     y = x @ torch.tensor([[1.0], [-2.0], [0.5]]) + 0.3
-    optimizer = OPTIMIZERS[name](parameter_groups(model))
+    optimizer = OPTIMIZERS[name](parameter_groups(model, 0.1))
     losses = []
     for _ in range(200):
         optimizer.zero_grad()

@@ -1,0 +1,38 @@
+"""`lm-lab doctor`: every check of the contract on a model of one's own."""
+
+import json
+from dataclasses import asdict
+
+from jsonargparse import ArgumentParser, Namespace
+
+import lm_lab.strategies  # noqa: F401  the parser finds short class names among what is imported
+from lm_lab.backbones import Backbone
+from lm_lab.commands.lightning_cli import allow_imports, quiet
+from lm_lab.doctor.examine import examine
+from lm_lab.doctor.examples import EXAMPLES
+from lm_lab.doctor.matrix import matrix
+from lm_lab.strategies import AdaptationStrategy
+
+
+def main(args: list[str]) -> int:
+    """Print the matrix of strategies and checks; 1 if a promise is not kept."""
+    options = _parse(allow_imports(args))
+    named = {type(options.strategy).__name__: options.strategy} if options.strategy else EXAMPLES
+    with quiet():
+        backbone = Backbone(options.backbone)
+        results = [row for name, strategy in named.items() for row in examine(backbone, name, strategy)]
+    print(json.dumps([asdict(row) for row in results], indent=2) if options.json else matrix(results))
+    return 0 if all(row.ok for row in results) else 1
+
+
+def _parse(args: list[str]) -> Namespace:
+    parser = ArgumentParser("lm-lab doctor", description="Does every strategy keep its promises on this backbone?")
+    parser.add_argument("--backbone", type=str, required=True, help="hub id, folder or configuration file")
+    parser.add_argument(
+        "--strategy",
+        type=AdaptationStrategy | None,
+        help="one class, with settings as --strategy.NAME VALUE; default: an example of each",
+    )
+    parser.add_argument("--json", action="store_true", help="print a list of strategy, family, check, ok, detail")
+    options = parser.parse_args(args)
+    return parser.instantiate_classes(options)

@@ -1,0 +1,77 @@
+"""One strategy on one backbone, and what the checks need of it: fresh copies, batches, a few steps of training."""
+
+import copy
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lm_lab.backbones import Backbone
+from lm_lab.strategies import AdaptationStrategy
+from lm_lab.tasks import glue_task
+from lm_lab.training.adaptation import Adaptation
+
+ROWS, LENGTH, STEPS = 4, 6, 3
+SEED = 0
+
+
+class CheckError(AssertionError):
+    """A promise that was not kept, and how far from it."""
+
+
+@dataclass
+class Case:
+    """A strategy and the backbone it is tried on; the backbone itself is never changed."""
+
+    original: Backbone
+    strategy: AdaptationStrategy
+
+    def backbone(self) -> Backbone:
+        """A fresh copy, in eval mode."""
+        return copy.deepcopy(self.original).eval()
+
+    def adapted(self) -> Adaptation:
+        """A fresh model on a task of two classes, the same at every call."""
+        torch.manual_seed(SEED)
+        return Adaptation(self.backbone(), self.strategy, glue_task("sst2"), pooling="mean").eval()
+
+    @cached_property
+    def trained(self) -> Adaptation:
+        """A model after a few steps; checks must not change it."""
+        model = self.adapted()
+        train(model, self.batch())
+        return model.eval()
+
+    def batch(self) -> dict[str, Any]:
+        """Texts of random tokens, one of them padded, and labels."""
+        ids = self.tokens()
+        mask = torch.ones_like(ids)
+        mask[0, -2:] = 0
+        return {"texts": [{"input_ids": ids, "attention_mask": mask}], "labels": torch.arange(ROWS) % 2.0}
+
+    def tokens(self, seed: int = SEED) -> Tensor:
+        """(4, 6) token ids without special tokens."""
+        special = set(self.original.tokenizer.all_special_ids)
+        size = min(len(self.original.tokenizer), self.original.config.vocab_size)
+        usable = torch.tensor([token for token in range(size) if token not in special])
+        generator = torch.Generator().manual_seed(seed)
+        return usable[torch.randint(len(usable), (ROWS, LENGTH), generator=generator)]
+
+
+@torch.enable_grad()  # the first check to ask for a trained model may not need gradients itself
+def train(model: Adaptation, batch: dict[str, Any], rate: float = 0.1) -> dict[str, bool]:
+    """Take a few steps; returns, for each trained parameter, whether any gradient of it was not zero."""
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    moved = dict.fromkeys(parameters, False)
+    optimizer = torch.optim.SGD(parameters.values(), rate)
+    model.train()
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        model.task.loss(model(batch), batch["labels"]).backward()
+        for name, parameter in parameters.items():
+            moved[name] |= parameter.grad is not None and bool(parameter.grad.any())
+        torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
+        optimizer.step()
+    return moved

@@ -1,0 +1,194 @@
+"""What every adaptation must keep, whatever the strategy and the family.
+
+A check returns a detail, or raises `CheckError`.
+"""
+
+import copy
+import pickle
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lm_lab.doctor.case import Case, CheckError, train
+from lm_lab.errors import UsageError
+from lm_lab.strategies import FullFineTuning
+from lm_lab.training import delta
+from lm_lab.training.adaptation import Adaptation
+from lm_lab.training.ledger import ledger
+
+ROUNDING = 1e-4  # of sums in another order, on states of order 1
+
+
+def identity_at_start(case: Case) -> str:
+    """The adapted model starts as the pretrained one, where the method promises it."""
+    if case.strategy.start is None:
+        return "not promised"
+    text = case.batch()["texts"][0]
+    with torch.no_grad():
+        difference = _distance(case.adapted().backbone.last(**text), case.backbone().last(**text))
+    return _within(difference, case.strategy.start)
+
+
+def frozen_weights_stay(case: Case) -> str:
+    """Steps leave every frozen weight as it was, to the last bit."""
+    # parameters by their first name: a tied one has others
+    before, after = ({**dict(m.named_parameters()), **dict(m.named_buffers())} for m in (case.adapted(), case.trained))
+    frozen = [name for name in before if name not in case.trained.trained and not name.startswith("head.")]
+    changed = [name for name in frozen if not torch.equal(before[name], after[name])]
+    if changed:
+        raise CheckError(f"{len(changed)} frozen tensors changed, such as {changed[0]}")
+    return f"{len(frozen)} tensors"
+
+
+def every_trained_tensor_learns(case: Case) -> str:
+    """A gradient reaches every tensor that trains, but for those that the family itself leaves out of its sums."""
+    idle = {name for name, moved in train(case.adapted(), case.batch()).items() if not moved}
+    if idle:
+        full = Case(case.original, FullFineTuning()).adapted()
+        idle -= {name for name, moved in train(full, case.batch()).items() if not moved}
+    if idle:
+        raise CheckError(f"{len(idle)} trained tensors got no gradient, such as {sorted(idle)[0]}")
+    return f"{len(case.trained.trained)} tensors"
+
+
+def count_is_the_formula(case: Case) -> str:
+    """As many parameters train as the method's closed form says."""
+    expected = case.strategy.parameters(case.original)
+    counts = ledger(case.adapted())
+    found = counts["backbone_trained"] + counts["added"]
+    if found != expected:
+        raise CheckError(f"{found:,} train, the formula says {expected:,}")
+    return f"{found:,}"
+
+
+def saved_delta_loads_back(case: Case) -> str:
+    """A finished delta, loaded into a fresh model, predicts the same to the last bit."""
+    model = copy.deepcopy(case.trained)
+    model.finish()
+    with tempfile.TemporaryDirectory() as folder:
+        delta.save(model, folder)
+        fresh = Adaptation(case.backbone(), model.strategy, model.task, pooling="mean").eval()
+        delta.load(fresh, folder)
+    return _same(_outputs(fresh, case.batch()), _outputs(model, case.batch()))
+
+
+def finishing_changes_nothing(case: Case) -> str:
+    """Dropping what only training needs leaves the scores."""
+    model = copy.deepcopy(case.trained)
+    model.finish()
+    return _within(_distance(_outputs(model, case.batch()), _outputs(case.trained, case.batch())), ROUNDING)
+
+
+def copies_work(case: Case) -> str:
+    """Deep copies and pickles of the backbone give the same scores, and share nothing with it."""
+    expected = _outputs(case.trained, case.batch())
+    # transformers leaves hooks behind that do not pickle, once hidden states were asked for
+    unused = case.adapted()
+    unused.load_state_dict(case.trained.state_dict())
+    for twin in (copy.deepcopy(case.trained.backbone), pickle.loads(pickle.dumps(unused.backbone))):
+        model = copy.copy(case.trained)
+        model._modules = {**case.trained._modules, "backbone": twin}
+        _same(_outputs(model, case.batch()), expected)
+        for parameter in twin.parameters():
+            parameter.data.zero_()
+    return _same(_outputs(case.trained, case.batch()), expected)
+
+
+def merged_equals_unmerged(case: Case) -> str:
+    """Where a delta folds into the weights, scores stay and nothing of it is left; elsewhere it says that it cannot."""
+    model = copy.deepcopy(case.trained)
+    if not case.strategy.merges:
+        try:
+            model.strategy.merge(model.backbone)
+        except UsageError:
+            return "cannot be merged, and says so"
+        raise CheckError("merged without a word, though it declares that it cannot")
+    model.strategy.merge(model.backbone)
+    names = [name for name, _ in case.original.named_parameters()]
+    if [name for name, _ in model.backbone.named_parameters()] != names:
+        raise CheckError("parameters of the delta are left behind")
+    return _within(_distance(_outputs(model, case.batch()), _outputs(case.trained, case.batch())), ROUNDING)
+
+
+def padding_changes_nothing(case: Case) -> str:
+    """More padding behind a text leaves its scores."""
+    short = case.batch()
+    long = {name: F.pad(value, (0, 3)) for name, value in short["texts"][0].items()}
+    found = _outputs(case.trained, {"texts": [long]})
+    return _within(_distance(_outputs(case.trained, short), found), ROUNDING)
+
+
+def no_token_sees_a_later_one(case: Case) -> str:
+    """In a decoder, a changed token changes no state before it."""
+    if not case.original.family.causal:
+        return "not a decoder"
+    before, after = _states_with_another_token(case, position=3)
+    return _within(_distance(before[-1][:, :3], after[-1][:, :3]), 0.0)
+
+
+def tokens_keep_their_places(case: Case) -> str:
+    """One state a token, in every layer; at the embeddings, a changed token changes its own state and no other."""
+    before, after = _states_with_another_token(case, position=3)
+    shape = (*case.tokens().shape, case.original.hidden_size)
+    for state in before:
+        if state.shape != shape:
+            raise CheckError(f"states are {tuple(state.shape)}, expected {shape}")
+    changed = (before[0] != after[0]).any(-1).any(0).nonzero().flatten().tolist()
+    if changed != [3]:
+        raise CheckError(f"changing token 3 changed the embeddings of {changed}")
+    return f"{len(before)} layers"
+
+
+CHECKS: dict[str, Callable[[Case], str]] = {
+    check.__name__: check
+    for check in (
+        identity_at_start,
+        frozen_weights_stay,
+        every_trained_tensor_learns,
+        count_is_the_formula,
+        saved_delta_loads_back,
+        finishing_changes_nothing,
+        copies_work,
+        merged_equals_unmerged,
+        padding_changes_nothing,
+        no_token_sees_a_later_one,
+        tokens_keep_their_places,
+    )
+}
+
+
+@torch.no_grad()
+def _outputs(model: Adaptation, batch: dict[str, Any]) -> Tensor:
+    """Pooled vectors, which are of order 1, and scores, flat."""
+    pooled = model.features(batch)
+    return torch.cat([pooled.flatten(), model.head(pooled).flatten()])
+
+
+@torch.no_grad()
+def _states_with_another_token(case: Case, position: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    ids, others = case.tokens(), case.tokens(seed=1)
+    changed = ids.clone()
+    changed[:, position] = torch.where(ids[:, position] == others[:, position], ids[:, 0], others[:, position])
+    mask = torch.ones_like(ids)
+    run = case.trained.backbone
+    return run(input_ids=ids, attention_mask=mask), run(input_ids=changed, attention_mask=mask)
+
+
+def _distance(a: Tensor, b: Tensor) -> float:
+    return (a - b).abs().max().item()
+
+
+def _within(distance: float, tolerance: float) -> str:
+    if not distance <= tolerance:
+        raise CheckError(f"differs by {distance:.2g}, at most {tolerance:g} is allowed")
+    return f"{distance:.1g}"
+
+
+def _same(a: Tensor, b: Tensor) -> str:
+    if not torch.equal(a, b):
+        raise CheckError(f"not the same to the last bit: differs by {_distance(a, b):.2g}")
+    return "the same"

@@ -1,0 +1,62 @@
+"""DoRA: direction by a low-rank update, magnitude by a learned length a row (Liu et al. 2024,
+https://arxiv.org/abs/2402.09353).
+
+    V = W + s B A        y = (m / ||V||) * (V x) + b        m: (outputs,), norms over the inputs of each row
+
+m starts as ||W||, B at zero: the adapted model starts as the original one. The norm is a constant to the gradient
+(section 4.3 of the paper). Cost of one site: r (inputs + outputs) + outputs. Training costs more than LoRA's: B A is
+formed for the norm.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lm_lab.backbones import Backbone
+from lm_lab.backbones.sites import Match
+from lm_lab.strategies.lora import LoRA, LowRank, weight_rows
+
+
+class Decomposed(LowRank):
+    """A low-rank update whose rows keep a learned length."""
+
+    def __init__(self, linear: nn.Module, part: slice | None, rank: int, scale: float, dropout: float) -> None:
+        super().__init__(linear, part, rank, scale, dropout)
+        self.magnitude = nn.Parameter(weight_rows(linear)[self.part].detach().norm(dim=1))
+
+    def after(self, module: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """x (..., inputs), y (..., outputs) -> (..., outputs)."""
+        ratio = self._ratio(module)
+        bias = module._parameters.get("bias")
+        own = y[..., self.part] if bias is None else y[..., self.part] - bias[self.part]  # W x
+        return y + self.widen((ratio - 1) * own + ratio * self.update(x))
+
+    @torch.no_grad()
+    def fold(self, linear: nn.Module) -> None:
+        """Replace the weight of `linear` by the adapted one."""
+        ratio = self._ratio(linear)
+        rows = weight_rows(linear)[self.part]
+        rows += self.scale * self.up @ self.down
+        rows *= ratio[:, None]
+
+    def _ratio(self, linear: nn.Module) -> Tensor:
+        with torch.no_grad():
+            norm = (weight_rows(linear)[self.part] + self.scale * self.up @ self.down).norm(dim=1)
+        return self.magnitude / norm
+
+
+@dataclass(frozen=True)
+class DoRA(LoRA):
+    """Low-rank updates with a learned magnitude a row. Settings as in `LoRA`."""
+
+    learning_rates: ClassVar[tuple[float, ...]] = (2e-4, 5e-4, 2e-3)
+
+    def delta(self, match: Match) -> LowRank:
+        """The update of one site."""
+        return Decomposed(match.module, match.part, self.rank, self.scale, self.dropout)
+
+    def parameters(self, backbone: Backbone) -> int:
+        """r (inputs + outputs) + outputs a site."""
+        return super().parameters(backbone) + sum(outputs for _, outputs in self.sizes(backbone))

@@ -1,0 +1,98 @@
+"""Random mask: a random subset of the weights trains, as many as another method trains: the control for "any small
+subset would do" (Ben Zaken et al. 2022, https://arxiv.org/abs/2106.10199, table 2; Xu & Zhang 2024,
+https://arxiv.org/abs/2405.02596).
+
+    W x  ->  (W + M) x        M: zero but for the n chosen entries of all linear layers, which start at zero
+
+The choice depends on `seed` alone, so a delta stores the n values and no positions. `merge` adds M to W.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lm_lab.backbones import Backbone
+from lm_lab.backbones.sites import Match, linear_sizes
+from lm_lab.errors import UsageError
+from lm_lab.strategies.base import AdaptationStrategy, Delta, attach, detach
+from lm_lab.strategies.lora import LoRA, weight_rows
+
+
+class SparseUpdate(Delta):
+    """Trained entries of one weight; `positions` index it flattened as (outputs, inputs)."""
+
+    positions: Tensor
+
+    def __init__(self, linear: nn.Module, positions: Tensor) -> None:
+        super().__init__()
+        self.inputs, self.outputs = linear_sizes(linear)
+        self.values = nn.Parameter(torch.zeros(len(positions)))
+        self.register_buffer("positions", positions.to(self.values.device), persistent=False)
+
+    def matrix(self) -> Tensor:
+        """M as (outputs, inputs)."""
+        flat = self.values.new_zeros(self.outputs * self.inputs).index_copy(0, self.positions, self.values)
+        return flat.view(self.outputs, self.inputs)
+
+    def after(self, module: nn.Module, x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG002
+        """x (..., inputs), y (..., outputs) -> (..., outputs)."""
+        return y + F.linear(x, self.matrix())
+
+    @torch.no_grad()
+    def fold(self, linear: nn.Module) -> None:
+        """Add M to the weight."""
+        weight_rows(linear)[:] += self.matrix()
+
+
+@dataclass(frozen=True)
+class RandomMask(AdaptationStrategy):
+    """Train randomly chosen weights of the blocks' linear layers.
+
+    Args:
+        like: the strategy whose number of parameters is matched.
+        seed: of the choice.
+    """
+
+    learning_rate: ClassVar[float] = 1e-3
+    learning_rates: ClassVar[tuple[float, ...]] = (1e-3, 3e-3, 1e-2)
+    merges: ClassVar[bool] = True
+
+    like: AdaptationStrategy = field(default_factory=LoRA)
+    seed: int = 0
+
+    def inject(self, backbone: Backbone) -> None:
+        """Choose the weights, all with the same probability, and add their updates."""
+        sites = self._sites(backbone)
+        numels = [math.prod(linear_sizes(match.module)) for match in sites]
+        ends = np.cumsum(numels)
+        # numpy draws a small sample of a huge range without listing the range
+        random = np.random.default_rng(self.seed)
+        chosen = np.sort(random.choice(int(ends[-1]), self.parameters(backbone), replace=False, shuffle=False))
+        for match, numel, end in zip(sites, numels, ends, strict=True):
+            own = chosen[np.searchsorted(chosen, end - numel) : np.searchsorted(chosen, end)] - (end - numel)
+            if len(own):
+                attach(match.module, "random_mask", SparseUpdate(match.module, torch.from_numpy(own)))
+
+    def parameters(self, backbone: Backbone) -> int:
+        """As many as `like` trains. Raises `UsageError` if the linear layers have fewer."""
+        count = self.like.parameters(backbone)
+        most = sum(math.prod(linear_sizes(match.module)) for match in self._sites(backbone))
+        if not 0 < count <= most:
+            raise UsageError(f"like: {type(self.like).__name__} trains {count} parameters; expected 1 to {most}.")
+        return count
+
+    def merge(self, backbone: Backbone) -> None:
+        """Add every update to its weight and remove it."""
+        for match in self._sites(backbone):
+            if "random_mask" in match.module._modules:
+                delta = detach(match.module, "random_mask")
+                assert isinstance(delta, SparseUpdate)
+                delta.fold(match.module)
+
+    def _sites(self, backbone: Backbone) -> list[Match]:
+        return [match for role in backbone.linear_roles for match in backbone.sites(role)]
