@@ -21,6 +21,7 @@ from transformers.masking_utils import sdpa_mask
 from lm_lab.strategies.base import Delta
 
 NAME = "lm_lab_prefix"
+PLAIN = ("cpu", "meta")  # devices where the formula is used as it stands: there its backward pass is the faster
 
 
 class Prefix(Delta):
@@ -93,7 +94,7 @@ def prefix_attention(
         )
         attention_mask = nn.functional.pad(attention_mask, (length, 0), value=True)
         position_bias = None if position_bias is None else nn.functional.pad(position_bias, (length, 0))
-    if query.device.type not in ("cpu", "meta"):
+    if query.device.type not in PLAIN:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, position_bias=position_bias, **options
         )
@@ -104,7 +105,7 @@ def _plain_attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor,
     scaling: float | None, dropout: float, bias: Tensor | None,
 ) -> Tensor:  # fmt: skip
-    """The formula: on a CPU its backward pass takes half of the fused kernel's time."""
+    """The formula."""
     key, value = (repeat_kv(states, query.shape[1] // states.shape[1]) for states in (key, value))
     scores = query @ key.mT * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     scores = scores if bias is None else scores + bias
