@@ -102,6 +102,9 @@ def differences(said: Any, found: Any, where: str = "") -> Iterator[str]:
             found = found["init_args"]
         for key, value in said.items():
             yield from differences(value, found[key], f"{where}.{key}")
+    elif isinstance(said, list) and any(isinstance(item, Mapping) for item in said):
+        for number, (item, other) in enumerate(zip(said, found, strict=True)):
+            yield from differences(item, other, f"{where}[{number}]")
     elif where.endswith(".class_path"):
         if found.rsplit(".", 1)[-1] != said.rsplit(".", 1)[-1]:
             yield f"{where}: {said} became {found}"

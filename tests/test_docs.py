@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lm_lab.commands import adapt, bench, pretrain
+from lm_lab.commands import adapt, bench, doctor, ledger, pretrain
 from lm_lab.doctor.examine import examine
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +71,8 @@ def checks() -> Iterator[dict[str, Check]]:
             "adapt": lambda words: _lightning(adapting, {"fit", "validate", "test", "predict"}, words),
             "pretrain": lambda words: _lightning(pretraining, {"fit"}, words),
             "bench": lambda words: bench._parser().parse_args(words),
+            "doctor": doctor.parse,
+            "ledger": ledger.parse,
         }
 
 
@@ -113,3 +115,10 @@ def test_the_strategy_of_the_extending_page_works(make: Callable[..., Any], monk
     exec(source, vars(module))
     results = examine(make("bert"), "SublayerShift", module.SublayerShift())
     assert [f"{result.check}: {result.detail}" for result in results if not result.ok or result.refused] == []
+
+
+def test_the_pictures_are_those_their_script_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    pictures = import_module("pictures")
+    drawn = {name: pictures.svg(picture) for name, picture in pictures.PICTURES.items()}
+    assert {path.stem: path.read_text() for path in pictures.OUT.glob("*.svg")} == drawn

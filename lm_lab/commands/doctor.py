@@ -16,7 +16,7 @@ from lm_lab.strategies import AdaptationStrategy
 
 def main(args: list[str]) -> int:
     """Print the matrix of strategies and checks; 1 if a promise is not kept."""
-    options = _parse(allow_imports(args))
+    options = parse(allow_imports(args))
     named = {type(options.strategy).__name__: options.strategy} if options.strategy else EXAMPLES
     with quiet():
         backbone = Backbone(options.backbone)
@@ -25,7 +25,8 @@ def main(args: list[str]) -> int:
     return 0 if all(row.ok for row in results) else 1
 
 
-def _parse(args: list[str]) -> Namespace:
+def parse(args: list[str]) -> Namespace:
+    """The arguments, with the strategy built."""
     parser = ArgumentParser("lm-lab doctor", description="Does every strategy keep its promises on this backbone?")
     parser.add_argument("--backbone", type=str, required=True, help="hub id, folder or configuration file")
     parser.add_argument(

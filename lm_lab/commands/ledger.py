@@ -26,7 +26,7 @@ _WORDS = {
 
 def main(args: list[str]) -> int:
     """Print the ledger."""
-    options = _parse(allow_imports(args))
+    options = parse(allow_imports(args))
     strategy: AdaptationStrategy = options.strategy
     if options.serve < 1 or options.length < 1:
         raise UsageError(f"--serve {options.serve} --length {options.length}: expected 1 or more of each.")
@@ -42,7 +42,8 @@ def main(args: list[str]) -> int:
     return 0
 
 
-def _parse(args: list[str]) -> Namespace:
+def parse(args: list[str]) -> Namespace:
+    """The arguments, with the strategy built."""
     parser = ArgumentParser("lm-lab ledger", description="What an adaptation costs, without training anything.")
     parser.add_argument("--backbone", type=str, required=True, help="hub id, folder or configuration file")
     parser.add_argument(

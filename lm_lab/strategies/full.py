@@ -22,10 +22,11 @@ class FullFineTuning(AdaptationStrategy):
     layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
-        layer_decay.check(self.layer_decay)
+        layer_decay.require(self.layer_decay)
 
     def inject(self, backbone: Backbone) -> None:
         """Unfreeze the whole backbone."""
+        layer_decay.require_layers(backbone, self.layer_decay)
         backbone.requires_grad_(True)
 
     def parameters(self, backbone: Backbone) -> int:

@@ -29,7 +29,7 @@ class GradualUnfreezing(AdaptationStrategy):
     layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
-        layer_decay.check(self.layer_decay)
+        layer_decay.require(self.layer_decay)
         if self.blocks < 1:
             raise UsageError(f"blocks={self.blocks}: at least one more block must train with each epoch.")
 

@@ -8,17 +8,20 @@ from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 
 
-def check(decay: float) -> None:
+def require(decay: float) -> None:
     """Raise `UsageError` for a decay outside of (0, 1]."""
     if not 0 < decay <= 1:
         raise UsageError(f"layer_decay={decay}: expected a factor above 0 and up to 1, such as 0.95; 1 is no decay.")
+
+
+def require_layers(backbone: Backbone, decay: float) -> None:
+    """Raise `UsageError` where layers cannot learn at rates of their own."""
+    if decay != 1 and backbone.family.shared_layers:
+        raise UsageError(f"layer_decay={decay}: {backbone.config.model_type} shares one block between all layers.")
 
 
 def scale(backbone: Backbone, name: str, decay: float) -> float:
     """What the rate of the backbone's parameter `name` is multiplied by."""
     if decay == 1:
         return 1.0
-    if backbone.family.shared_layers:
-        raise UsageError(f"layer_decay={decay}: {backbone.config.model_type} shares one block between all layers.")
-    depth = backbone.depth(name.removeprefix("model."))
-    return decay ** max(0, backbone.num_layers - depth)
+    return decay ** max(0, backbone.num_layers - backbone.depth(name.removeprefix("model.")))

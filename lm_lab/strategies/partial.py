@@ -35,10 +35,11 @@ class PartialFineTuning(AdaptationStrategy):
     layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
-        layer_decay.check(self.layer_decay)
+        layer_decay.require(self.layer_decay)
 
     def inject(self, backbone: Backbone) -> None:
         """Unfreeze the top blocks. Raises `UsageError` for a k or n that the backbone has not."""
+        layer_decay.require_layers(backbone, self.layer_decay)
         for module in self._trained(backbone):
             module.requires_grad_(True)
         top = self._top(backbone)

@@ -1,5 +1,7 @@
 """What holds for every strategy on every family, by the checks that `lm-lab doctor` runs on a user's own model."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from tiny_models import FAMILIES
@@ -23,9 +25,13 @@ from lm_lab.tasks import glue_task
 from lm_lab.training import delta
 from lm_lab.training.adaptation import Adaptation
 
+DOCS = Path(__file__).parents[2] / "docs"
 REFUSED = {
     **{("BitFit", family): "has no bias" for family in ("llama", "modernbert", "t5")},
-    **{(name, "albert"): "shares one block" for name in ("PartialFineTuning", "GradualUnfreezing")},
+    **{
+        (name, "albert"): "shares one block"
+        for name in ("FullFineTuning, layer decay", "PartialFineTuning", "GradualUnfreezing")
+    },
     **{
         (name, family): "no site for the role"
         for name in ("PrefixTuning", "PTuningV2", "Combination of prefix and parallel adapter")
@@ -52,6 +58,15 @@ def test_contract(make, name, family):
         assert REFUSED[name, family] in results[0].detail
     else:
         assert [f"{r.check}: {r.detail}" for r in results if not r.ok or r.refused] == []
+
+
+def test_the_documentation_says_which_pairs_work():
+    rows = [
+        line.strip("| ").split(" | ") for line in (DOCS / "doctor.md").read_text().split("\n") if " | yes |" in line
+    ]
+    assert [row[0] for row in rows] == list(EXAMPLES)
+    for name, *cells in rows:
+        assert cells == ["–" if (name, family) in REFUSED else "yes" for family in FAMILIES], name
 
 
 @pytest.fixture(params=EXAMPLES)
