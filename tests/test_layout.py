@@ -17,6 +17,7 @@ ALLOWED = {
     "data": {"tasks"},
     "training": {"backbones", "strategies", "objectives", "tasks", "data"},
     "doctor": {"backbones", "strategies", "tasks", "training"},
+    "serving": {"backbones", "strategies", "tasks", "training"},
     "commands": {
         *("backbones", "strategies", "objectives", "tasks", "data", "training", "doctor", "benchmark", "tracking")
     },

@@ -26,8 +26,12 @@ class Delta(nn.Module):
         return x
 
     def after(self, module: nn.Module, x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG002
-        """New output of `module`, whose input was `x` and whose own output is `y`."""
+        """New output of `module`, whose input was `x` (as `reads` gives it) and whose own output is `y`."""
         return y
+
+    def reads(self, x: Tensor) -> Tensor:
+        """What `after` gets for the module's input `x`: it, or something kept from elsewhere."""
+        return x
 
 
 # hooks are partials of module-level functions: copies and pickles of the backbone keep working
@@ -36,7 +40,8 @@ def _before(name: str, module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Ten
 
 
 def _after(name: str, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    return getattr(module, name).after(module, args[0], output)
+    delta = getattr(module, name)
+    return delta.after(module, delta.reads(args[0]), output)
 
 
 def attach(module: nn.Module, name: str, delta: Delta) -> None:

@@ -46,9 +46,13 @@ class ParallelBottleneck(Delta):
         for parameter in (self.down.bias, self.up.weight, self.up.bias):
             nn.init.zeros_(parameter)
 
+    def reads(self, x: Tensor) -> Tensor:  # noqa: ARG002
+        """What entered the tapped module."""
+        return self.tap[0].take()
+
     def after(self, module: nn.Module, x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG002
         """(b, t, d) -> (b, t, d)."""
-        return y + self.scale * self.up(self.activation(self.down(self.tap[0].take())))
+        return y + self.scale * self.up(self.activation(self.down(x)))
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Prefix(Delta):
     """Keys and values of one attention module."""
 
     def key_value(self) -> Tensor:
-        """(2, length, d_kv)."""
+        """(2, length, d_kv) for all texts alike, or (2, b, length, d_kv)."""
         raise NotImplementedError
 
 
@@ -86,8 +86,9 @@ def prefix_attention(
         attention_mask = _full_mask(module, query, key)
     if (prefix := module._modules.get("prefix")) is not None:
         assert isinstance(prefix, Prefix)
-        length = (learned := prefix.key_value().to(key.dtype)).shape[1]
-        heads = learned.view(2, length, key.shape[1], key.shape[3]).transpose(1, 2)  # (2, h, length, d_h)
+        learned = prefix.key_value().to(key.dtype)
+        length = learned.shape[-2]
+        heads = learned.view(2, -1, length, key.shape[1], key.shape[3]).transpose(2, 3)  # (2, 1 or b, h, length, d_h)
         key, value = (
             torch.cat([own.expand(len(text), -1, -1, -1), text], dim=2)
             for own, text in zip(heads, (key, value), strict=True)

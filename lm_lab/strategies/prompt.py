@@ -32,21 +32,24 @@ class SoftPrompt(Delta):
         super().__init__()
         self.vectors = nn.Parameter(vectors)
 
+    def rows(self, texts: int) -> Tensor:
+        """A prompt for each text: (texts, k, e)."""
+        return self.vectors.expand(texts, -1, -1)
+
 
 def _prepend(model: Any, args: tuple[Any, ...], inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    prompt = model.prompt.vectors
     inputs = dict(inputs)
-    ids = inputs.pop("input_ids")
-    embedded = model.prompt_embeddings[0](ids)
-    inputs["inputs_embeds"] = torch.cat([prompt.to(embedded.dtype).expand(len(ids), -1, -1), embedded], dim=1)
+    embedded = model.prompt_embeddings[0](inputs.pop("input_ids"))
+    prompt = model.prompt.rows(len(embedded))  # (b, k, e)
+    inputs["inputs_embeds"] = torch.cat([prompt.to(embedded.dtype), embedded], dim=1)
     for name, value in (("attention_mask", 1), ("token_type_ids", 0)):
         if inputs.get(name) is not None:
-            inputs[name] = nn.functional.pad(inputs[name], (len(prompt), 0), value=value)
+            inputs[name] = nn.functional.pad(inputs[name], (prompt.shape[1], 0), value=value)
     return args, inputs
 
 
 def _cut(model: Any, args: tuple[Any, ...], output: ModelOutput) -> ModelOutput:  # noqa: ARG001
-    k = len(model.prompt.vectors)
+    k = model.prompt.vectors.shape[-2]
     for name in _CUT_ENCODER if model.config.is_encoder_decoder else _CUT:
         states = output.get(name)
         if states is not None:
