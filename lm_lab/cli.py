@@ -13,6 +13,8 @@ COMMANDS = {
     "pretrain": "pretrain a backbone with an objective: fit",
     "bench": "run a suite of adaptations and draw its trade-off curves: run, status, report",
     "ledger": "what an adaptation costs in parameters, bytes and operations, without training anything",
+    "export": "write a trained delta as a PEFT adapter",
+    "import": "write a PEFT adapter as a delta",
     "doctor": "check that every strategy keeps its promises on a backbone of yours",
 }
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
@@ -43,7 +45,8 @@ def _dispatch(args: list[str]) -> int:
     if args[0] not in COMMANDS:
         raise UsageError(f"unknown command '{args[0]}'; the commands are: {', '.join(COMMANDS)}.")
     _quiet_environment()
-    return import_module(f"lm_lab.commands.{args[0]}").main(args[1:]) or 0
+    module = {"import": "import_peft"}.get(args[0], args[0])  # `import` is no name for a module
+    return import_module(f"lm_lab.commands.{module}").main(args[1:]) or 0
 
 
 def _quiet_environment() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lm_lab.commands import adapt, bench, doctor, ledger, pretrain
+from lm_lab.commands import adapt, bench, doctor, export, import_peft, ledger, pretrain
 from lm_lab.doctor.examine import examine
 
 ROOT = Path(__file__).parents[1]
@@ -72,6 +72,8 @@ def checks() -> Iterator[dict[str, Check]]:
             "pretrain": lambda words: _lightning(pretraining, {"fit"}, words),
             "bench": lambda words: bench._parser().parse_args(words),
             "doctor": doctor.parse,
+            "export": export.parse,
+            "import": import_peft.parse,
             "ledger": ledger.parse,
         }
 

@@ -1,0 +1,1 @@
+"""Deltas in other projects' formats."""

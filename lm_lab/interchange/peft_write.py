@@ -1,0 +1,127 @@
+"""Write a delta as a PEFT adapter of the bare model: LoRA and its kin, IA3, prompts.
+
+`PeftModel.from_pretrained(AutoModel.from_pretrained(source), folder)` gives the states of our backbone; a prompt's
+states stay in front there. Several updates of one fused projection become one of higher rank. The head has no place
+in PEFT's format, so it stands beside, in head.safetensors, where `lm-lab import` finds it.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from lm_lab.errors import UsageError
+from lm_lab.strategies import IA3, DoRA, LoRA, PromptTuning
+from lm_lab.strategies.dora import Decomposed
+from lm_lab.strategies.ia3 import InputScale, OutputScale
+from lm_lab.strategies.lora import LowRank
+from lm_lab.training.adaptation import Adaptation
+
+CONFIG, TENSORS, HEAD = "adapter_config.json", "adapter_model.safetensors", "head.safetensors"
+Adapter = tuple[dict[str, Any], dict[str, Tensor]]
+
+
+def export(model: Adaptation, folder: str | Path) -> Path:
+    """Write the adapter to `folder`.
+
+    Raises:
+        UsageError: PEFT has no such method, or its version of it computes something else.
+    """
+    config, tensors = _adapter(model)
+    source = model.backbone.spec["source"]
+    config |= {"base_model_name_or_path": source, "inference_mode": True, "task_type": "FEATURE_EXTRACTION"}
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.detach().contiguous() for name, value in tensors.items()}, folder / TENSORS)
+    head = {name: value.detach().contiguous() for name, value in model.head.state_dict().items()}
+    save_file(head, folder / HEAD)
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    return folder
+
+
+def _adapter(model: Adaptation) -> Adapter:
+    strategy = model.strategy
+    if isinstance(strategy, LoRA):
+        return _lora(model, strategy)
+    if isinstance(strategy, IA3):
+        return _ia3(model)
+    if isinstance(strategy, PromptTuning) and not model.backbone.config.is_encoder_decoder:
+        return _prompt(model)
+    raise UsageError(
+        f"{type(strategy).__name__} on {model.backbone.config.model_type} cannot be exported: PEFT has no such method, "
+        "or moves the text's positions (prefixes) or changes the decoder alone. LoRA, DoRA, IA3 and the prompts of "
+        "encoders and decoders can."
+    )
+
+
+def _by_module(model: Adaptation, *kinds: type[nn.Module]) -> dict[str, list[Any]]:
+    """Module of the model -> its deltas."""
+    found: dict[str, list[Any]] = {}
+    for name, module in model.backbone.model.named_modules():
+        if isinstance(module, kinds):
+            found.setdefault(name.rpartition(".")[0], []).append(module)
+    return found
+
+
+def _lora(model: Adaptation, strategy: LoRA) -> Adapter:
+    found: dict[str, list[LowRank]] = _by_module(model, LowRank)
+    tensors, ranks = {}, {}
+    for name, deltas in found.items():
+        if isinstance(strategy, DoRA) and (len(deltas) > 1 or deltas[0].part != slice(0, deltas[0].outputs)):
+            raise UsageError(
+                f"DoRA on a part of the fused projection {name} cannot be exported: PEFT's takes it whole."
+            )
+        ranks[name] = strategy.rank * len(deltas)
+        key = f"base_model.model.{name}"
+        tensors[f"{key}.lora_A.weight"] = torch.cat([delta.down for delta in deltas])
+        tensors[f"{key}.lora_B.weight"] = torch.cat([delta.widen(delta.up.T).T for delta in deltas], dim=1)
+        if isinstance(deltas[0], Decomposed):
+            tensors[f"{key}.lora_magnitude_vector"] = deltas[0].magnitude
+    config = {
+        "peft_type": "LORA",
+        "r": strategy.rank,
+        "lora_alpha": strategy.scale * strategy.rank,
+        "lora_dropout": strategy.dropout,
+        # scaled by alpha / r, whatever the rank
+        "rank_pattern": ranks,
+        "alpha_pattern": {name: strategy.scale * rank for name, rank in ranks.items()},
+        "use_dora": isinstance(strategy, DoRA),
+    }
+    return config | _targets(model, list(found)), tensors
+
+
+def _ia3(model: Adaptation) -> Adapter:
+    found = _by_module(model, InputScale, OutputScale)
+    inner = [name for name, deltas in found.items() if isinstance(deltas[0], InputScale)]
+    tensors = {}
+    for name, deltas in found.items():
+        if name in inner:
+            scale = deltas[0].scale[None, :]
+        else:
+            ones = [delta.scale.new_ones(delta.outputs) for delta in deltas]
+            for own, delta in zip(ones, deltas, strict=True):
+                own[delta.part] = delta.scale.detach()
+            scale = torch.stack(ones).prod(0)[:, None]
+        tensors[f"base_model.model.{name}.ia3_l"] = scale
+    return {"peft_type": "IA3", "feedforward_modules": inner} | _targets(model, list(found)), tensors
+
+
+def _prompt(model: Adaptation) -> Adapter:
+    vectors: Tensor = model.backbone.model.get_submodule("prompt").get_parameter("vectors")
+    config = {
+        "peft_type": "PROMPT_TUNING",
+        "num_virtual_tokens": len(vectors),
+        "token_dim": vectors.shape[1],
+        "num_transformer_submodules": 1,
+        "num_attention_heads": model.backbone.config.num_attention_heads,
+        "num_layers": model.backbone.num_layers,
+    }
+    return config, {"prompt_embeddings": vectors}
+
+
+def _targets(model: Adaptation, names: list[str]) -> dict[str, Any]:
+    transposed = any(type(model.backbone.model.get_submodule(name)).__name__ == "Conv1D" for name in names)
+    return {"target_modules": names, "fan_in_fan_out": transposed}
