@@ -12,6 +12,7 @@ COMMANDS = {
     "adapt": "adapt a backbone to a task: fit, validate, test, predict",
     "pretrain": "pretrain a backbone with an objective: fit",
     "bench": "run a suite of adaptations and draw its trade-off curves: run, status, report",
+    "probe": "what every layer of a frozen backbone holds of a task, beside its controls",
     "ledger": "what an adaptation costs in parameters, bytes and operations, without training anything",
     "export": "write a trained delta as a PEFT adapter",
     "import": "write a PEFT adapter as a delta",

@@ -18,10 +18,11 @@ ALLOWED = {
     "training": {"backbones", "strategies", "objectives", "tasks", "data"},
     "doctor": {"backbones", "strategies", "tasks", "training"},
     "serving": {"backbones", "strategies", "tasks", "training"},
+    "probing": {"backbones", "strategies", "tasks", "data", "training"},
     "interchange": {"backbones", "strategies", "tasks", "data", "training"},
     "commands": {
-        *("backbones", "strategies", "objectives", "tasks", "data", "training", "doctor", "interchange"),
-        *("benchmark", "tracking"),
+        *("backbones", "strategies", "objectives", "tasks", "data", "training", "doctor", "probing"),
+        *("interchange", "benchmark", "tracking"),
     },
     "benchmark": {"backbones", "strategies", "objectives", "tasks", "data", "training", "commands", "tracking"},
     "tracking": {"backbones", "strategies", "objectives", "tasks", "data", "training", "benchmark"},

@@ -57,8 +57,12 @@ class Readout(nn.Module):
 
     def vector(self, pooled: Tensor) -> Tensor:
         """Pooled states of one or two texts (b, texts, n, d) -> (b, d) or the pair's (b, 4 d)."""
-        mixed = pooled[:, :, 0] if self.mix is None else self.mix(pooled)  # (b, texts, d)
-        return mixed[:, 0] if mixed.shape[1] == 1 else combine(mixed[:, 0], mixed[:, 1])
+        return self.joined(pooled[:, :, 0] if self.mix is None else self.mix(pooled))
+
+    @staticmethod
+    def joined(vectors: Tensor) -> Tensor:
+        """Vectors of one or two texts (b, texts, d) -> (b, d) or the pair's (b, 4 d)."""
+        return vectors[:, 0] if vectors.shape[1] == 1 else combine(vectors[:, 0], vectors[:, 1])
 
     def forward(self, pooled: Tensor) -> Tensor:
         """(b, texts, n, d) -> scores (b, outputs)."""

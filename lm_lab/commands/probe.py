@@ -1,0 +1,74 @@
+"""`lm-lab probe`: what every layer of a frozen backbone holds of a task, beside its controls."""
+
+import argparse
+import csv
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from lm_lab.errors import UsageError
+
+
+def main(args: list[str]) -> int:
+    """Print the table, and write it if asked."""
+    options = parse(args)
+    if options.limit is not None and options.limit < 20:
+        raise UsageError(f"--limit {options.limit}: a probe needs at least 20 training examples.")
+
+    import torch
+
+    from lm_lab.backbones import Backbone
+    from lm_lab.commands.lightning_cli import quiet
+    from lm_lab.data.glue import GLUE
+    from lm_lab.probing.sweep import Layer, reader, sweep
+
+    with quiet():
+        torch.manual_seed(options.seed)
+        data = GLUE(options.task, source=options.source, train_limit=options.limit, max_length=options.max_length)
+        reading = {"pooling": options.pooling, "pairs": options.pairs}
+        model = reader(Backbone(options.backbone), data, **reading)
+        random = None
+        if not options.no_random:
+            random = reader(Backbone(options.backbone, pretrained=False), data, **reading)
+        rows = [asdict(layer) for layer in sweep(model, data, random, options.seed)]
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        with open(options.out, "w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, [field.name for field in fields(Layer)])
+            writer.writeheader()
+            writer.writerows(rows)
+    print(json.dumps(rows, indent=2) if options.json else _table(rows))
+    return 0
+
+
+def _table(rows: list[dict[str, float | None]]) -> str:
+    head = ("layer", "score", "control", "selectivity", "memorised", "random", "kilobits", "compression")
+    lines = ["  ".join(f"{word:>11}" for word in head)]
+    for row in rows:
+        bits = row["bits"]
+        cells = [f"{row['layer']}", *(_percent(row[name]) for name in head[1:6])]
+        cells += ["–" if bits is None else f"{bits / 1000:.2f}"]
+        cells += ["–" if row["compression"] is None else f"{row['compression']:.2f}"]
+        lines.append("  ".join(f"{cell:>11}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def parse(args: list[str]) -> argparse.Namespace:
+    """The arguments."""
+    parser = argparse.ArgumentParser("lm-lab probe", description="Probe every layer of a frozen backbone.")
+    parser.add_argument("--backbone", required=True, help="hub id or folder")
+    parser.add_argument("--task", required=True, help="a GLUE task")
+    parser.add_argument("--source", help='folder of the data, "hub" or "microworld" (default: LM_LAB_DATA, else hub)')
+    parser.add_argument("--limit", type=int, help="training examples to use")
+    parser.add_argument("--max-length", type=int, default=128, help="tokens of the longest text")
+    parser.add_argument("--pooling", choices=("cls", "mean", "max", "last"), help="default: the family's")
+    parser.add_argument("--pairs", choices=("joint", "towers"), default="joint", help="how pairs are read")
+    parser.add_argument("--no-random", action="store_true", help="leave the backbone with random weights out")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--out", type=Path, help="CSV file")
+    return parser.parse_args(args)
