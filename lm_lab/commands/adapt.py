@@ -1,5 +1,6 @@
 """`lm-lab adapt fit|validate|test|predict`: a LightningCLI over Adaptation and the task's data module."""
 
+import copy
 import json
 from typing import Any
 
@@ -53,7 +54,7 @@ def build(args: Any = None, run: bool = True, callbacks: tuple[L.Callback, ...] 
         Adaptation,
         L.LightningDataModule,
         subclass_mode_data=True,
-        args=args,
+        args=copy.deepcopy(args),  # the parser writes into lists that it is given
         run=run,
         auto_configure_optimizers=False,
         seed_everything_default=0,

@@ -166,3 +166,28 @@ def test_another_optimiser_keeps_its_own_defaults(base, capsys):
     model = yaml.safe_load(capsys.readouterr().out)["model"]
     assert model["optimizer"]["init_args"]["eps"] == 1e-6
     assert model["scheduler"]["init_args"]["warmup"] == 0.0
+
+
+def test_a_configuration_is_left_as_it_was(folders):
+    """A combination nests classes in a list, which jsonargparse would turn into its own objects in place."""
+    import copy
+
+    from lm_lab.commands.adapt import build
+    from lm_lab.commands.lightning_cli import restrict
+
+    strategies = [{"class_path": "LoRA"}, {"class_path": "LayerNormTuning"}]
+    config = {
+        "model": {
+            "backbone": {"source": str(folders["bert"])},
+            "strategy": {"class_path": "lm_lab.strategies.Combination", "init_args": {"strategies": strategies}},
+        },
+        "data": {"class_path": "lm_lab.data.glue.GLUE", "init_args": {"task": "rte", "source": "microworld"}},
+        "trainer": {"logger": False, "accelerator": "cpu"},
+    }
+    before = copy.deepcopy(config)
+    restrict()
+    assert [type(part).__name__ for part in build(config, run=False).model.strategy.strategies] == [
+        "LoRA",
+        "LayerNormTuning",
+    ]
+    assert config == before
