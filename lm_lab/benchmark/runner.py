@@ -59,6 +59,11 @@ def _run(suite: Suite, root: Path, executor: Executor, progress: Progress, track
     while True:
         plan = make_plan(suite, records, prints)
         waiting = [c for c in plan.cells if c.id not in records and c.id not in running]
+        if restored := [record for c in waiting if (record := _restore(root, c.id))]:
+            for record in restored:
+                records[record["id"]] = record
+                progress.advance(record)
+            continue
         for planned in waiting[: executor.capacity + 1 - len(running)]:  # one in reserve keeps every worker busy
             executor.submit(planned)
             running.add(planned.id)
@@ -92,10 +97,23 @@ def _prepare_folder(suite: Suite, root: Path, plan: Plan, records: dict[str, Cel
     known = {planned.id for planned in plan.cells}
     for stale in [key for key in records if key not in known]:
         del records[stale]
-        for folder, suffix in (("cells", ".json"), ("predictions", ".parquet")):
-            if (old := root / folder / f"{stale}{suffix}").exists():
-                (root / "superseded" / folder).mkdir(parents=True, exist_ok=True)
-                os.replace(old, root / "superseded" / folder / old.name)
+        _move(stale, root, root / "superseded")
+
+
+def _restore(root: Path, cell_id: str) -> CellRecord | None:
+    """A finished cell that was put aside, back in its place: the plan grows, and may come to it again."""
+    aside = read_record(root / "superseded", cell_id)
+    if aside is None or aside["status"] != "done":
+        return None
+    _move(cell_id, root / "superseded", root)
+    return aside
+
+
+def _move(cell_id: str, source: Path, target: Path) -> None:
+    for folder, suffix in (("predictions", ".parquet"), ("cells", ".json")):
+        if (old := source / folder / f"{cell_id}{suffix}").exists():
+            (target / folder).mkdir(parents=True, exist_ok=True)
+            os.replace(old, target / folder / old.name)
 
 
 def cache_fingerprints() -> Callable[[dict[str, Any]], dict[str, str]]:
