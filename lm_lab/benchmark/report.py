@@ -21,6 +21,7 @@ from lm_lab.benchmark.curves import AVERAGE, Point, shared_tasks
 from lm_lab.benchmark.figures import AXES, all_figures
 from lm_lab.benchmark.report_comparisons import Comparison, compare
 from lm_lab.benchmark.report_headline import headline
+from lm_lab.benchmark.report_layers import layer_weights
 from lm_lab.benchmark.report_script import JS
 from lm_lab.benchmark.report_style import CSS
 from lm_lab.benchmark.report_svg import write_svg
@@ -40,6 +41,9 @@ steps only; costs of the average are means over its tasks."""
 _COMPARED = """A strategy's score minus full fine-tuning's, in points. The interval is a bootstrap over validation
 examples (the same for both, so paired) and seeds; the Holm column corrects p for all comparisons within one backbone
 and task. Bold: Holm's p is at most 0.05. A difference that is not bold is not thereby zero: read its interval."""
+
+_MIXED = """Learned weights of the layers, summing to 1: 0 is the embeddings. Bars are means, dots seeds; the upper line
+is an equal share."""
 
 _CAPTION = """Large markers are means, bars 95% t intervals over seeds, and the small markers just right of them the
 single seeds. The dashed line is full fine-tuning; dotted and open: controls with random weights. Hover for the numbers,
@@ -83,6 +87,7 @@ def _page(
         _figures(points),
         _section("Scores and costs", sections.results(points), _table_note(points)),
         _section("Against full fine-tuning", _tab_bar(points) + sections.comparisons(gaps, rows(points)), _COMPARED),
+        _layers(points, found),
         _section("Selection of the tuned values", sections.selection(points), "Bold: the value that was chosen."),
         _section("Cells that failed", sections.failures(found.records, found.broken)),
         _section("How it was measured", f"<p>{_PROTOCOL}</p>{sections.provenance(found.records, suite)}"),
@@ -92,6 +97,11 @@ def _page(
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{CSS}</style></head>\n'
         f"<body>\n{''.join(body)}\n{_payload(points)}<script>{JS}</script>\n</body></html>\n"
     )
+
+
+def _layers(points: Sequence[Point], found: Scan) -> str:
+    html = layer_weights(points, found.records)
+    return _section("What a mix gives to each layer", html, _MIXED) if html else ""
 
 
 def _section(title: str, html: str, note: str = "") -> str:

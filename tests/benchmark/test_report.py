@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from fake_results import pick
+from fake_results import pick, write_results
 
 from lm_lab.benchmark.curves import AVERAGE
 from lm_lab.benchmark.figures import AXES, is_full
@@ -207,3 +207,23 @@ def test_a_browser_draws_the_page_without_a_network(page):
     text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
     assert text.count('class="plot js-plotly-plot"') == len(AXES)
     assert 'id="static"' not in text
+
+
+def test_a_mix_of_layers_is_drawn_a_bar_a_layer(tmp_path):
+
+    from lm_lab.benchmark.report_layers import bars
+
+    root = write_results(tmp_path / "results", seeds=2)
+    page = (write_report(root, draws=50)).read_text()
+    assert "What a mix gives to each layer" not in page
+    for path in (root / "cells").glob("*.json"):
+        record = json.loads(path.read_text())
+        if record["cell"]["strategy"] == "probe" and record["status"] == "done":
+            path.write_text(json.dumps(record | {"layer_weights": [0.1, 0.2, 0.7]}))
+    page = (write_report(root, draws=50)).read_text()
+    assert "What a mix gives to each layer" in page
+    assert page.count("<title>layer 2: 0.700</title>") >= 4  # each task
+    drawn = bars([[0.25, 0.75], [0.75, 0.25]])
+    assert drawn.count("<rect") == 2
+    assert drawn.count("<circle") == 4
+    assert "embeddings: 0.500" in drawn
