@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import Point, curves
+from lm_lab.benchmark.curves import Key, Point, curves
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -56,9 +56,17 @@ def colours(strategies: Iterable[str]) -> dict[str, str]:
     return {name: COLOURS.get(name) or next(spare) for name in sorted(set(strategies))}
 
 
-def is_full(point: Point) -> bool:
-    """Tell whether the point trains the whole model: it is what the others are compared with."""
-    return point.share > 0.99
+def references(points: Iterable[Point]) -> frozenset[Key]:
+    """Keys of full fine-tuning, one a backbone: what the others are compared with.
+
+    Several strategies may train the whole model (layer decay, gradual unfreezing): "full" is the one of that name, else
+    the first.
+    """
+    found: dict[str, Key] = {}
+    for point in points:
+        if point.share > 0.99 and (point.key.backbone not in found or point.key.strategy == "full"):
+            found[point.key.backbone] = point.key
+    return frozenset(found.values())
 
 
 def trade_off(points: Sequence[Point], task: str, axis: str = "parameters", title: str = "") -> "go.Figure":
@@ -135,9 +143,10 @@ def _traces(curve: Sequence[Point], axis: Axis, label: str, colour: str, symbol:
 
 
 def _full_lines(figure: "go.Figure", shown: Sequence[Sequence[Point]], named: bool) -> None:
+    full = references(point for curve in shown for point in curve)
     for curve in shown:
         for point in curve:
-            if is_full(point) and not point.control:
+            if point.key in full and not point.control:
                 figure.add_hline(
                     y=100 * point.mean,
                     line={"dash": "dash", "width": 1.2, "color": COLOURS["full"]},

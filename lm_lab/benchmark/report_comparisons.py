@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lm_lab.benchmark.curves import AVERAGE, Key, Point, shared_tasks
-from lm_lab.benchmark.figures import is_full
+from lm_lab.benchmark.figures import references
 from lm_lab.benchmark.report_metrics import METRICS
 from lm_lab.benchmark.results import CellRecord, Predictions, read_predictions
 from lm_lab.benchmark.statistics import DRAWS, Array, Difference, Resampled, difference, holm, resample, with_seeds
@@ -81,13 +81,13 @@ def _take(resampled: Resampled, columns: Sequence[int]) -> Resampled:
 
 
 def _compare_all(points: Sequence[Point], drawn: Mapping[tuple[Key, str], _Drawn]) -> list[Comparison]:
-    references = {p.key.backbone: p for p in points if is_full(p)}
+    full = references(points)
     found = []
-    for backbone, reference in references.items():
+    for key in dict.fromkeys(p.key for p in points if p.key in full):
         for task in dict.fromkeys(task for _, task in drawn):
-            others = [p for p in points if p.key.backbone == backbone and p.task == task and not is_full(p)]
-            family = [p for p in others if (p.key, task) in drawn and (reference.key, task) in drawn]
-            found += _family([(p, drawn[p.key, task]) for p in family], drawn.get((reference.key, task)))
+            others = [p for p in points if p.key.backbone == key.backbone and p.task == task and p.key != key]
+            family = [p for p in others if (p.key, task) in drawn and (key, task) in drawn]
+            found += _family([(p, drawn[p.key, task]) for p in family], drawn.get((key, task)))
     return found
 
 

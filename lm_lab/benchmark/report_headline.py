@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lm_lab.benchmark import report_text as text
 from lm_lab.benchmark.curves import AVERAGE, Key, Point
-from lm_lab.benchmark.figures import is_full
+from lm_lab.benchmark.figures import references
 from lm_lab.benchmark.report_comparisons import Comparison
 
 MARGIN = 0.01
@@ -33,7 +33,7 @@ def _backbone(
         return
     where = f"the average of {len(tasks)} tasks" if points[0].task == AVERAGE else points[0].task
     top = max(points, key=lambda p: p.mean)
-    full = next((p for p in points if is_full(p)), None)
+    full = next((p for p in points if p.key in references(points)), None)
     if full is None:
         yield (
             f"{backbone}: no finished full fine-tuning to compare with; the best mean so far is "

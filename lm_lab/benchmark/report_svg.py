@@ -6,7 +6,7 @@ from html import escape
 
 from lm_lab.benchmark import report_text as text
 from lm_lab.benchmark.curves import AVERAGE, Point, curves
-from lm_lab.benchmark.figures import colours, is_full
+from lm_lab.benchmark.figures import colours, references
 
 WIDTH, HEIGHT = 860, 470
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 190, 62, 58
@@ -41,7 +41,8 @@ def _drawing(
     palette = colours(p.key.strategy for p in points)
     backbones = {backbone for backbone, _ in shown}
     yield from _axes(frame)
-    for point in filter(is_full, listed):
+    full = references(listed)
+    for point in (p for p in listed if p.key in full):
         y = _y(100 * point.mean, frame)
         yield _line(_LEFT, y, WIDTH - _RIGHT, y, palette[point.key.strategy], 'stroke-dasharray="5 4"')
     for (_, strategy), curve in shown.items():

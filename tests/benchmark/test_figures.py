@@ -1,10 +1,11 @@
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 from fake_results import pick
 
 from lm_lab.benchmark.curves import AVERAGE
-from lm_lab.benchmark.figures import AXES, COLOURS, trade_off
+from lm_lab.benchmark.figures import AXES, COLOURS, references, trade_off
 from lm_lab.benchmark.report import write_svg
 from lm_lab.benchmark.report_text import count, percent, score, seconds, size
 
@@ -85,3 +86,13 @@ def test_the_svg_is_well_formed_and_labelled(points):
 )
 def test_numbers_read_as_a_person_writes_them(made, expected):
     assert made == expected
+
+
+def test_one_full_fine_tuning_a_backbone_is_the_reference(points):
+    """Layer decay and gradual unfreezing train the whole model too."""
+    full = next(p for p in points if p.key.strategy == "full")
+    other = replace(full, key=full.key._replace(strategy="gradual"))
+    named = {p.key for p in points if p.key.strategy == "full"}
+    assert references(points) == named
+    assert references([other, *points]) == references([*points, other]) == named
+    assert references([other]) == {other.key}

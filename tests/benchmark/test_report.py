@@ -10,7 +10,7 @@ import pytest
 from fake_results import pick, write_results
 
 from lm_lab.benchmark.curves import AVERAGE
-from lm_lab.benchmark.figures import AXES, is_full
+from lm_lab.benchmark.figures import AXES, references
 from lm_lab.benchmark.report import terminal_table, write_report
 from lm_lab.benchmark.report_comparisons import compare
 from lm_lab.benchmark.report_headline import headline
@@ -149,7 +149,7 @@ def test_the_headline_names_the_cheapest_within_a_point_of_full_fine_tuning(fini
 def test_without_full_fine_tuning_nothing_is_claimed(results):
     records = [r for r in read_records(results) if r["cell"]["strategy"] != "full"]
     points = all_points(records, read_suite(results))
-    assert not any(map(is_full, points))
+    assert not references(points)
     found, _ = compare(results, points, records, draws=20)
     assert found == []
     assert "no finished full fine-tuning to compare with" in headline(points, found)[0]
