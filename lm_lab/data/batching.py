@@ -1,10 +1,13 @@
 """Batches of similar length: less padding, in an order that is random at every epoch and the same for a seed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import lightning as L
 import numpy as np
-from torch.utils.data import Sampler
+import torch
+from torch.utils.data import Dataset, Sampler
+from torchdata.stateful_dataloader import StatefulDataLoader
 
 POOL_BATCHES = 50
 
@@ -77,3 +80,24 @@ class LengthGroupedBatches(Sampler[list[int]]):
 
     def _cut(self, order: np.ndarray) -> list[list[int]]:
         return [order[start : start + self.batch_size].tolist() for start in range(0, len(order), self.batch_size)]
+
+
+def grouped_loader(
+    dataset: Dataset[Any],
+    batches: LengthGroupedBatches,
+    collate: Callable[[Any], Any],
+    num_workers: int = 0,
+) -> StatefulDataLoader:
+    """A loader that resumes in mid-epoch, over `batches` of `dataset`."""
+    return StatefulDataLoader(
+        dataset,
+        batch_sampler=batches,
+        collate_fn=collate,
+        num_workers=num_workers,
+        generator=torch.Generator(),  # else every pass over a loader draws from the run's own numbers
+    )
+
+
+def place(trainer: L.Trainer | None) -> dict[str, int]:
+    """`rank` and `world` of this process; one alone without a trainer."""
+    return {"rank": trainer.global_rank, "world": trainer.world_size} if trainer else {"rank": 0, "world": 1}

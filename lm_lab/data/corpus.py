@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from lm_lab.data.batching import LengthGroupedBatches
+from lm_lab.data.batching import LengthGroupedBatches, grouped_loader, place
 from lm_lab.data.microworld import SEGMENT, corpus
 from lm_lab.errors import UsageError
 
@@ -95,22 +95,9 @@ class Corpus(L.LightningDataModule):
 
     def _loader(self, documents: "TokenDocuments | None", shuffle: bool) -> StatefulDataLoader:
         assert documents is not None, "setup comes first"
-        trainer = self.trainer
-        batches = LengthGroupedBatches(
-            documents.lengths // _LENGTH_STEP,
-            self.batch_size,
-            self.seed,
-            shuffle=shuffle,
-            rank=trainer.global_rank if trainer else 0,
-            world=trainer.world_size if trainer else 1,
-        )
-        return StatefulDataLoader(
-            documents,
-            batch_sampler=batches,
-            collate_fn=documents.collate,
-            num_workers=self.num_workers,
-            generator=torch.Generator(),  # else every pass over a loader draws from the run's own numbers
-        )
+        lengths = documents.lengths // _LENGTH_STEP
+        batches = LengthGroupedBatches(lengths, self.batch_size, self.seed, shuffle, **place(self.trainer))
+        return grouped_loader(documents, batches, documents.collate, self.num_workers)
 
 
 class TokenDocuments(Dataset[dict[str, Tensor]]):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from lm_lab.data.batching import LengthGroupedBatches
+from lm_lab.data.batching import LengthGroupedBatches, grouped_loader, place
 from lm_lab.data.checks import Rows, require_labels
 from lm_lab.data.encoding import Encoded, Encoding
 from lm_lab.data.sources import read_split
@@ -144,22 +144,10 @@ class GLUE(L.LightningDataModule):
 
     def _loader(self, split: str, shuffle: bool = False) -> StatefulDataLoader:
         encoded = self.encoded[split]
-        trainer = self.trainer
-        batches = LengthGroupedBatches(
-            encoded.lengths,
-            self.batch_size if shuffle else self.eval_batch_size,
-            seed=torch.initial_seed() % 2**32,
-            shuffle=shuffle,
-            rank=trainer.global_rank if trainer else 0,
-            world=trainer.world_size if trainer else 1,
-        )
-        return StatefulDataLoader(
-            encoded,
-            batch_sampler=batches,
-            collate_fn=partial(_collate, encoded, split),
-            num_workers=self.num_workers,
-            generator=torch.Generator(),  # else every pass over a loader draws from the run's own numbers
-        )
+        size = self.batch_size if shuffle else self.eval_batch_size
+        seed = torch.initial_seed() % 2**32
+        batches = LengthGroupedBatches(encoded.lengths, size, seed, shuffle, **place(self.trainer))
+        return grouped_loader(encoded, batches, partial(_collate, encoded, split), self.num_workers)
 
 
 def _collate(encoded: Encoded, split: str, index: list[int]) -> dict[str, Any]:

@@ -33,6 +33,12 @@ def states(model: nn.Module, ours) -> Tensor:
         return model(**ours._inputs(text())).last_hidden_state
 
 
+def give_the_same_update(ours: LowRank, theirs: nn.Module) -> None:
+    nn.init.normal_(ours.up, std=0.3)
+    theirs.lora_A["default"].weight.data.copy_(ours.down.data)
+    theirs.lora_B["default"].weight.data.copy_(ours.up.data)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("family", ROLES)
 def test_lora_and_its_kin(make, family, variant):
@@ -48,9 +54,7 @@ def test_lora_and_its_kin(make, family, variant):
     for name, module in ours.model.named_modules():
         if isinstance(module, LowRank):
             layer = named[f"base_model.model.{name.rsplit('.', 1)[0]}"]
-            nn.init.normal_(module.up, std=0.3)
-            layer.lora_A["default"].weight.data.copy_(module.down.data)
-            layer.lora_B["default"].weight.data.copy_(module.up.data)
+            give_the_same_update(module, layer)
             if variant == "dora":
                 nn.init.uniform_(module.magnitude, 0.2, 0.4)
                 layer.lora_magnitude_vector["default"].weight.data.copy_(module.magnitude.data)
@@ -70,9 +74,7 @@ def test_dora_gradients(make):
     for name, module in ours.model.named_modules():
         if isinstance(module, LowRank):
             layer = named[f"base_model.model.{name.rsplit('.', 1)[0]}"]
-            nn.init.normal_(module.up, std=0.3)
-            layer.lora_A["default"].weight.data.copy_(module.down.data)
-            layer.lora_B["default"].weight.data.copy_(module.up.data)
+            give_the_same_update(module, layer)
             pairs += [(module.down, layer.lora_A["default"].weight), (module.up, layer.lora_B["default"].weight)]
             pairs.append((module.magnitude, layer.lora_magnitude_vector["default"].weight))
     ours.last(**text()).square().sum().backward()
