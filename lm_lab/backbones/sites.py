@@ -50,6 +50,12 @@ class Match:
     module: nn.Module
     part: slice | None = None
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """(inputs, outputs) of a linear layer, or of the part of it."""
+        inputs, outputs = linear_sizes(self.module)
+        return inputs, self.part.stop - self.part.start if self.part else outputs
+
 
 def find(model: nn.Module, family: Family, role: str) -> list[Match]:
     """Modules of `model` that play `role`, in the order of the model's own list.

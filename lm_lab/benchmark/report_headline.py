@@ -33,7 +33,8 @@ def _backbone(
         return
     where = f"the average of {len(tasks)} tasks" if points[0].task == AVERAGE else points[0].task
     top = max(points, key=lambda p: p.mean)
-    full = next((p for p in points if p.key in references(points)), None)
+    reference = references(points)
+    full = next((p for p in points if p.key in reference), None)
     if full is None:
         yield (
             f"{backbone}: no finished full fine-tuning to compare with; the best mean so far is "

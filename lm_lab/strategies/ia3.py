@@ -74,7 +74,7 @@ class IA3(AdaptationStrategy):
 
     def parameters(self, backbone: Backbone) -> int:
         """Widths of keys and values, and of the inner activations."""
-        return sum(_width(name, match) for name, match in self._sites(backbone))
+        return sum(match.sizes[0 if name == "ia3_mlp_out" else 1] for name, match in self._sites(backbone))
 
     def merge(self, backbone: Backbone) -> None:
         """Fold every scale into its weight and remove it."""
@@ -85,10 +85,3 @@ class IA3(AdaptationStrategy):
 
     def _sites(self, backbone: Backbone) -> list[tuple[str, Match]]:
         return [(f"ia3_{role}", match) for role in ("key", "value", "mlp_out") for match in backbone.sites(role)]
-
-
-def _width(name: str, match: Match) -> int:
-    inputs, outputs = linear_sizes(match.module)
-    if name == "ia3_mlp_out":
-        return inputs
-    return match.part.stop - match.part.start if match.part else outputs

@@ -123,5 +123,4 @@ class LoRA(AdaptationStrategy):
 
     def sizes(self, backbone: Backbone) -> list[tuple[int, int]]:
         """(inputs, outputs) of every site."""
-        found = [(linear_sizes(match.module), match.part) for _, match in self.named_sites(backbone)]
-        return [(inputs, part.stop - part.start if part else outputs) for (inputs, outputs), part in found]
+        return [match.sizes for _, match in self.named_sites(backbone)]

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 
 from lm_lab.backbones import Backbone
-from lm_lab.backbones.sites import Match, linear_sizes
+from lm_lab.backbones.sites import Match
 from lm_lab.errors import UsageError
 from lm_lab.strategies.base import AdaptationStrategy
 from lm_lab.strategies.prefix import NAME, KeyValuePrefix, Prefix, ProjectedPrefix, Trunk
@@ -37,7 +37,7 @@ class LearnedPrefix(AdaptationStrategy):
         values = backbone.sites("value")
         for match in backbone.sites("attention"):
             own = next(value for value in values if value.name.startswith(f"{match.name}."))
-            yield match, own.part.stop - own.part.start if own.part else linear_sizes(own.module)[1]
+            yield match, own.sizes[1]
 
 
 @dataclass(frozen=True)
