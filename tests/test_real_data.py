@@ -6,6 +6,7 @@ import torch
 
 from lm_lab import GLUE, Adaptation, Backbone
 from lm_lab.backbones.pooling import pool
+from lm_lab.data.encode_texts import encode_texts
 from lm_lab.data.encoding import Encoding
 from lm_lab.data.sources import read_split
 from lm_lab.strategies import LoRA
@@ -29,7 +30,7 @@ def minilm(real_data, monkeypatch):
 def test_zero_shot_similarity_is_the_published_one(minilm, real_data):
     """Cosine of mean-pooled vectors on STS-B's test set: Spearman 0.824."""
     rows = read_split(glue_task("stsb"), "test", real_data)
-    encoded = Encoding(minilm.tokenizer, "towers", 128)(rows)
+    encoded = encode_texts(rows, Encoding(minilm.tokenizer, "towers", 128))
     order = encoded.lengths.argsort()
     cosines = torch.empty(len(rows))
     for start in range(0, len(order), 128):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 FixedPooling = Literal["cls", "mean", "max", "last"]
-Pooling = Literal["cls", "mean", "max", "last", "attention"]  # the last one learns: lm_lab.strategies.readout
+Pooling = Literal["cls", "mean", "max", "last", "attention", "lstm"]  # the last two learn: strategies/readout.py
 POOLINGS: tuple[FixedPooling, ...] = ("cls", "mean", "max", "last")
 
 

@@ -4,6 +4,7 @@ import time
 import traceback
 import warnings
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ from lm_lab.benchmark.plan import PlannedCell
 from lm_lab.benchmark.results import SCHEMA, CellRecord, Predictions, write_record
 from lm_lab.commands.adapt import AdaptCLI, build
 from lm_lab.commands.lightning_cli import quiet, restrict
-from lm_lab.data.glue import GLUE, HELD_OUT
+from lm_lab.data.module import HELD_OUT, TaskData
 from lm_lab.errors import UsageError
 from lm_lab.tasks import Task, task_score
 from lm_lab.training import memory
 from lm_lab.training.callbacks import DivergedError, TrainingMeter
 from lm_lab.training.ledger import ledger
+
+Metrics = Callable[[torch.Tensor, torch.Tensor], dict[str, float]]
 
 _TRAINER = {
     "logger": False,
@@ -97,10 +100,12 @@ def _measure(planned: PlannedCell, features: Path | None) -> tuple[dict[str, Any
     fitted = time.perf_counter()
     predictions = _predict(cli.trainer, cli.model, cli.datamodule)
     ended = time.perf_counter()
-    scores = _scores(cli.datamodule.task, predictions)
+    task = cli.datamodule.task
+    scores = _by_kind(task, predictions, task.scores)
     measured = {
         "scores": scores,
         "score": {split: task_score(values) for split, values in scores.items()},
+        "details": _by_kind(task, predictions, task.detailed) if task.details else {},
         "ledger": ledger(cli.model),
         "layer_weights": cli.model.layer_weights(),
         "hardware": provenance.hardware() | {"precision": str(cli.trainer.precision)},
@@ -131,7 +136,7 @@ def _prepare(cli: AdaptCLI, features: Path | None) -> Cost:
     return Cost(0.0, 0.0)
 
 
-def _predict(trainer: L.Trainer, model: L.LightningModule, data: GLUE) -> Predictions:
+def _predict(trainer: L.Trainer, model: L.LightningModule, data: TaskData) -> Predictions:
     """Predictions of the validation splits and of the held-out part of train."""
     found = trainer.predict(model, dataloaders=data.val_dataloader()) or []
     batches: list[Any] = [batch for item in found for batch in (item if isinstance(item, list) else [item])]
@@ -143,12 +148,12 @@ def _predict(trainer: L.Trainer, model: L.LightningModule, data: GLUE) -> Predic
     )
 
 
-def _scores(task: Task, predictions: Predictions) -> dict[str, dict[str, float]]:
+def _by_kind(task: Task, predictions: Predictions, metrics: Metrics) -> dict[str, dict[str, float]]:
     """Metrics of `validation` and `selection`; a task with several validation splits names its metrics after them."""
     scores: dict[str, dict[str, float]] = defaultdict(dict)
     for split in dict.fromkeys(predictions.split.tolist()):
         rows = predictions.split == split
-        values = task.scores(torch.from_numpy(predictions.prediction[rows]), torch.from_numpy(predictions.label[rows]))
+        values = metrics(torch.from_numpy(predictions.prediction[rows]), torch.from_numpy(predictions.label[rows]))
         suffix = split.removeprefix("validation") if split in task.validation and len(task.validation) > 1 else ""
         kind = HELD_OUT if split == HELD_OUT else "validation"
         scores[kind] |= {f"{name}{suffix}": value for name, value in values.items()}

@@ -21,18 +21,18 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lm_lab.data.encoding import Encoded
-from lm_lab.data.glue import GLUE
+from lm_lab.data.encode_texts import EncodedTexts
+from lm_lab.data.module import TaskData
 from lm_lab.strategies.base import Delta
 from lm_lab.training.adaptation import Adaptation
 
 
 @dataclass
 class FeatureTable:
-    """Features in place of tokens, with the interface of `Encoded`; features (n, texts, layers, d)."""
+    """Features in place of tokens, with the interface of `EncodedTexts`; features (n, texts, layers, d)."""
 
     features: Tensor
-    encoded: Encoded
+    encoded: EncodedTexts
 
     def __post_init__(self) -> None:
         self.lengths: np.ndarray = self.encoded.lengths
@@ -52,6 +52,8 @@ class FeatureTable:
 def has_fixed_features(model: Adaptation) -> bool:
     """True if nothing below the pooled vectors trains or was added, so they never change."""
     trains = any(parameter.requires_grad for parameter in model.backbone.parameters()) or model.head.learns_to_pool
+    if model.task.reads == "tokens":  # a vector a token would fill the disk
+        return False
     return not trains and not any(isinstance(module, Delta) for module in model.backbone.modules())
 
 
@@ -62,23 +64,23 @@ class Cost(NamedTuple):
     cpu_seconds: float
 
 
-def use_features(model: Adaptation, data: GLUE, trainer: L.Trainer, folder: Path) -> Cost:
+def use_features(model: Adaptation, data: TaskData, trainer: L.Trainer, folder: Path) -> Cost:
     """Put features in place of the tokens of every split that is trained or evaluated on.
 
     Returns what the features of the training set took when they were computed.
     """
-    encoding = model.encoding(data.max_length)
-    data.encode(("train", *data.evaluated), encoding)
+    data.encode(("train", *data.evaluated), model.encoding(data.max_length))
     costs = {}
     for split, encoded in list(data.encoded.items()):
-        key = _key(model, encoding.fingerprint(encoded.rows), trainer)
+        assert isinstance(encoded, EncodedTexts)
+        key = _key(model, encoded.fingerprint, trainer)
         features, costs[split] = _stored(folder / f"{key}.safetensors", model, encoded, data.eval_batch_size, trainer)
         data.encoded[split] = FeatureTable(features, encoded)  # type: ignore[assignment]
     return costs["train"]
 
 
 @torch.no_grad()
-def compute(model: Adaptation, encoded: Encoded, batch_size: int, trainer: L.Trainer) -> Tensor:
+def compute(model: Adaptation, encoded: EncodedTexts, batch_size: int, trainer: L.Trainer) -> Tensor:
     """Features (n, texts, layers, d) of all examples, longest first, in the trainer's precision and on its device."""
     device = trainer.strategy.root_device
     model.to(device).eval()
@@ -103,7 +105,7 @@ def _key(model: Adaptation, tokens: str, trainer: L.Trainer) -> str:
 
 
 def _stored(
-    path: Path, model: Adaptation, encoded: Encoded, batch_size: int, trainer: L.Trainer
+    path: Path, model: Adaptation, encoded: EncodedTexts, batch_size: int, trainer: L.Trainer
 ) -> tuple[Tensor, Cost]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path):

@@ -6,7 +6,8 @@ from these files alone.
 
     DIR/suite.json               the resolved suite
     DIR/cells/<id>.json          CellRecord
-    DIR/predictions/<id>.parquet split: string, id: int64, prediction: float64, label: float64 (NaN: no label)
+    DIR/predictions/<id>.parquet split: string, id: int64, prediction: float64, label: float64 (NaN: no label);
+                                 prediction is a list of float64 where an example adds several counts to a metric
 """
 
 import json
@@ -53,6 +54,7 @@ class CellRecord(TypedDict, total=False):
     fingerprints: dict[str, str]
     scores: dict[str, dict[str, float]]  # split -> metric -> value
     score: dict[str, float]  # split -> mean of the task's metrics
+    details: dict[str, dict[str, float]]  # split -> what the task reports beside its metrics; most report nothing
     ledger: dict[str, int]  # parameter counts, and delta_bytes
     layer_weights: list[float]  # what a mix of layers gives to each; empty where one layer is read
     clocks: dict[str, float]  # seconds; steps and examples are counts
@@ -66,11 +68,11 @@ class CellRecord(TypedDict, total=False):
 
 
 class Predictions(NamedTuple):
-    """One row an example, `n` rows; `prediction` is a class index or a regression value."""
+    """One row an example, `n` rows; `prediction` is a class index, a number, or the k counts a metric sums."""
 
     split: NDArray[np.str_]  # (n,)
     id: NDArray[np.int64]  # (n,)
-    prediction: NDArray[np.float64]  # (n,)
+    prediction: NDArray[np.float64]  # (n,) or (n, k)
     label: NDArray[np.float64]  # (n,), NaN where the example has no label
 
 
@@ -130,6 +132,8 @@ def read_predictions(root: Path, cell_id: str) -> Predictions:
             f"{path}: no readable predictions ({error}). Delete cells/{cell_id}.json to run this cell again."
         ) from error
     columns = {name: table[name].to_numpy(zero_copy_only=False) for name in Predictions._fields}
+    if pa.types.is_list(table["prediction"].type):
+        columns["prediction"] = np.stack(list(columns["prediction"]))
     return Predictions(**{**columns, "split": columns["split"].astype(str)})
 
 
@@ -176,9 +180,8 @@ def _write_predictions(path: Path, predictions: Predictions) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema(
-        [("split", pa.string()), ("id", pa.int64()), ("prediction", pa.float64()), ("label", pa.float64())]
-    )
+    kept = pa.float64() if predictions.prediction.ndim == 1 else pa.list_(pa.float64())
+    schema = pa.schema([("split", pa.string()), ("id", pa.int64()), ("prediction", kept), ("label", pa.float64())])
     columns = {name: list(values) for name, values in predictions._asdict().items()}
     buffer = pa.BufferOutputStream()
     pq.write_table(pa.table(columns, schema=schema), buffer, compression="zstd")

@@ -10,13 +10,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import ArgumentParser
+
 from lm_lab.backbones import loading
 from lm_lab.benchmark.executors import Executor
 from lm_lab.benchmark.plan import Plan, PlannedCell, make_plan
 from lm_lab.benchmark.progress import Progress
 from lm_lab.benchmark.results import CellRecord, read_record, scan, write_record
 from lm_lab.benchmark.suite import Suite
-from lm_lab.data.glue import GLUE
+from lm_lab.data.module import TaskData
 from lm_lab.errors import UsageError
 
 Tracker = Callable[[CellRecord], object]
@@ -121,7 +123,10 @@ def cache_fingerprints() -> Callable[[dict[str, Any]], dict[str, str]]:
 
     @cache
     def data_print(arguments: str) -> str:
-        return GLUE(**json.loads(arguments)).fingerprint()
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_argument("--data", type=TaskData)
+        data: TaskData = parser.instantiate_classes(parser.parse_object({"data": json.loads(arguments)})).data
+        return data.fingerprint()
 
     @cache
     def weights_print(arguments: str) -> str:
@@ -133,7 +138,7 @@ def cache_fingerprints() -> Callable[[dict[str, Any]], dict[str, str]]:
         return loading.fingerprint(source, config, spec.get("pretrained", True) and loading.has_weights(source))
 
     def prints(config: dict[str, Any]) -> dict[str, str]:
-        data, backbone = config["data"]["init_args"], config["model"]["backbone"]
+        data, backbone = config["data"], config["model"]["backbone"]
         return {
             "data": data_print(json.dumps(data, sort_keys=True)),
             "weights": weights_print(json.dumps(backbone, sort_keys=True)),

@@ -4,7 +4,7 @@ name: glue_small
 seeds: [0, 1, 2]
 defaults:   {trainer: {...}, model: {...}, data: {...}}         settings of every cell, as in `lm-lab adapt`
 backbones:  {NAME: {backbone: {source: ...}, control: false}}   each may override model, data, trainer
-tasks:      {NAME: {data: {task: rte}}}
+tasks:      {NAME: {data: {task: rte}}}                         with class_path, another data module than GLUE
 strategies: {NAME: {class_path: LoRA, knob: rank, sizes: [2, 8], tune: {learning_rate: [...]}, select_at: 8}}
 exclude:    [{backbone: random, strategy: [lora, adapter]}]
 """
@@ -121,7 +121,8 @@ class Suite:
             "class_path": _qualified(strategy["class_path"]),
             "init_args": {**strategy.get("init_args", {}), **knob},
         }
-        config["data"] = {"class_path": GLUE, "init_args": config["data"]}
+        kind = config["data"].pop("class_path", GLUE)
+        config["data"] = {"class_path": kind, "init_args": config["data"]}
         for key, value in cell["tuned"].items():
             _set(config, key if "." in key else f"model.{key}", value)
         return {"seed_everything": cell["seed"], **config}
@@ -161,7 +162,8 @@ def _check(source: dict[str, Any], path: str) -> None:
     for name, entry in source["backbones"].items():
         _need(entry, "backbone", dict, f"{path}, backbone '{name}'")
     for name, entry in source["tasks"].items():
-        _need(entry.get("data", {}), "task", str, f"{path}, task '{name}', data")
+        if "class_path" not in entry.get("data", {}):
+            _need(entry.get("data", {}), "task", str, f"{path}, task '{name}', data")
     for name, entry in source["strategies"].items():
         _check_strategy(entry, f"{path}, strategy '{name}'")
     for rule in source.get("exclude", []):

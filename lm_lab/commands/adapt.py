@@ -71,10 +71,12 @@ def main(args: list[str]) -> int:
     if text and not (folder and args[0] == "predict"):
         raise UsageError("--text goes with `predict --delta DIR`, the folder of a trained model.")
     if folder:
-        config = delta.read_description(folder)["config"]
+        description = delta.read_description(folder)
+        config = description["config"]
         if text:
-            config["data"]["class_path"] = "lm_lab.data.texts.Texts"
-            config["data"]["init_args"]["path"] = text
+            limit = {name: value for name, value in config["data"]["init_args"].items() if name == "max_length"}
+            arguments = {"task": description["task"], "path": text} | limit
+            config["data"] = {"class_path": "lm_lab.data.texts.Texts", "init_args": arguments}
         args = [args[0], "--config", json.dumps(config), *args[1:]]
     with quiet():
         build(args, callbacks=(SaveDelta(),))

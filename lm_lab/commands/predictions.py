@@ -1,34 +1,35 @@
 """What `lm-lab adapt predict` shows: labels with probabilities for texts, submission files for a task's test sets."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from torch import Tensor
 
-from lm_lab.data.checks import Rows
-from lm_lab.data.glue import GLUE
+from lm_lab.data.checks import TextRows
+from lm_lab.data.module import TaskData
 from lm_lab.data.texts import Texts
-from lm_lab.tasks import Task
+from lm_lab.tasks import Task, TextTask
 from lm_lab.tasks.submission import write_submission
 
+Answers = dict[int, dict[str, Any]]
 
-def report_predictions(trainer: L.Trainer, task: Task, data: GLUE | Texts) -> None:
-    """Print the user's texts with their labels, or write one GLUE submission file a split."""
-    batches = _flat(trainer.predict_loop.predictions)
+
+def report_predictions(trainer: L.Trainer, task: Task, data: TaskData | Texts) -> None:
+    """Print the user's texts with their labels, or write the predictions of each split to files."""
+    by_split: dict[str, Answers] = defaultdict(dict)
+    for batch in _flat(trainer.predict_loop.predictions):
+        by_split[batch["split"]] |= zip(batch["ids"].tolist(), _answers(batch), strict=True)
     if isinstance(data, Texts):
         assert data.rows is not None
-        print("\n".join(_lines(task, data.rows, batches)))
+        print("\n".join(_lines(data.rows, by_split["texts"])))
         return
     folder = Path(trainer.log_dir or trainer.default_root_dir) / "submission"
-    by_split: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    for batch in batches:
-        by_split[batch["split"]] += zip(batch["ids"].tolist(), batch["predictions"].tolist(), strict=True)
-    named = data.task if task.labels == data.task.labels else task  # AX is predicted by an MNLI model
-    for split, pairs in by_split.items():
-        print(f"predictions: {write_submission(folder, named, split, pairs)}")
+    for split, answers in by_split.items():
+        for path in _write(folder, task, data, split, answers):
+            print(f"predictions: {path}")
 
 
 def _flat(predictions: list[Any]) -> list[dict[str, Any]]:
@@ -36,20 +37,27 @@ def _flat(predictions: list[Any]) -> list[dict[str, Any]]:
     return [batch for item in predictions for batch in (item if isinstance(item, list) else [item])]
 
 
-def _lines(task: Task, rows: Rows, batches: list[dict[str, Any]]) -> Iterator[str]:
-    """A line a text: label, probability or score, text."""
-    found = {index: (value, row) for batch in batches for index, value, row in _examples(batch)}
+def _answers(batch: dict[str, Any]) -> list[dict[str, Any]]:
+    values = batch["predictions"].tolist()
+    return [answer | {"value": value} for answer, value in zip(batch["answers"], values, strict=True)]
+
+
+def _write(folder: Path, task: Task, data: TaskData, split: str, answers: Answers) -> Iterator[Path]:
+    """GLUE's files for a class or a score a text; what the form's own server reads; else JSON lines."""
+    if isinstance(task, TextTask) and isinstance(data.task, TextTask):
+        named = data.task if task.labels == data.task.labels else task  # AX is predicted by an MNLI model
+        yield write_submission(folder, named, split, ((index, row["value"]) for index, row in answers.items()))
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{task.name}-{split}.jsonl"
+    rows = [{"id": index, "prediction": row["prediction"]} for index, row in sorted(answers.items())]
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    yield path
+
+
+def _lines(rows: TextRows, answers: Answers) -> Iterator[str]:
+    """A line a text: label, probabilities if there are any, text."""
     for position, index in enumerate(rows.ids.tolist()):
-        value, probabilities = found[index]
-        text = "\t".join(column[position] for column in rows.texts)
-        if probabilities is None:
-            yield f"{value:.3f}\t{text}"
-            continue
-        shares = "  ".join(f"{word}={share:.3f}" for word, share in zip(task.labels, probabilities, strict=True))
-        yield f"{task.word(value)}\t{shares}\t{text}"
-
-
-def _examples(batch: dict[str, Any]) -> Iterator[tuple[int, float, list[float] | None]]:
-    probabilities: Tensor | None = batch.get("probabilities")
-    rows = [None] * len(batch["ids"]) if probabilities is None else probabilities.tolist()
-    yield from zip(batch["ids"].tolist(), batch["predictions"].tolist(), rows, strict=True)
+        answer, text = answers[index], "\t".join(column[position] for column in rows.texts)
+        shares = "  ".join(f"{word}={share:.3f}" for word, share in answer.get("probabilities", {}).items())
+        yield "\t".join([answer["prediction"], *([shares] if shares else []), text])

@@ -1,5 +1,6 @@
 """Checks of a task's rows: whatever is wrong is named by file, row and column before anything is trained."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,13 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lm_lab.errors import UsageError
-from lm_lab.tasks import Task
+from lm_lab.tasks import TextTask
 
 UNLABELLED = -1
 
 
 @dataclass(frozen=True)
-class Rows:
+class TextRows:
     """One split: texts, labels and ids of n examples.
 
     Attributes:
@@ -36,14 +37,19 @@ class Rows:
         """(n,) bool: which rows have a label."""
         return ~np.isnan(self.labels) & (self.labels != UNLABELLED)
 
-    def take(self, index: np.ndarray) -> "Rows":
+    def content(self) -> Iterator[bytes]:
+        """Texts, labels and ids, for a fingerprint."""
+        yield "\0".join(["", *(text for column in self.texts for text in column)]).encode()
+        yield self.labels.tobytes() + self.ids.tobytes()
+
+    def take(self, index: np.ndarray) -> "TextRows":
         """The rows at `index`, in that order."""
         texts = tuple([column[i] for i in index] for column in self.texts)
-        return Rows(texts, self.labels[index], self.ids[index], self.origin)
+        return TextRows(texts, self.labels[index], self.ids[index], self.origin)
 
 
-def check(task: Task, table: pa.Table, origin: str) -> Rows:
-    """Turn a table into `Rows`.
+def check(task: TextTask, table: pa.Table, origin: str) -> TextRows:
+    """Turn a table into `TextRows`.
 
     Raises:
         UsageError: an empty split, a missing column, a null text, a label the task does not know, ids that repeat.
@@ -58,10 +64,10 @@ def check(task: Task, table: pa.Table, origin: str) -> Rows:
             )
     texts = tuple(_texts(table[name], name, origin) for name in task.columns)
     labels = _labels(task, table, origin)
-    return Rows(texts, labels, _ids(table, origin), origin)
+    return TextRows(texts, labels, _ids(table, origin), origin)
 
 
-def require_labels(task: Task, rows: Rows, split: str) -> Rows:
+def require_labels(task: TextTask, rows: TextRows, split: str) -> TextRows:
     """Drop rows without label, with a warning that counts them. Raises `UsageError` if none has one."""
     labelled = rows.labelled
     if not labelled.any():
@@ -86,7 +92,7 @@ def _texts(column: pa.ChunkedArray, name: str, origin: str) -> list[str]:
     return column.to_pylist()
 
 
-def _labels(task: Task, table: pa.Table, origin: str) -> np.ndarray:
+def _labels(task: TextTask, table: pa.Table, origin: str) -> np.ndarray:
     missing = np.nan if task.regression else float(UNLABELLED)
     if "label" not in table.column_names:
         return np.full(table.num_rows, missing)
@@ -94,7 +100,7 @@ def _labels(task: Task, table: pa.Table, origin: str) -> np.ndarray:
     return np.array([missing if value is None else value for value in values], dtype=np.float64)
 
 
-def _label(task: Task, value: object, row: int, origin: str) -> float | None:
+def _label(task: TextTask, value: object, row: int, origin: str) -> float | None:
     """A label as a number, None where there is none."""
     if value is None or value == UNLABELLED:
         return None
@@ -111,7 +117,7 @@ def _label(task: Task, value: object, row: int, origin: str) -> float | None:
     raise UsageError(f"{origin}, row {row}, column 'label': {value!r} is not {expected}.")
 
 
-def _words(task: Task) -> str:
+def _words(task: TextTask) -> str:
     return ", ".join(f"{index} ({word})" for index, word in enumerate(task.labels)) + " or -1 (unlabelled)"
 
 

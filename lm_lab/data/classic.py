@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from lm_lab.errors import UsageError
-from lm_lab.tasks import Task
+from lm_lab.tasks import TextTask
 
 _FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"} | {
     f"{split}_{part}": f"{name}_{part}.tsv"
@@ -54,7 +54,7 @@ def find(task: str, split: str, roots: Sequence[Path]) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def read(task: Task, split: str, path: Path) -> pa.Table:
+def read(task: TextTask, split: str, path: Path) -> pa.Table:
     """A split in the hub's schema: the task's columns, label (absent in test files) and idx.
 
     Raises:
@@ -89,6 +89,6 @@ def _column(name: str, header: list[str], path: Path) -> int:
     return header.index(name)
 
 
-def _label_array(task: Task, words: list[str]) -> pa.Array:
+def _label_array(task: TextTask, words: list[str]) -> pa.Array:
     """Class words stay words, SNLI's "-" means unlabelled; numbers are left to the checks as they are."""
     return pa.array([None if word == "-" and task.labels else word for word in words], pa.string())

@@ -11,16 +11,16 @@ import pyarrow as pa
 
 from lm_lab import hub
 from lm_lab.data import classic
-from lm_lab.data.checks import Rows, check
+from lm_lab.data.checks import TextRows, check
 from lm_lab.errors import UsageError
-from lm_lab.tasks import Task
+from lm_lab.tasks import TextTask
 
 GLUE_ON_HUB = "nyu-mll/glue"
 SNLI_ON_HUB = "stanfordnlp/snli"
 _READERS: dict[str, Callable[[Path], pa.Table]] = {}
 
 
-def read_split(task: Task, split: str, source: str | None = None) -> Rows:
+def read_split(task: TextTask, split: str, source: str | None = None) -> TextRows:
     """The checked rows of one split.
 
     Args:
@@ -46,7 +46,7 @@ def read_split(task: Task, split: str, source: str | None = None) -> Rows:
     return check(task, *_from_folder(task, split, Path(source)))
 
 
-def _from_folder(task: Task, split: str, root: Path) -> tuple[pa.Table, str]:
+def _from_folder(task: TextTask, split: str, root: Path) -> tuple[pa.Table, str]:
     candidates = [root / "glue" / task.name, root / task.name, root]
     for folder in candidates:
         for suffix, read in _READERS.items():
@@ -62,7 +62,7 @@ def _from_folder(task: Task, split: str, root: Path) -> tuple[pa.Table, str]:
     )
 
 
-def _from_hub(task: Task, split: str) -> pa.Table:
+def _from_hub(task: TextTask, split: str) -> pa.Table:
     import datasets
 
     name = SNLI_ON_HUB if task.name == "snli" else GLUE_ON_HUB

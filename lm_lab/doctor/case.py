@@ -69,7 +69,7 @@ def train(model: Adaptation, batch: dict[str, Any], rate: float = 0.1) -> dict[s
     model.train()
     for _ in range(STEPS):
         optimizer.zero_grad()
-        model.task.loss(model(batch), batch["labels"]).backward()
+        model.task.loss(model(batch), batch).backward()
         for name, parameter in parameters.items():
             moved[name] |= parameter.grad is not None and bool(parameter.grad.any())
         torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)

@@ -16,7 +16,7 @@ from lm_lab.errors import UsageError
 from lm_lab.interchange.peft_write import CONFIG, HEAD, TENSORS
 from lm_lab.strategies import IA3, AdaptationStrategy, DoRA, LoRA, PromptTuning
 from lm_lab.strategies.dora import Decomposed
-from lm_lab.tasks import Task
+from lm_lab.tasks import TextTask
 from lm_lab.training.adaptation import Adaptation
 
 _ROLES = ("qkv", "query", "key", "value", "attn_out", "mlp_in", "mlp_gate", "mlp_out")
@@ -31,7 +31,7 @@ class Imported(NamedTuple):
 
 
 def read(
-    folder: str | Path, backbone: Backbone, task: Task, pooling: Pooling | None = None, pairs: Pairs = "joint"
+    folder: str | Path, backbone: Backbone, task: TextTask, pooling: Pooling | None = None, pairs: Pairs = "joint"
 ) -> Imported:
     """The adapter in `folder` on a backbone that it fits; the head is fresh unless we exported the adapter.
 

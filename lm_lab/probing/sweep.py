@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from lm_lab.backbones import Backbone
-from lm_lab.data.encoding import Encoded
+from lm_lab.data.encode_texts import EncodedTexts
 from lm_lab.data.glue import GLUE
 from lm_lab.probing import description_length as mdl
 from lm_lab.probing import linear
 from lm_lab.strategies import WeightedFeatures
-from lm_lab.tasks import Task, task_score
+from lm_lab.strategies.readout import TextReadout
+from lm_lab.tasks import TextTask, task_score
 from lm_lab.training.adaptation import Adaptation
 
 
@@ -78,19 +79,22 @@ def features(model: Adaptation, data: GLUE, split: str, seed: int) -> Features:
     if split not in data.encoded:
         data.encode((split,), model.encoding(data.max_length))
     encoded = data.encoded[split]
+    assert isinstance(encoded, EncodedTexts)
     order = torch.randperm(len(encoded), generator=torch.Generator().manual_seed(seed))
     vectors = torch.cat(list(_batches(model, encoded, data.eval_batch_size)))
     return Features(vectors[order], encoded.labels[order])
 
 
-def _batches(model: Adaptation, encoded: Encoded, size: int) -> Iterator[Tensor]:
+def _batches(model: Adaptation, encoded: EncodedTexts, size: int) -> Iterator[Tensor]:
     for start in range(0, len(encoded), size):
         batch = encoded.collate(list(range(start, min(start + size, len(encoded)))))
         pooled = model.features(batch)  # (b, texts, layers, d)
-        yield torch.stack([model.head.joined(pooled[:, :, layer]) for layer in range(pooled.shape[2])], dim=1)
+        yield torch.stack([TextReadout.joined(pooled[:, :, layer]) for layer in range(pooled.shape[2])], dim=1)
 
 
-def _layer(layer: int, train: Features, validation: Features, task: Task, seed: int, baseline: float | None) -> Layer:
+def _layer(
+    layer: int, train: Features, validation: Features, task: TextTask, seed: int, baseline: float | None
+) -> Layer:
     classes = len(task.labels)
     found = _probed(train, validation, layer, task)
     dealt, other = (Features(split.vectors, mdl.shuffled(split.labels, seed)) for split in (train, validation))
@@ -106,13 +110,13 @@ class _Probed(NamedTuple):
     probe: linear.Probe
 
 
-def _probed(train: Features, test: Features, layer: int, task: Task) -> _Probed:
+def _probed(train: Features, test: Features, layer: int, task: TextTask) -> _Probed:
     x, classes = train.vectors[:, layer], len(task.labels)
     probe = linear.fit(x, train.labels, classes, linear.select(x, train.labels, classes))
     return _Probed(_score(probe, test.vectors[:, layer], test.labels, task), probe)
 
 
-def _score(probe: linear.Probe, x: Tensor, y: Tensor, task: Task) -> float:
+def _score(probe: linear.Probe, x: Tensor, y: Tensor, task: TextTask) -> float:
     scores = probe.scores(x)
     predictions = scores.argmax(-1) if task.labels else scores.squeeze(-1)
     return task_score(task.scores(predictions, y))

@@ -1,5 +1,7 @@
 """Heads: pooled vectors (b, d) to scores (b, outputs)."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -35,11 +37,18 @@ class Standardise(nn.Module):
         self.register_buffer("std", torch.ones(features))
         self.register_buffer("fitted", torch.tensor(False))
 
-    def fit(self, x: Tensor) -> None:
-        """Take the statistics of `x` (n, features); features that never vary are only centred."""
-        x = x.double()
-        std = x.std(dim=0, correction=0)
-        self.mean.copy_(x.mean(dim=0))
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Take the statistics of all `batches` (n, features); features that never vary are only centred."""
+        count, mean, squares = 0, torch.zeros(()), torch.zeros(())
+        for batch in batches:  # Chan, Golub and LeVeque 1979: no sum of large squares is ever taken
+            x = batch.double()
+            own, total = x.mean(dim=0), count + len(x)
+            gap = own - mean
+            mean = mean + gap * (len(x) / total)
+            squares = squares + ((x - own) ** 2).sum(dim=0) + gap**2 * (count * len(x) / total)
+            count = total
+        std = (squares / count).sqrt()
+        self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
         self.fitted.fill_(True)
 

@@ -1,13 +1,15 @@
-"""From hidden states to scores: choose layers, pool tokens, mix layers, join the two texts of a pair, score.
+"""From hidden states to scores: choose layers, mix them, pool tokens or keep each, join a pair's texts, score.
 
 Everything up to the pooled vectors is fixed where the backbone is frozen, so those may be computed once and kept.
 """
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from lm_lab.backbones.pooling import Pooling, combine, pool
 from lm_lab.strategies.mix import ScalarMix
@@ -27,43 +29,121 @@ class AttentionPooling(nn.Module):
         return torch.einsum("bt,btd->bd", weights, hidden)
 
 
-class Readout(nn.Module):
+class LSTMReader(nn.Module):
+    """A bidirectional LSTM over all tokens, d / 2 units each way: what ELMo's users put on frozen features."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
+
+    def states(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """hidden (b, t, d), mask (b, t), padded on the right -> a vector a token (b, t, d)."""
+        read, _ = self.lstm(self._packed(hidden, mask))
+        return pad_packed_sequence(read, batch_first=True, total_length=hidden.shape[1])[0]
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """The last state of each direction: (b, d)."""
+        _, (last, _) = self.lstm(self._packed(hidden, mask))
+        return torch.cat([last[0], last[1]], dim=-1)
+
+    @staticmethod
+    def _packed(hidden: Tensor, mask: Tensor) -> "torch.nn.utils.rnn.PackedSequence":
+        return pack_padded_sequence(hidden.float(), mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
+
+
+class Readout(nn.Module, ABC):
     """What reads a backbone: its parameters are the head's in every count.
 
     Args:
         layers: hidden states to read.
         mix: how they become one; None for a single layer.
-        pooling: cls, mean, max, last or attention.
-        scorer: from pooled vectors (b, inputs) to scores.
-        width: d of the hidden states.
+        scorer: from vectors (..., inputs) to scores.
     """
 
-    def __init__(
-        self, layers: tuple[int, ...], mix: ScalarMix | None, pooling: Pooling, scorer: nn.Module, width: int
-    ) -> None:
+    def __init__(self, layers: tuple[int, ...], mix: ScalarMix | None, scorer: nn.Module) -> None:
         super().__init__()
         self.layers, self.mix, self.scorer = layers, mix, scorer
-        self.pool = AttentionPooling(width) if pooling == "attention" else partial(pool, how=pooling)
+
+    @property
+    @abstractmethod
+    def learns_to_pool(self) -> bool:
+        """True if pooled vectors change as the head trains."""
+
+    @abstractmethod
+    def pooled(self, states: Sequence[Tensor], mask: Tensor) -> Tensor:
+        """What is read of one text, a layer n at a time; states (b, t, d) for each of `layers`, mask (b, t)."""
+
+    @abstractmethod
+    def vector(self, pooled: Tensor) -> Tensor:
+        """What the scorer sees; `pooled` of one or two texts (b, texts, ...)."""
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Scores: (b, outputs), or (b, t, outputs)."""
+        return self.scorer(self.vector(pooled))
+
+    def prepared(self, states: Sequence[Tensor], mask: Tensor) -> list[Tensor]:
+        """The states, normalised where the mix asks for it."""
+        return [state if self.mix is None else self.mix.prepare(state, mask) for state in states]
+
+    def mixed(self, pooled: Tensor) -> Tensor:
+        """(..., n, d) -> (..., d)."""
+        return pooled[..., 0, :] if self.mix is None else self.mix(pooled)
+
+
+class TextReadout(Readout):
+    """A vector a text; pooling as in `lm_lab.backbones.pooling`, width: d of the hidden states."""
+
+    def __init__(
+        self, layers: tuple[int, ...], mix: ScalarMix | None, scorer: nn.Module, pooling: Pooling, width: int
+    ) -> None:
+        super().__init__(layers, mix, scorer)
+        self.pool: Callable[[Tensor, Tensor], Tensor]
+        if pooling == "attention":
+            self.pool = AttentionPooling(width)
+        elif pooling == "lstm":
+            self.pool = LSTMReader(width)
+        else:
+            self.pool = partial(pool, how=pooling)
 
     @property
     def learns_to_pool(self) -> bool:
-        """True if pooled vectors change as the head trains."""
+        """True for attention and an LSTM."""
         return isinstance(self.pool, nn.Module)
 
     def pooled(self, states: Sequence[Tensor], mask: Tensor) -> Tensor:
-        """One vector a layer; states (b, t, d) for each of `layers`, mask (b, t) -> (b, n, d)."""
-        prepared = [state if self.mix is None else self.mix.prepare(state, mask) for state in states]
-        return torch.stack([self.pool(state, mask) for state in prepared], dim=1).float()
+        """One vector a layer: (b, n, d)."""
+        return torch.stack([self.pool(state, mask) for state in self.prepared(states, mask)], dim=1).float()
 
     def vector(self, pooled: Tensor) -> Tensor:
         """Pooled states of one or two texts (b, texts, n, d) -> (b, d) or the pair's (b, 4 d)."""
-        return self.joined(pooled[:, :, 0] if self.mix is None else self.mix(pooled))
+        return self.joined(self.mixed(pooled))
 
     @staticmethod
     def joined(vectors: Tensor) -> Tensor:
         """Vectors of one or two texts (b, texts, d) -> (b, d) or the pair's (b, 4 d)."""
         return vectors[:, 0] if vectors.shape[1] == 1 else combine(vectors[:, 0], vectors[:, 1])
 
-    def forward(self, pooled: Tensor) -> Tensor:
-        """(b, texts, n, d) -> scores (b, outputs)."""
-        return self.scorer(self.vector(pooled))
+
+class TokenReadout(Readout):
+    """A vector a token, of one text; with `lstm`, a bidirectional LSTM reads the states first."""
+
+    def __init__(
+        self, layers: tuple[int, ...], mix: ScalarMix | None, scorer: nn.Module, lstm: bool, width: int
+    ) -> None:
+        super().__init__(layers, mix, scorer)
+        self.reader = LSTMReader(width) if lstm else None
+
+    @property
+    def learns_to_pool(self) -> bool:
+        """True with an LSTM."""
+        return self.reader is not None
+
+    def pooled(self, states: Sequence[Tensor], mask: Tensor) -> Tensor:
+        """(b, t, n, d)."""
+        prepared = self.prepared(states, mask)
+        read = prepared if self.reader is None else [self.reader.states(state, mask) for state in prepared]
+        return torch.stack(read, dim=2).float()
+
+    def vector(self, pooled: Tensor) -> Tensor:
+        """(b, 1, t, n, d) -> (b, t, d)."""
+        return self.mixed(pooled[:, 0])

@@ -8,39 +8,41 @@ from statistics import fmean
 
 from lm_lab.errors import UsageError
 from lm_lab.tasks.metrics import accuracy, f1, matthews, pearson, spearman
-from lm_lab.tasks.task import Task
+from lm_lab.tasks.texts import TextTask
 
 _NLI = ("entailment", "neutral", "contradiction")
 _ENTAILMENT = ("entailment", "not_entailment")
 _PAIR = ("sentence1", "sentence2")
 
 _ROWS = (
-    Task("cola", ("sentence",), ("unacceptable", "acceptable"), metrics=(matthews,), test=(("test", "CoLA"),)),
-    Task("sst2", ("sentence",), ("negative", "positive"), test=(("test", "SST-2"),)),
-    Task("mrpc", _PAIR, ("not_equivalent", "equivalent"), metrics=(accuracy, f1), test=(("test", "MRPC"),)),
-    Task("stsb", _PAIR, label_range=(0.0, 5.0), metrics=(pearson, spearman), test=(("test", "STS-B"),)),
-    Task(
+    TextTask("cola", ("sentence",), ("unacceptable", "acceptable"), metrics=(matthews,), test=(("test", "CoLA"),)),
+    TextTask("sst2", ("sentence",), ("negative", "positive"), test=(("test", "SST-2"),)),
+    TextTask("mrpc", _PAIR, ("not_equivalent", "equivalent"), metrics=(accuracy, f1), test=(("test", "MRPC"),)),
+    TextTask("stsb", _PAIR, label_range=(0.0, 5.0), metrics=(pearson, spearman), test=(("test", "STS-B"),)),
+    TextTask(
         "qqp",
         ("question1", "question2"),
         ("not_duplicate", "duplicate"),
         metrics=(accuracy, f1),
         test=(("test", "QQP"),),
     ),
-    Task(
+    TextTask(
         "mnli",
         ("premise", "hypothesis"),
         _NLI,
         validation=("validation_matched", "validation_mismatched"),
         test=(("test_matched", "MNLI-m"), ("test_mismatched", "MNLI-mm")),
     ),
-    Task("qnli", ("question", "sentence"), _ENTAILMENT, test=(("test", "QNLI"),)),
-    Task("rte", _PAIR, _ENTAILMENT, test=(("test", "RTE"),)),
-    Task("wnli", _PAIR, ("not_entailment", "entailment"), test=(("test", "WNLI"),)),
-    Task("ax", ("premise", "hypothesis"), _NLI, metrics=(matthews,), train="", validation=(), test=(("test", "AX"),)),
-    Task("snli", ("premise", "hypothesis"), _NLI, test=(("test", "SNLI"),)),
+    TextTask("qnli", ("question", "sentence"), _ENTAILMENT, test=(("test", "QNLI"),)),
+    TextTask("rte", _PAIR, _ENTAILMENT, test=(("test", "RTE"),)),
+    TextTask("wnli", _PAIR, ("not_entailment", "entailment"), test=(("test", "WNLI"),)),
+    TextTask(
+        "ax", ("premise", "hypothesis"), _NLI, metrics=(matthews,), train="", validation=(), test=(("test", "AX"),)
+    ),
+    TextTask("snli", ("premise", "hypothesis"), _NLI, test=(("test", "SNLI"),)),
 )
 
-TASKS: dict[str, Task] = {task.name: task for task in _ROWS}
+TASKS: dict[str, TextTask] = {task.name: task for task in _ROWS}
 
 # Tasks whose submission holds class ids; the others hold the words.
 SUBMITTED_AS_ID = frozenset({"cola", "sst2", "mrpc", "qqp", "wnli"})
@@ -49,7 +51,7 @@ SUBMITTED_AS_ID = frozenset({"cola", "sst2", "mrpc", "qqp", "wnli"})
 AVERAGED = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
 
 
-def glue_task(name: str) -> Task:
+def glue_task(name: str) -> TextTask:
     """The row called `name`. Raises `UsageError` that lists the rows there are."""
     if name not in TASKS:
         raise UsageError(f"unknown task '{name}'; the tasks are: {', '.join(TASKS)}.")

@@ -1,82 +1,96 @@
-"""What a task is: its columns, its labels, its metrics, its splits. A task is one row of a table."""
+"""What a task is: what the head puts out for it, its loss, what is kept of an example, its metrics, its splits."""
 
+import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor
-from torch.nn import functional as F
-
-from lm_lab.tasks.metrics import accuracy
 
 Metric = Callable[[Tensor, Tensor], float]
+Reads = Literal["text", "tokens"]
+
+
+class Judged(NamedTuple):
+    """What the metrics need of each example.
+
+    Attributes:
+        values: (b,) a class or a number, or (b, k) where an example adds k counts to a metric.
+        labels: (b,) what is true, or what the metric weighs the example by.
+    """
+
+    values: Tensor
+    labels: Tensor
 
 
 @dataclass(frozen=True)
-class Task:
-    """A task on one text or a pair of texts, with classes or a graded score.
+class Task(ABC):
+    """A task. Its own fields are settings; a task is saved with what was trained on it.
 
     Args:
-        name: as in the hub's schema and on the command line.
-        columns: one or two text columns.
-        labels: class words in the order of their ids; empty for a graded score.
-        label_range: lowest and highest graded score.
-        metrics: functions of (predictions, labels); their mean is the task's score, as GLUE defines it.
+        name: as in the data's folder and on the command line.
+        metrics: functions of (values, labels); their mean is the task's score, as GLUE defines it.
         train: the split to train on; empty if there is none (AX).
         validation: the splits to report on; more than one are scored apart and averaged (MNLI).
-        test: split -> name of GLUE's submission file.
+        test: split -> name of the file that a benchmark's server expects.
+
+    Attributes:
+        reads: whether the head sees a vector a text, or a vector a token.
+        details: more such functions, reported and not averaged.
     """
 
+    reads: ClassVar[Reads] = "text"
+    details: ClassVar[tuple[Metric, ...]] = ()
+
     name: str
-    columns: tuple[str, ...]
-    labels: tuple[str, ...] = ()
-    label_range: tuple[float, float] = (0.0, 5.0)
-    metrics: tuple[Metric, ...] = (accuracy,)
+    _: dataclasses.KW_ONLY
+    metrics: tuple[Metric, ...] = ()
     train: str = "train"
     validation: tuple[str, ...] = ("validation",)
     test: tuple[tuple[str, str], ...] = ()
 
     @property
-    def regression(self) -> bool:
-        """True for a graded score."""
-        return not self.labels
-
-    @property
-    def outputs(self) -> int:
-        """Number of scores the head gives: one a class, or one."""
-        return len(self.labels) or 1
+    def labels(self) -> tuple[str, ...]:
+        """Class words in the order of their ids; empty where there are no classes."""
+        return ()
 
     @property
     def paired(self) -> bool:
-        """True for a pair of texts."""
-        return len(self.columns) == 2
+        """True for two texts that may be encoded apart."""
+        return False
 
-    def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy, or squared error on the graded score scaled to [-1/2, 1/2]; outputs (b, k), labels (b,)."""
-        if self.regression:
-            return F.mse_loss(outputs.squeeze(-1).float(), self._scaled(labels))
-        return F.cross_entropy(outputs.float(), labels.long())
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """Number of scores the head gives to a text or a token."""
 
-    def predictions(self, outputs: Tensor) -> Tensor:
-        """Class ids, or graded scores inside the range; outputs (b, k) -> (b,)."""
-        if not self.regression:
-            return outputs.argmax(-1)
-        low, high = self.label_range
-        return ((outputs.squeeze(-1).float() + 0.5) * (high - low) + low).clamp(low, high)
+    @abstractmethod
+    def loss(self, outputs: Tensor, batch: Mapping[str, Any]) -> Tensor:
+        """Mean loss of the head's outputs on a batch."""
 
-    def scores(self, predictions: Tensor, labels: Tensor) -> dict[str, float]:
+    @abstractmethod
+    def judge(self, outputs: Tensor, batch: Mapping[str, Any]) -> Judged:
+        """What the metrics need of each example of an evaluated batch."""
+
+    @abstractmethod
+    def answers(self, outputs: Tensor, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Each example's prediction in words, for people and files: `prediction`, and what the form adds."""
+
+    def scores(self, values: Tensor, labels: Tensor) -> dict[str, float]:
         """Every metric by name. An undefined correlation (constant predictions) counts as 0: it ranks nothing."""
-        values = {metric.__name__: metric(predictions, labels) for metric in self.metrics}
-        return {name: 0.0 if math.isnan(value) else value for name, value in values.items()}
+        return _values(self.metrics, values, labels)
 
-    def word(self, prediction: float) -> str:
-        """A prediction as GLUE writes it: the class word, or the score with three decimals."""
-        return f"{prediction:.3f}" if self.regression else self.labels[int(prediction)]
+    def detailed(self, values: Tensor, labels: Tensor) -> dict[str, float]:
+        """Every detail by name; nan where no example counts."""
+        return {metric.__name__: metric(values, labels) for metric in self.details}
 
-    def _scaled(self, labels: Tensor) -> Tensor:
-        low, high = self.label_range
-        return (labels.float() - low) / (high - low) - 0.5
+
+def _values(metrics: Sequence[Metric], values: Tensor, labels: Tensor) -> dict[str, float]:
+    found = {metric.__name__: metric(values, labels) for metric in metrics}
+    return {name: 0.0 if math.isnan(value) else value for name, value in found.items()}
 
 
 def task_score(scores: Mapping[str, float]) -> float:

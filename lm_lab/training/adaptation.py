@@ -12,7 +12,7 @@ from lm_lab.backbones.pooling import Pooling
 from lm_lab.data.encoding import Encoding, Pairs
 from lm_lab.strategies import AdaptationStrategy
 from lm_lab.strategies.heads import Standardise
-from lm_lab.strategies.readout import Readout
+from lm_lab.strategies.readout import Readout, TextReadout, TokenReadout
 from lm_lab.tasks import Task, task_score
 from lm_lab.training import delta
 from lm_lab.training.modes import freeze_modes
@@ -31,8 +31,9 @@ class Adaptation(L.LightningModule):
         optimizer: callable of (parameter groups, learning rate); None is AdamW.
         scheduler: callable of (optimiser, total steps); None is WarmupLinear.
         learning_rate: None takes the strategy's default.
-        pooling: cls, mean, max, last, or attention, which learns what to look at; None takes the family's (cls for
-            encoders, last for decoders).
+        pooling: cls, mean, max, last, attention, which learns what to look at, or lstm, which reads all tokens; None
+            takes the family's (cls for encoders, last for decoders). Where every token has its scores, lstm alone
+            makes a difference.
         pairs: "joint" encodes a pair as one sequence; "towers" encodes each text alone and the head reads
             [u, v, |u - v|, u * v], which sentence-tuned backbones need.
         frozen_dropout: keep dropout on in frozen parts of the backbone too.
@@ -60,11 +61,10 @@ class Adaptation(L.LightningModule):
         self.learning_rate = strategy.learning_rate if learning_rate is None else learning_rate
         self.pooling: Pooling = pooling or backbone.pooling
         self.pairs, self.frozen_dropout = pairs, frozen_dropout
-        width = backbone.hidden_size
-        out = strategy.head(width * (4 if task.paired and pairs == "towers" else 1), task.outputs)
-        self.head = Readout(strategy.layers(backbone), strategy.mix(backbone), self.pooling, out, width)
+        self.head = self._readout(backbone, strategy)
         self.trained = trained_names(self)
         self.max_length: int | None = None
+        self.read_by: dict[str, Any] | None = None
         self.evaluated: dict[str, Predictions] = {}
 
     def encoding(self, max_length: int) -> Encoding:
@@ -73,13 +73,16 @@ class Adaptation(L.LightningModule):
         return Encoding(self.backbone.tokenizer, self.pairs, min(max_length, self.backbone.max_length))
 
     def features(self, batch: dict[str, Any]) -> Tensor:
-        """Pooled vectors of one or two texts (b, texts, layers, d); taken from the batch if it brings them."""
+        """What the head reads of each text (b, texts, layers, d), or of each token (b, 1, t, layers, d).
+
+        Taken from the batch if it brings them.
+        """
         if "features" in batch:
             return batch["features"]
         return torch.stack([self._pooled(text) for text in batch["texts"]], dim=1)
 
     def forward(self, batch: dict[str, Any]) -> Tensor:
-        """Scores (b, outputs)."""
+        """Scores (b, outputs), or (b, t, outputs)."""
         return self.head(self.features(batch))
 
     def train(self, mode: bool = True) -> "Adaptation":
@@ -91,14 +94,14 @@ class Adaptation(L.LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Loss of a batch."""
-        loss = self.task.loss(self(batch), batch["labels"])
-        self.log("train/loss", loss, batch_size=len(batch["labels"]), prog_bar=True)
+        loss = self.task.loss(self(batch), batch)
+        self.log("train/loss", loss, batch_size=len(batch["ids"]), prog_bar=True)
         return loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
         """Collect the predictions of a batch."""
         predictions = self.evaluated.setdefault(batch["split"], Predictions().to(self.device))
-        predictions.update(batch["ids"], self.task.predictions(self(batch)), batch["labels"])
+        predictions.update(batch["ids"], *self.task.judge(self(batch), batch))
 
     test_step = validation_step
 
@@ -106,6 +109,8 @@ class Adaptation(L.LightningModule):
         """Log every metric of every split, and the score: the mean over them."""
         for split, scores in self.scores().items():
             for name, value in scores.items():
+                self.log(f"{split}/{name}", value, rank_zero_only=True)
+            for name, value in self.details(split).items():
                 self.log(f"{split}/{name}", value, rank_zero_only=True)
             self.log(f"{split}/score", task_score(scores), prog_bar=True, rank_zero_only=True)
         for layer, weight in enumerate(self.layer_weights()):
@@ -119,17 +124,21 @@ class Adaptation(L.LightningModule):
         computed = {split: predictions.compute() for split, predictions in self.evaluated.items()}
         return {split: self.task.scores(values, labels) for split, (_, values, labels) in computed.items()}
 
+    def details(self, split: str) -> dict[str, float]:
+        """What the task reports beside its score, of a split that was evaluated since the epoch began."""
+        _, values, labels = self.evaluated[split].compute()
+        return self.task.detailed(values, labels)
+
     def layer_weights(self) -> list[float]:
         """What a mix of layers gives to each, summing to 1; empty where one layer is read."""
         return [] if self.head.mix is None else self.head.mix.weights.detach().softmax(0).tolist()
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:  # noqa: ARG002
-        """Split, ids, labels (b,), predictions (b,) and, for classes, probabilities (b, k)."""
+        """Split, ids (b,), what the metrics need (`predictions`, `labels`), and `answers` in words."""
         outputs = self(batch)
-        row = {name: batch[name] for name in ("split", "ids", "labels")} | {
-            "predictions": self.task.predictions(outputs)
-        }
-        return row if self.task.regression else row | {"probabilities": outputs.float().softmax(-1)}
+        values, labels = self.task.judge(outputs, batch)
+        found = {"split": batch["split"], "ids": batch["ids"], "predictions": values, "labels": labels}
+        return found | {"answers": self.task.answers(outputs, batch)}
 
     def configure_optimizers(self) -> Any:
         """The optimiser over what is trained, its schedule stepped at every step."""
@@ -146,7 +155,7 @@ class Adaptation(L.LightningModule):
         """Fit the head's standardisation, if it has one, to the features of the training set."""
         for module in self.head.modules():
             if isinstance(module, Standardise) and not module.fitted:
-                module.fit(torch.cat(list(self._training_vectors())))
+                module.fit(self._training_vectors())
 
     def on_train_epoch_start(self) -> None:
         """Let the strategy freeze what is not due yet."""
@@ -182,6 +191,15 @@ class Adaptation(L.LightningModule):
             states = [found[layer] for layer in layers]
         return self.head.pooled(states, text["attention_mask"])
 
+    def _readout(self, backbone: Backbone, strategy: AdaptationStrategy) -> Readout:
+        width, layers, mix = backbone.hidden_size, strategy.layers(backbone), strategy.mix(backbone)
+        if self.task.reads == "tokens":
+            scorer = strategy.head(width, self.task.outputs)
+            return TokenReadout(layers, mix, scorer, self.pooling == "lstm", width)
+        towers = self.task.paired and self.pairs == "towers"
+        scorer = strategy.head(width * (4 if towers else 1), self.task.outputs)
+        return TextReadout(layers, mix, scorer, self.pooling, width)
+
     def _rate_scale(self, name: str) -> float:
         inside = name.startswith("backbone.")
         return self.strategy.rate_scale(self.backbone, name.removeprefix("backbone.")) if inside else 1.0
@@ -191,7 +209,10 @@ class Adaptation(L.LightningModule):
         self.eval()
         with self.trainer.precision_plugin.forward_context():
             for batch in self.trainer.train_dataloader:  # type: ignore[union-attr]
-                yield self.head.vector(self.features(self.trainer.strategy.batch_to_device(batch)))
+                batch = self.trainer.strategy.batch_to_device(batch)
+                vectors = self.head.vector(self.features(batch))
+                real = batch["texts"][0]["attention_mask"].bool() if vectors.dim() == 3 else ...
+                yield vectors[real]
         self.train()
 
 

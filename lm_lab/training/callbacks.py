@@ -98,7 +98,7 @@ class TrainingMeter(L.Callback):
         self.seconds += now - self._started
         self.cpu_seconds += cpu - self._cpu_started
         self.steps += 1
-        self.examples += len(batch["labels"])
+        self.examples += len(batch["ids"])
         self._record(trainer, float(outputs["loss"]))
         self.peak_bytes = memory.peak_bytes(pl_module.device) if trainer.is_last_batch else self.peak_bytes
         self._started, self._cpu_started = time.perf_counter(), time.process_time()

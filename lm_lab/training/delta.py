@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import load_file, save_file
 
 from lm_lab.errors import UsageError
+from lm_lab.tasks import saved
 
 if TYPE_CHECKING:
     from lm_lab.training.adaptation import Adaptation
 
 TENSORS, DESCRIPTION = "delta.safetensors", "adaptation.json"
-FORMAT = 1
+FORMAT = 2
 
 
 def keys(model: "Adaptation") -> frozenset[str]:
@@ -29,9 +30,11 @@ def keys(model: "Adaptation") -> frozenset[str]:
 def describe(model: "Adaptation") -> dict[str, Any]:
     """Plain description: the backbone's fingerprint, and the configuration that builds the model again."""
     limit = {} if model.max_length is None else {"max_length": model.max_length}
+    glue = {"class_path": "lm_lab.data.glue.GLUE", "init_args": {"task": model.task.name} | limit}
     return {
         "format": FORMAT,
         "fingerprint": model.backbone.fingerprint,
+        "task": saved.spec(model.task),
         "config": {
             "model": {
                 "backbone": model.backbone.spec,
@@ -39,7 +42,7 @@ def describe(model: "Adaptation") -> dict[str, Any]:
                 "pooling": model.pooling,
                 "pairs": model.pairs,
             },
-            "data": {"class_path": "lm_lab.data.glue.GLUE", "init_args": {"task": model.task.name} | limit},
+            "data": model.read_by or glue,
         },
     }
 

@@ -8,7 +8,7 @@ from jsonargparse import ArgumentParser
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.strategies import AdaptationStrategy
-from lm_lab.tasks import glue_task
+from lm_lab.tasks import saved
 from lm_lab.training import delta
 from lm_lab.training.adaptation import Adaptation
 
@@ -18,29 +18,31 @@ def load_adaptation(folder: str | Path, trusted: tuple[str, ...] = ("lm_lab",)) 
 
     Args:
         folder: written by `lm-lab adapt fit`.
-        trusted: packages that its strategy may come from: a description names classes to import.
+        trusted: packages that its strategy and task may come from: a description names classes to import.
 
     Raises:
         UsageError: no delta there, a strategy from elsewhere, or a backbone that cannot be found or has changed.
     """
-    config = delta.read_description(folder)["config"]
-    model = config["model"]
-    _require_trusted(model["strategy"], trusted, folder)
+    description = delta.read_description(folder)
+    model = description["config"]["model"]
+    for named in (model["strategy"], description["task"]):
+        _require_trusted(named, trusted, folder)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--strategy", type=AdaptationStrategy)
     strategy = parser.instantiate_classes(parser.parse_object({"strategy": model["strategy"]})).strategy
-    task = glue_task(config["data"]["init_args"]["task"])
-    adaptation = Adaptation(
-        Backbone(**model["backbone"]), strategy, task, pooling=model["pooling"], pairs=model["pairs"]
-    )
+    task = saved.build(description["task"])
+    backbone = Backbone(**model["backbone"])
+    adaptation = Adaptation(backbone, strategy, task, pooling=model["pooling"], pairs=model["pairs"])
     delta.load(adaptation, folder)
     return adaptation.eval()
 
 
 def _require_trusted(spec: Any, trusted: tuple[str, ...], folder: str | Path) -> None:
     if isinstance(spec, dict):
-        path = spec.get("class_path", "")
-        if path and path.split(".")[0] not in trusted:
+        paths = [path for path in (spec.get("class_path", ""), *spec.get("metrics", ())) if path]
+        for path in paths:
+            if path.split(".")[0] in trusted:
+                continue
             raise UsageError(f"the delta in '{folder}' names the class {path}, outside of {', '.join(trusted)}.")
         for value in spec.values():
             _require_trusted(value, trusted, folder)

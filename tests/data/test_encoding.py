@@ -1,7 +1,9 @@
 import pytest
 import torch
 
+from lm_lab.data import encode_texts as module
 from lm_lab.data import microworld
+from lm_lab.data.encode_texts import encode_texts
 from lm_lab.data.encoding import Encoding, cache_folder
 from lm_lab.data.sources import read_split
 from lm_lab.tasks import glue_task
@@ -19,7 +21,7 @@ def rows():
 
 @pytest.mark.parametrize("pairs", ["joint", "towers"])
 def test_a_batch_equals_the_tokenizers_own(tokenizer, rows, pairs):
-    encoded = Encoding(tokenizer, pairs, 64)(rows)
+    encoded = encode_texts(rows, Encoding(tokenizer, pairs, 64))
     index = [3, 0, 7]
     batch = encoded.collate(index)
     chosen = [[column[i] for i in index] for column in rows.texts]
@@ -36,23 +38,23 @@ def test_a_batch_equals_the_tokenizers_own(tokenizer, rows, pairs):
 
 def test_tokens_come_from_the_cache_the_second_time(tokenizer, rows, monkeypatch):
     encoding = Encoding(tokenizer, "joint", 64)
-    first = encoding(rows)
+    first = encode_texts(rows, encoding)
     assert len(list((cache_folder() / "tokens").iterdir())) == 1
-    monkeypatch.setattr(Encoding, "_encode", lambda *_: pytest.fail("tokenised again"))
-    again = encoding(rows)
+    monkeypatch.setattr(module, "_encode", lambda *_: pytest.fail("tokenised again"))
+    again = encode_texts(rows, encoding)
     assert torch.equal(first.collate([0, 1])["texts"][0]["input_ids"], again.collate([0, 1])["texts"][0]["input_ids"])
 
 
 def test_the_fingerprint_follows_texts_tokenizer_pairs_and_length_alone(tokenizer, rows):
-    base = Encoding(tokenizer, "joint", 64).fingerprint(rows)
-    assert Encoding(tokenizer, "towers", 64).fingerprint(rows) != base
-    assert Encoding(tokenizer, "joint", 32).fingerprint(rows) != base
-    assert Encoding(tokenizer, "joint", 64).fingerprint(rows.take(rows.ids[:5])) != base
+    base = Encoding(tokenizer, "joint", 64).fingerprint(rows.content())
+    assert Encoding(tokenizer, "towers", 64).fingerprint(rows.content()) != base
+    assert Encoding(tokenizer, "joint", 32).fingerprint(rows.content()) != base
+    assert Encoding(tokenizer, "joint", 64).fingerprint(rows.take(rows.ids[:5]).content()) != base
     other = microworld.tokenizer()
     other.add_tokens(["zzz"])
-    assert Encoding(other, "joint", 64).fingerprint(rows) != base
+    assert Encoding(other, "joint", 64).fingerprint(rows.content()) != base
     tokenizer("x", truncation=True, max_length=5, padding="max_length")  # leaves traces in a fast tokenizer
-    assert Encoding(tokenizer, "joint", 64).fingerprint(rows) == base
+    assert Encoding(tokenizer, "joint", 64).fingerprint(rows.content()) == base
 
 
 def test_truncation_is_counted(tokenizer, rows):
@@ -62,5 +64,5 @@ def test_truncation_is_counted(tokenizer, rows):
     message = f"{cut} of {len(rows)} examples are longer than {limit} tokens and were truncated"
     for _ in range(2):  # said again when the tokens come from the cache
         with pytest.warns(UserWarning, match=message):
-            encoded = Encoding(tokenizer, "joint", limit)(rows)
+            encoded = encode_texts(rows, Encoding(tokenizer, "joint", limit))
     assert encoded.lengths.max() == limit

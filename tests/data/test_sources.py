@@ -1,4 +1,4 @@
-"""Rows from every kind of source, and what is said of those that are wrong."""
+"""TextRows from every kind of source, and what is said of those that are wrong."""
 
 import numpy as np
 import pyarrow as pa

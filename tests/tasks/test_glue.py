@@ -56,7 +56,7 @@ def test_regression_scale_round_trip():
     task = glue_task("stsb")
     labels = torch.tensor([0.0, 2.5, 5.0])
     outputs = torch.tensor([[-0.5], [0.0], [0.5]])
-    assert task.loss(outputs, labels).item() == pytest.approx(0.0)
+    assert task.loss(outputs, {"labels": labels}).item() == pytest.approx(0.0)
     assert task.predictions(outputs).tolist() == labels.tolist()
     assert task.predictions(torch.tensor([[3.0], [-3.0]])).tolist() == [5.0, 0.0]
 

@@ -194,5 +194,5 @@ def test_limits_that_leave_nothing():
 
 
 def test_ax_cannot_be_trained_on():
-    with pytest.raises(UsageError, match="'ax' has no training split; train on mnli"):
+    with pytest.raises(UsageError, match="'ax' has no training split; train on one with the same labels"):
         GLUE("ax", source="microworld").rows("train")

@@ -1,0 +1,66 @@
+"""One or two texts a row as tokens: jointly, or as towers."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch.utils.data import Dataset
+
+from lm_lab.data.checks import TextRows
+from lm_lab.data.encoding import Encoding, cached
+from lm_lab.data.ragged import Arrays, Ragged
+
+
+class EncodedTexts(Dataset[int]):
+    """Encoded examples; an item is its own position, and `collate` makes the batch."""
+
+    def __init__(self, towers: list[Ragged], rows: TextRows, pad_id: int, fingerprint: str) -> None:
+        self.towers, self.rows, self.pad_id, self.fingerprint = towers, rows, pad_id, fingerprint
+        self.labels = torch.from_numpy(rows.labels).float()
+        self.ids = torch.from_numpy(rows.ids).long()
+        self.lengths: np.ndarray = sum(tower.lengths for tower in towers)  # type: ignore[assignment]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+    def collate(self, index: list[int]) -> dict[str, Any]:
+        """A batch: per tower `input_ids`, `attention_mask` (b, t) padded to its longest; `labels`, `ids` (b,)."""
+        texts = [tower.pad(index, self.pad_id) for tower in self.towers]
+        return {"texts": texts, "labels": self.labels[index], "ids": self.ids[index]}
+
+
+def encode_texts(rows: TextRows, encoding: Encoding) -> EncodedTexts:
+    """Encode rows, from the cache where they were encoded before. Warns with a count if any was truncated."""
+    fingerprint = encoding.fingerprint(rows.content())
+    arrays = cached(fingerprint, lambda: _encode(rows, encoding))
+    if cut := int(arrays["truncated"][0]):
+        rank_zero_warn(
+            f"{rows.origin}: {cut} of {len(rows)} examples are longer than {encoding.max_length} tokens and were "
+            "truncated"
+        )
+    towers = sum(name.startswith("ids") for name in arrays)
+    ragged = [Ragged.of(arrays, str(tower)) for tower in range(towers)]
+    return EncodedTexts(ragged, rows, encoding.tokenizer.pad_token_id, fingerprint)
+
+
+def _encode(rows: TextRows, encoding: Encoding) -> Arrays:
+    columns = [rows.texts] if encoding.pairs == "joint" else [(texts,) for texts in rows.texts]
+    arrays: Arrays = {}
+    truncated = np.zeros(len(rows), dtype=bool)
+    for tower, texts in enumerate(columns):
+        tokens = encoding.tokenizer(*texts, verbose=False)
+        long = [i for i, ids in enumerate(tokens["input_ids"]) if len(ids) > encoding.max_length]
+        if long:
+            cut = encoding.tokenizer(
+                *([t[i] for i in long] for t in texts), truncation=True, max_length=encoding.max_length
+            )
+            for name in tokens:
+                for i, values in zip(long, cut[name], strict=True):
+                    tokens[name][i] = values
+            truncated[long] = True
+        arrays |= Ragged.arrays(tokens, str(tower))
+    return arrays | {"truncated": np.array([truncated.sum()])}

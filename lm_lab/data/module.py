@@ -1,0 +1,201 @@
+"""What the LightningDataModules of all forms share: splits, limits, hold-out, batches of similar length."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any, Protocol, Self
+
+import lightning as L
+import numpy as np
+import torch
+from torchdata.stateful_dataloader import StatefulDataLoader
+
+from lm_lab.data.batching import LengthGroupedBatches, grouped_loader, place
+from lm_lab.data.encoding import Encoding
+from lm_lab.errors import UsageError
+from lm_lab.tasks import Task
+
+SUBSET_SEED = 0  # which examples a limit or a hold-out takes never depends on the run's seed
+HELD_OUT = "selection"
+
+
+class Rows(Protocol):
+    """The examples of a split, in whatever columns their form has."""
+
+    ids: np.ndarray  # (n,) int64, unique
+    origin: str  # the file or source, for messages
+
+    def __len__(self) -> int: ...
+
+    def take(self, index: np.ndarray) -> Self:
+        """The rows at `index`, in that order."""
+        ...
+
+    def content(self) -> Iterator[bytes]:
+        """Everything that is trained or evaluated on, for a fingerprint."""
+        ...
+
+
+class Encoded(Protocol):
+    """Rows as tokens: an item is its own position, and `collate` makes the batch."""
+
+    rows: Any
+    lengths: np.ndarray  # (n,) tokens of each item
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> int: ...
+
+    def collate(self, index: list[int]) -> dict[str, Any]:
+        """A batch: `texts`, a list of encoded inputs; `labels`; `ids` (b,); and what the task's `judge` needs."""
+        ...
+
+
+class TaskData(L.LightningDataModule, ABC):
+    """A task's examples. How texts are encoded comes from the module that is trained.
+
+    Args:
+        task: what is read and put out.
+        source: a folder, "hub", "microworld", or None: `LM_LAB_DATA` where set, else the hub.
+        batch_size: examples a training step.
+        eval_batch_size: examples a batch of evaluation.
+        max_length: longest sequence in tokens.
+        train_limit: train on that many examples, the same for every seed.
+        validation_limit: evaluate on that many examples of each validation split, the same for every seed.
+        holdout: examples taken out of train to select hyper-parameters on, evaluated as the split `selection`.
+        validation: split to evaluate in place of the task's own, such as `test`.
+        predict: split to predict; None: the task's test splits.
+        num_workers: processes that collate batches.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        source: str | None = None,
+        batch_size: int = 32,
+        eval_batch_size: int = 128,
+        max_length: int = 128,
+        train_limit: int | None = None,
+        validation_limit: int | None = None,
+        holdout: int = 0,
+        validation: str | None = None,
+        predict: str | None = None,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        self.task = task
+        self.source, self.num_workers, self.max_length = source, num_workers, max_length
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.train_limit, self.validation_limit, self.holdout = train_limit, validation_limit, holdout
+        self.validation_splits = (validation,) if validation else task.validation
+        self.predict_splits = (predict,) if predict else tuple(split for split, _ in task.test)
+        self.encoded: dict[str, Encoded] = {}
+
+    @abstractmethod
+    def read(self, split: str, labelled: bool) -> Any:
+        """The checked `Rows` of a split; without those that have no label if `labelled`."""
+
+    @abstractmethod
+    def encode_rows(self, rows: Any, encoding: Encoding, train: bool) -> Encoded:
+        """Rows as tokens, to train on or to evaluate."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The arguments that decide how a text is read: kept with what was trained."""
+
+    def rows(self, split: str) -> Any:
+        """The rows of `train`, `selection` or any split of the task, after limits and hold-out."""
+        if split in ("train", HELD_OUT):
+            return self._train_rows(split)
+        rows = self.read(split, labelled=split in self.validation_splits)
+        if split in self.validation_splits and self.validation_limit:
+            return rows.take(_order(rows)[: self.validation_limit])
+        return rows
+
+    def fingerprint(self) -> str:
+        """Hash of every row that is trained or evaluated on."""
+        digest = hashlib.sha256()
+        for split in ("train", *self.evaluated):
+            digest.update(split.encode())
+            for part in self.rows(split).content():
+                digest.update(part)
+        return digest.hexdigest()[:16]
+
+    def setup(self, stage: str) -> None:
+        """Read and encode the splits that `stage` (fit, validate, test, predict) needs."""
+        splits = {
+            "fit": ("train", *self.evaluated),
+            "validate": self.evaluated,
+            "test": self.validation_splits,
+            "predict": self.predict_splits,
+        }[stage]
+        missing = [split for split in splits if split not in self.encoded]
+        if missing:
+            self.encode(missing, self._encoding)
+
+    def encode(self, splits: Iterable[str], encoding: Encoding) -> None:
+        """Read and encode `splits`."""
+        for split in splits:
+            self.encoded[split] = self.encode_rows(self.rows(split), encoding, train=split == "train")
+
+    @property
+    def evaluated(self) -> tuple[str, ...]:
+        """Splits that a validation epoch covers: the task's own, and the held-out part of train."""
+        return (*self.validation_splits, *([HELD_OUT] if self.holdout else []))
+
+    def train_dataloader(self) -> StatefulDataLoader:
+        """Batches of similar length, shuffled by the run's seed; resumes in mid-epoch."""
+        return self._loader("train", shuffle=True)
+
+    def val_dataloader(self) -> list[StatefulDataLoader]:
+        """A loader for each evaluated split."""
+        return [self._loader(split) for split in self.evaluated]
+
+    def test_dataloader(self) -> list[StatefulDataLoader]:
+        """The validation splits again: the labels of a benchmark's own test set are seldom public."""
+        return [self._loader(split) for split in self.validation_splits]
+
+    def predict_dataloader(self) -> list[StatefulDataLoader]:
+        """A loader for each split to predict."""
+        return [self._loader(split) for split in self.predict_splits]
+
+    def _train_rows(self, split: str) -> Any:
+        if not self.task.train:
+            raise UsageError(
+                f"'{self.task.name}' has no training split; train on one with the same labels (ax: mnli) and predict this one."
+            )
+        rows = self.read(self.task.train, labelled=True)
+        if len(rows) <= self.holdout:
+            raise UsageError(
+                f"holdout={self.holdout} leaves nothing of the {len(rows)} rows in {rows.origin} to train on."
+            )
+        if not self.holdout and self.train_limit is None:
+            return rows
+        order = _order(rows)
+        if split == HELD_OUT:
+            return rows.take(order[: self.holdout])
+        return rows.take(order[self.holdout :][: self.train_limit])
+
+    @property
+    def _encoding(self) -> Encoding:
+        model: Any = self.trainer.lightning_module if self.trainer else None
+        if model is None or not hasattr(model, "encoding"):
+            raise UsageError(f"{type(self).__name__} takes its tokenizer from an Adaptation; pass both to a Trainer.")
+        model.read_by = {"class_path": f"{type(self).__module__}.{type(self).__name__}", "init_args": self.settings()}
+        return model.encoding(self.max_length)
+
+    def _loader(self, split: str, shuffle: bool = False) -> StatefulDataLoader:
+        encoded = self.encoded[split]
+        size = self.batch_size if shuffle else self.eval_batch_size
+        seed = torch.initial_seed() % 2**32
+        batches = LengthGroupedBatches(encoded.lengths, size, seed, shuffle, **place(self.trainer))
+        return grouped_loader(encoded, batches, partial(_collate, encoded, split), self.num_workers)  # type: ignore[arg-type]
+
+
+def _collate(encoded: Encoded, split: str, index: list[int]) -> dict[str, Any]:
+    return encoded.collate(index) | {"split": split}
+
+
+def _order(rows: Rows) -> np.ndarray:
+    return np.random.default_rng(SUBSET_SEED).permutation(len(rows))
