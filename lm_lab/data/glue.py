@@ -28,7 +28,7 @@ class GLUE(TaskData):
 
     def read(self, split: str, labelled: bool) -> TextRows:
         """The checked rows of a split."""
-        rows = read_split(self.task, split, self.source)
+        rows = read_split(self.task, split, self.source, self.columns)
         return require_labels(self.task, rows, split) if labelled else rows
 
     def encode_rows(self, rows: TextRows, encoding: Encoding, train: bool) -> EncodedTexts:  # noqa: ARG002

@@ -57,7 +57,8 @@ class TaskData(L.LightningDataModule, ABC):
 
     Args:
         task: what is read and put out.
-        source: a folder, "hub", "microworld", or None: `LM_LAB_DATA` where set, else the hub.
+        source: a folder, a file (divided into train and validation), "hub", "microworld", or None: `LM_LAB_DATA`
+            where set, else the hub.
         batch_size: examples a training step.
         eval_batch_size: examples a batch of evaluation.
         max_length: longest sequence in tokens.
@@ -66,6 +67,7 @@ class TaskData(L.LightningDataModule, ABC):
         holdout: examples taken out of train to select hyper-parameters on, evaluated as the split `selection`.
         validation: split to evaluate in place of the task's own, such as `test`.
         predict: split to predict; None: the task's test splits.
+        columns: the form's column -> its name in the data, where that is another one.
         num_workers: processes that collate batches.
     """
 
@@ -81,10 +83,11 @@ class TaskData(L.LightningDataModule, ABC):
         holdout: int = 0,
         validation: str | None = None,
         predict: str | None = None,
+        columns: dict[str, str] | None = None,
         num_workers: int = 0,
     ) -> None:
         super().__init__()
-        self.task = task
+        self.task, self.columns = task, columns
         self.source, self.num_workers, self.max_length = source, num_workers, max_length
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.train_limit, self.validation_limit, self.holdout = train_limit, validation_limit, holdout
@@ -163,7 +166,8 @@ class TaskData(L.LightningDataModule, ABC):
     def _train_rows(self, split: str) -> Any:
         if not self.task.train:
             raise UsageError(
-                f"'{self.task.name}' has no training split; train on one with the same labels (ax: mnli) and predict this one."
+                f"'{self.task.name}' has no training split; train on one with the same labels (ax: mnli) and predict "
+                "this one."
             )
         rows = self.read(self.task.train, labelled=True)
         if len(rows) <= self.holdout:

@@ -1,84 +1,159 @@
-"""Where a split's rows come from: the embedded microworld, a folder in the hub's schema, GLUE's own layout, the hub.
+"""Where a split comes from: the embedded microworld, a folder in the hub's schema, one file, the hub.
 
-Whatever the source, the result is one table with the task's text columns, `label` and `idx`, checked.
+Whatever the source, the result is one table with the columns of the task's form, not checked yet.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from lm_lab import hub
 from lm_lab.data import classic
 from lm_lab.data.checks import TextRows, check
 from lm_lab.errors import UsageError
-from lm_lab.tasks import TextTask
+from lm_lab.tasks import TASKS, TextTask
 
-GLUE_ON_HUB = "nyu-mll/glue"
-SNLI_ON_HUB = "stanfordnlp/snli"
+VALIDATION_SHARE = 0.1  # of a single file
+_DIVISION_SEED = 0
+_REMEDY = (
+    "Give --data.source FOLDER or set LM_LAB_DATA to a folder that holds the data, or use --data.source microworld"
+)
 _READERS: dict[str, Callable[[Path], pa.Table]] = {}
+Read = tuple[pa.Table, str]
 
 
-def read_split(task: TextTask, split: str, source: str | None = None) -> TextRows:
-    """The checked rows of one split.
+@dataclass(frozen=True)
+class Place:
+    """Where a task's splits are to be found.
 
     Args:
-        task: the task's row.
+        name: of the task, for messages and in the microworld.
+        folders: below a data folder, in the order of looking.
+        hub: name on the hub.
+        subset: its configuration there, if it has several.
+    """
+
+    name: str
+    folders: Sequence[str]
+    hub: str
+    subset: str | None = None
+
+
+def read_table(place: Place, split: str, source: str | None, columns: Mapping[str, str] | None = None) -> Read:
+    """The table of one split, and its origin for messages.
+
+    Args:
+        place: where to look.
         split: a split's name in the hub's schema, such as `validation_matched`.
-        source: "microworld", "hub", a folder, or None: `LM_LAB_DATA` where that is set, else the hub.
+        source: "microworld", "hub", a folder, a file, or None: `LM_LAB_DATA` where that is set, else the hub. Of a
+            single file, every tenth row or so is `validation` and the rest is `train`, always the same ones.
+        columns: the form's column -> the name that it has in the data, where that is another one.
 
     Raises:
-        UsageError: the split is not there, or a row is wrong: names the file, the row and the column.
+        UsageError: the split is not there, cannot be read, or lacks a column that `columns` names.
     """
     source = source or os.environ.get("LM_LAB_DATA") or "hub"
+    table, origin = _read(place, split, source)
+    return _renamed(table, columns or {}, origin), origin
+
+
+def read_split(
+    task: TextTask, split: str, source: str | None = None, columns: Mapping[str, str] | None = None
+) -> TextRows:
+    """The checked rows of one split of a task on texts. Raises `UsageError` that names file, row and column."""
+    source = source or os.environ.get("LM_LAB_DATA") or "hub"
+    if task.name in TASKS and Path(source).is_dir() and not find(place_of(task), split, Path(source)):
+        roots = [Path(source), Path(source) / "glue"]
+        if path := classic.find(task.name, split, roots):
+            return check(task, classic.read(task, split, path), str(path))
+    return check(task, *read_table(place_of(task), split, source, columns))
+
+
+def place_of(task: TextTask) -> Place:
+    """Where GLUE's splits are, and those of its kin."""
+    if task.name in ("snli", "chnsenticorp"):
+        on_hub = {"snli": "stanfordnlp/snli", "chnsenticorp": "lansinuote/ChnSentiCorp"}[task.name]
+        return Place(task.name, (task.name,), on_hub)
+    return Place(task.name, (f"glue/{task.name}", task.name), "nyu-mll/glue", task.name)
+
+
+def find(place: Place, split: str, root: Path) -> Path | None:
+    """The file of a split below `root`: in one of the place's folders, or in `root` itself."""
+    for folder in (*place.folders, "."):
+        for suffix in _READERS:
+            if (path := root / folder / f"{split}{suffix}").is_file():
+                return path
+    return None
+
+
+def _read(place: Place, split: str, source: str) -> Read:
     if source == "microworld":
         from lm_lab.data import microworld
 
-        return check(task, microworld.table(task.name, split), f"microworld {task.name} {split}")
+        return microworld.table(place.name, split), f"microworld {place.name} {split}"
     if source == "hub":
-        return check(task, _from_hub(task, split), f"hub {task.name} {split}")
-    if not Path(source).is_dir():
+        return _from_hub(place, split), f"hub {place.name} {split}"
+    path = Path(source)
+    if path.is_file():
+        return _part(path, split), f"{path} ({split})"
+    if not path.is_dir():
         raise UsageError(
-            f"the data source '{source}' is no folder; give a folder, 'microworld' or 'hub' (--data.source), "
-            "or set LM_LAB_DATA."
+            f"the data source '{source}' is no folder and no file; give one of these, 'microworld' or 'hub' "
+            "(--data.source), or set LM_LAB_DATA."
         )
-    return check(task, *_from_folder(task, split, Path(source)))
+    if found := find(place, split, path):
+        return _READERS[found.suffix](found), str(found)
+    raise _no_split(place, split, path)
 
 
-def _from_folder(task: TextTask, split: str, root: Path) -> tuple[pa.Table, str]:
-    candidates = [root / "glue" / task.name, root / task.name, root]
-    for folder in candidates:
-        for suffix, read in _READERS.items():
-            if (path := folder / f"{split}{suffix}").is_file():
-                return read(path), str(path)
-    if classic_path := classic.find(task.name, split, [root, root / "glue"]):
-        return classic.read(task, split, classic_path), str(classic_path)
-    have = sorted({p.stem for f in candidates[:2] if f.is_dir() for p in f.iterdir() if p.suffix in _READERS})
-    raise UsageError(
-        f"no split '{split}' of '{task.name}' below '{root}'; looked for {candidates[0]}/{split}"
-        f"{{{','.join(_READERS)}}}, the same in {candidates[1]} and {root}, and GLUE's own "
-        f"{classic.expected(task.name, split)}. " + (f"Splits that are there: {', '.join(have)}." if have else "")
-    )
+def _no_split(place: Place, split: str, root: Path) -> UsageError:
+    folders = [root / folder for folder in place.folders]
+    have = sorted({p.stem for f in folders if f.is_dir() for p in f.iterdir() if p.suffix in _READERS})
+    looked = ", ".join(f"{folder}/{split}{{{','.join(_READERS)}}}" for folder in (*folders, root))
+    classically = f" and GLUE's own {classic.expected(place.name, split)}" if place.name in TASKS else ""
+    there = f" Splits that are there: {', '.join(have)}." if have else ""
+    return UsageError(f"no split '{split}' of '{place.name}' below '{root}'; looked for {looked}{classically}.{there}")
 
 
-def _from_hub(task: TextTask, split: str) -> pa.Table:
+def _part(path: Path, split: str) -> pa.Table:
+    """The rows of a single file that belong to a split."""
+    if path.suffix not in _READERS:
+        raise UsageError(f"{path}: a data file ends in {', '.join(_READERS)}.")
+    if split not in ("train", "validation"):
+        raise UsageError(f"{path} is one file, divided into train and validation; it has no split '{split}'.")
+    table = _READERS[path.suffix](path)
+    held_out = np.random.default_rng(_DIVISION_SEED).random(table.num_rows) < VALIDATION_SHARE
+    return table.filter(pa.array(held_out if split == "validation" else ~held_out))
+
+
+def _renamed(table: pa.Table, columns: Mapping[str, str], origin: str) -> pa.Table:
+    for ours, theirs in columns.items():
+        if theirs not in table.column_names:
+            raise UsageError(
+                f"{origin} has no column '{theirs}' to take '{ours}' from (--data.columns); "
+                f"it has {', '.join(table.column_names)}."
+            )
+    named = {theirs: ours for ours, theirs in columns.items()}
+    kept = [name for name in table.column_names if name in named or name not in columns]
+    return table.select(kept).rename_columns([named.get(name, name) for name in kept])
+
+
+def _from_hub(place: Place, split: str) -> pa.Table:
     import datasets
 
-    name = SNLI_ON_HUB if task.name == "snli" else GLUE_ON_HUB
-    subset = None if task.name == "snli" else task.name
-    remedy = (
-        "Give --data.source FOLDER or set LM_LAB_DATA to a folder that holds the data, or use --data.source microworld"
-    )
     try:  # what is in the cache needs no hub
         with _offline():
-            return _plain(datasets.load_dataset(name, subset, split=split))
+            return _plain(datasets.load_dataset(place.hub, place.subset, split=split))
     except (ConnectionError, OSError, ValueError):
-        hub.require(name, remedy)
+        hub.require(place.hub, _REMEDY)
     try:
-        return _plain(datasets.load_dataset(name, subset, split=split))
+        return _plain(datasets.load_dataset(place.hub, place.subset, split=split))
     except (ConnectionError, OSError, ValueError) as error:
-        raise UsageError(f"the hub gave no '{task.name}' {split}: {error}. {remedy}.") from error
+        raise UsageError(f"the hub gave no '{place.name}' {split}: {error}. {_REMEDY}.") from error
 
 
 class _offline:  # noqa: N801
