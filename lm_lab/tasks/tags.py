@@ -1,0 +1,129 @@
+"""A tag for each word of a sentence, judged by the entities that the tags spell: token classification.
+
+    P = correct / predicted      R = correct / gold      F1 = 2 correct / (predicted + gold)
+
+over the entities of all sentences, correct where type, first and last word are right.
+"""
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lm_lab.errors import UsageError
+from lm_lab.tasks.entities import OUTSIDE, entities, is_bio
+from lm_lab.tasks.task import Judged, Metric, Reads, Task
+
+IGNORED = -100  # a label of nothing: padding
+LOST = -1  # in place of a position: the word has no token
+
+_CORRECT, _PREDICTED, _RIGHT_WORDS, _WORDS, _GOLD = range(5)
+
+
+def entity_f1(counts: Tensor, gold: Tensor) -> float:
+    """F1 over the entities of all sentences; counts (n, 4) as `TagTask.judge` gives them, gold (n,). 0 without any."""
+    return _share(2 * counts[:, _CORRECT].sum(), counts[:, _PREDICTED].sum() + gold.sum())
+
+
+def entity_precision(counts: Tensor, gold: Tensor) -> float:  # noqa: ARG001
+    """Share of the predicted entities that are right; 0 without any."""
+    return _share(counts[:, _CORRECT].sum(), counts[:, _PREDICTED].sum())
+
+
+def entity_recall(counts: Tensor, gold: Tensor) -> float:
+    """Share of the gold entities that were found; 0 without any."""
+    return _share(counts[:, _CORRECT].sum(), gold.sum())
+
+
+def token_accuracy(counts: Tensor, gold: Tensor) -> float:  # noqa: ARG001
+    """Share of the words with the right tag. Most words are O, so it is high for nothing."""
+    return _share(counts[:, _RIGHT_WORDS].sum(), counts[:, _WORDS].sum())
+
+
+@dataclass(frozen=True)
+class TagTask(Task):
+    """A BIO tag for each word, read off the word's first token.
+
+    A batch has, beside the tokens, `first` (b, w), the position of each word's first token, -1 for a word that
+    truncation or the tokenizer has left without any, and `labels` (b, w), the true tags, -100 behind the last word.
+    A word without a token is not trained on and is predicted O: it counts like any other.
+
+    Args:
+        labels: tags in the order of their ids, with O among them.
+
+    Raises:
+        UsageError: labels that lack O, repeat, or are no BIO tags.
+    """
+
+    reads: ClassVar[Reads] = "tokens"
+
+    labels: tuple[str, ...] = (OUTSIDE,)
+    _: KW_ONLY
+    metrics: tuple[Metric, ...] = (entity_f1,)
+
+    def __post_init__(self) -> None:
+        """Check the tags."""
+        wrong = [tag for tag in self.labels if not is_bio(tag)]
+        if wrong or OUTSIDE not in self.labels or len(set(self.labels)) < len(self.labels):
+            raise UsageError(
+                f"the tags of '{self.name}' are {', '.join(self.labels)}; expected O and, once each, tags of the form "
+                "B-x or I-x."
+            )
+
+    @property
+    def outputs(self) -> int:
+        """One score a tag."""
+        return len(self.labels)
+
+    @property
+    def details(self) -> tuple[Metric, ...]:
+        """Precision, recall, and the accuracy over words."""
+        return (entity_precision, entity_recall, token_accuracy)
+
+    def loss(self, outputs: Tensor, batch: Mapping[str, Any]) -> Tensor:
+        """Mean cross-entropy over the words that have a token; outputs (b, t, k)."""
+        targets = batch["labels"].masked_fill(batch["first"] == LOST, IGNORED)
+        scores = _at(batch["first"], outputs).float()
+        total = F.cross_entropy(scores.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+        return total / (targets != IGNORED).sum().clamp(min=1)  # a batch may hold no word at all
+
+    def predictions(self, outputs: Tensor, batch: Mapping[str, Any]) -> Tensor:
+        """Tag ids of the words (b, w), O for a word without a token; outputs (b, t, k)."""
+        found = _at(batch["first"], outputs).argmax(-1)
+        return found.masked_fill(batch["first"] == LOST, self.labels.index(OUTSIDE))
+
+    def judge(self, outputs: Tensor, batch: Mapping[str, Any]) -> Judged:
+        """Values (b, 4): entities correct and predicted, words right and all; labels (b,): gold entities."""
+        predicted, gold = self._words(self.predictions(outputs, batch), batch), self._words(batch["labels"], batch)
+        counts = [_counts(*pair) for pair in zip(predicted, gold, strict=True)]
+        found = torch.tensor(counts, dtype=torch.double, device=outputs.device)
+        return Judged(found[:, :_GOLD], found[:, _GOLD])
+
+    def answers(self, outputs: Tensor, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """`prediction`: the tags of the words."""
+        return [{"prediction": tags} for tags in self._words(self.predictions(outputs, batch), batch)]
+
+    def _words(self, ids: Tensor, batch: Mapping[str, Any]) -> list[list[str]]:
+        """Tag names of each sentence's words; ids (b, w)."""
+        lengths = (batch["labels"] != IGNORED).sum(1).tolist()
+        return [[self.labels[i] for i in row[:end]] for row, end in zip(ids.tolist(), lengths, strict=True)]
+
+
+def _counts(predicted: list[str], gold: list[str]) -> tuple[int, int, int, int, int]:
+    """Of one sentence: entities correct and predicted, words right and all, gold entities."""
+    found, true = entities(predicted), entities(gold)
+    right = sum(a == b for a, b in zip(predicted, gold, strict=True))
+    return len(found & true), len(found), right, len(gold), len(true)
+
+
+def _at(first: Tensor, outputs: Tensor) -> Tensor:
+    """Scores of each word's first token: (b, t, k) -> (b, w, k); any where it has none."""
+    position = first.clamp(min=0).unsqueeze(-1).expand(-1, -1, outputs.shape[-1])
+    return outputs.gather(1, position)
+
+
+def _share(part: Tensor, whole: Tensor) -> float:
+    return (part / whole).item() if whole else 0.0
