@@ -64,7 +64,7 @@ def check(task: TextTask, table: pa.Table, origin: str) -> TextRows:
             )
     texts = tuple(_texts(table[name], name, origin) for name in task.columns)
     labels = _labels(task, table, origin)
-    return TextRows(texts, labels, _ids(table, origin), origin)
+    return TextRows(texts, labels, read_ids(table, origin), origin)
 
 
 def require_labels(task: TextTask, rows: TextRows, split: str) -> TextRows:
@@ -121,7 +121,8 @@ def _words(task: TextTask) -> str:
     return ", ".join(f"{index} ({word})" for index, word in enumerate(task.labels)) + " or -1 (unlabelled)"
 
 
-def _ids(table: pa.Table, origin: str) -> np.ndarray:
+def read_ids(table: pa.Table, origin: str) -> np.ndarray:
+    """Column `idx`, or row numbers: (n,) int64. Raises `UsageError` if it holds no whole numbers, or one twice."""
     if "idx" not in table.column_names:
         return np.arange(table.num_rows)
     try:

@@ -15,6 +15,7 @@ from lm_lab.data import microworld
 from lm_lab.data.microworld.lexicon import GLAD, KINDS, SAD, SPLITS, Words, lexicon, words_of
 from lm_lab.data.microworld.sentences import belongs
 from lm_lab.errors import UsageError
+from lm_lab.tasks.entities import entities
 
 CONFIG = Path(__file__).parents[2] / "configs" / "backbones" / "microworld_bert"
 EVERY_SPLIT = [(task, split) for task in microworld.TASKS for split in microworld.splits(task)]
@@ -25,8 +26,13 @@ INDEX = {"idx": pa.int32()}
 
 
 def texts(task: str, split: str, rows: int | None = None) -> list[tuple[str, ...]]:
-    columns = [c for c in microworld.schema(task).names if c not in ("id", "title", "label", "idx", "answers")]
-    return list(zip(*(microworld.table(task, split, rows)[c].to_pylist() for c in columns), strict=True))
+    rest = ("id", "title", "label", "idx", "answers", "tags")
+    columns = [microworld.table(task, split, rows)[c] for c in microworld.schema(task).names if c not in rest]
+    return list(zip(*(map(written, column.to_pylist()) for column in columns), strict=True))
+
+
+def written(text: str | list[str]) -> str:
+    return text if isinstance(text, str) else " ".join(text)
 
 
 def labels(task: str, split: str) -> np.ndarray:
@@ -74,6 +80,24 @@ def test_squad_has_the_hubs_columns_and_its_answers_are_spans_of_the_context() -
         assert row["context"][start : start + len(answer)] == answer
         assert re.fullmatch(r"\S+", answer)
     assert Counter(row["question"].split()[0] for row in rows) == {"who": 100, "what": 100, "where": 100}
+
+
+def test_tags_mark_whole_phrases_of_persons_places_and_things() -> None:
+    table = microworld.table("tags", "validation", 300)
+    words = pa.list_(pa.string())
+    assert table.schema == pa.schema([("tokens", words), ("tags", words), ("idx", pa.int32())])
+    own, marked = words_of("validation"), Counter[str]()
+    kinds = {"person": set(own.names), "place": set(own.places), "thing": {noun.singular for noun in own.nouns}}
+    for row in table.to_pylist():
+        spans = entities(row["tags"])
+        marked.update(kind for kind, *_ in spans)
+        named = [i for i, word in enumerate(row["tokens"]) if any(word in known for known in kinds.values())]
+        assert sorted(end - 1 for _, _, end in spans) == named  # the last word of a phrase says what it names
+        for kind, start, end in spans:
+            assert row["tokens"][end - 1] in kinds[kind]
+            assert all(word.endswith("ish") for word in row["tokens"][start : end - 1])
+    assert min(marked.values()) > 100
+    assert set(marked) == set(kinds)
 
 
 def test_default_sizes_and_split_names() -> None:

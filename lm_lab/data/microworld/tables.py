@@ -10,6 +10,7 @@ from lm_lab.data.microworld.lexicon import Words, words_of
 from lm_lab.data.microworld.pairs import mnli, mnli_mismatched, mrpc, rte, stsb
 from lm_lab.data.microworld.reading import squad
 from lm_lab.data.microworld.single import cola, sst2
+from lm_lab.data.microworld.spans import tags
 from lm_lab.errors import UsageError
 
 Writer = Callable[[Words, Random, int], dict[str, Any]]
@@ -24,6 +25,7 @@ _WRITERS: dict[str, tuple[Writer, int]] = {  # with the number of labels it is a
     "rte": (rte, 2),
     "mnli": (mnli, 3),
     "squad": (squad, 3),
+    "tags": (tags, 3),
 }
 TASKS = tuple(_WRITERS)
 
@@ -69,6 +71,9 @@ def schema(task: str) -> pa.Schema:
         answers = pa.struct([("text", pa.list_(pa.string())), ("answer_start", pa.list_(pa.int32()))])
         texts = [(name, pa.string()) for name in ("id", "title", "context", "question")]
         return pa.schema([*texts, ("answers", answers)])
+    if task == "tags":
+        lists = [(name, pa.list_(pa.string())) for name in ("tokens", "tags")]
+        return pa.schema([*lists, ("idx", pa.int32())])
     columns = {"mnli": ("premise", "hypothesis"), "cola": ("sentence",), "sst2": ("sentence",)}
     texts = [(name, pa.string()) for name in columns.get(task, ("sentence1", "sentence2"))]
     return pa.schema([*texts, ("label", pa.float32() if task == "stsb" else pa.int64()), ("idx", pa.int32())])
@@ -81,7 +86,7 @@ def _write(task: str, split: str, count: int, rng: Random) -> list[dict[str, Any
     misses = 0
     while len(found) < count and misses < _PATIENCE:
         row = writer(words, rng, len(found) % labels)
-        key = "\t".join(value for value in row.values() if isinstance(value, str))
+        key = "\t".join(str(value) for value in row.values() if isinstance(value, str | list))
         misses = misses + 1 if key in found else 0
         found.setdefault(key, row)
     if len(found) < count:
