@@ -100,12 +100,12 @@ def _measure(planned: PlannedCell, features: Path | None) -> tuple[dict[str, Any
     fitted = time.perf_counter()
     predictions = _predict(cli.trainer, cli.model, cli.datamodule)
     ended = time.perf_counter()
-    task = cli.datamodule.task
-    scores = _by_kind(task, predictions, task.scores)
+    task, predictions = _tuned(cli.datamodule.task, predictions)
+    scores = _by_kind(task, predictions, cli.datamodule.domains, task.scores)
     measured = {
         "scores": scores,
         "score": {split: task_score(values) for split, values in scores.items()},
-        "details": _by_kind(task, predictions, task.detailed) if task.details else {},
+        "details": _by_kind(task, predictions, cli.datamodule.domains, task.detailed) if task.details else {},
         "ledger": ledger(cli.model),
         "layer_weights": cli.model.layer_weights(),
         "hardware": provenance.hardware() | {"precision": str(cli.trainer.precision)},
@@ -148,13 +148,27 @@ def _predict(trainer: L.Trainer, model: L.LightningModule, data: TaskData) -> Pr
     )
 
 
-def _by_kind(task: Task, predictions: Predictions, metrics: Metrics) -> dict[str, dict[str, float]]:
-    """Metrics of `validation` and `selection`; a task with several validation splits names its metrics after them."""
+def _tuned(task: Task, predictions: Predictions) -> tuple[Task, Predictions]:
+    """The task with what it tunes on held-out examples, and predictions as its metrics take them then."""
+    values, labels = torch.from_numpy(predictions.prediction), torch.from_numpy(predictions.label)
+    held_out = torch.from_numpy(predictions.split == HELD_OUT)
+    if held_out.any():
+        task = task.tuned(values[held_out], labels[held_out])
+    return task, predictions._replace(prediction=task.kept(values, labels).numpy())
+
+
+def _by_kind(
+    task: Task, predictions: Predictions, domains: tuple[str, ...], metrics: Metrics
+) -> dict[str, dict[str, float]]:
+    """Metrics of `validation`, `selection` and every other domain.
+
+    A task with several validation splits names its metrics after them.
+    """
     scores: dict[str, dict[str, float]] = defaultdict(dict)
     for split in dict.fromkeys(predictions.split.tolist()):
         rows = predictions.split == split
         values = metrics(torch.from_numpy(predictions.prediction[rows]), torch.from_numpy(predictions.label[rows]))
         suffix = split.removeprefix("validation") if split in task.validation and len(task.validation) > 1 else ""
-        kind = HELD_OUT if split == HELD_OUT else "validation"
+        kind = split if split == HELD_OUT or split in domains else "validation"
         scores[kind] |= {f"{name}{suffix}": value for name, value in values.items()}
     return dict(scores)

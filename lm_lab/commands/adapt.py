@@ -7,7 +7,11 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 
+import lm_lab.data.choices
 import lm_lab.data.glue
+import lm_lab.data.own
+import lm_lab.data.squad
+import lm_lab.data.tags
 import lm_lab.data.texts
 import lm_lab.strategies  # noqa: F401  the parser finds short class names among what is imported
 from lm_lab.commands.lightning_cli import LabCLI, allow_imports, quiet

@@ -12,7 +12,8 @@ from lm_lab.data.checks import TextRows
 from lm_lab.data.module import TaskData
 from lm_lab.data.texts import Texts
 from lm_lab.tasks import Task, TextTask
-from lm_lab.tasks.submission import write_submission
+from lm_lab.tasks.spans import SpanTask
+from lm_lab.tasks.submission import write_answers, write_submission
 
 Answers = dict[int, dict[str, Any]]
 
@@ -47,6 +48,9 @@ def _write(folder: Path, task: Task, data: TaskData, split: str, answers: Answer
     if isinstance(task, TextTask) and isinstance(data.task, TextTask):
         named = data.task if task.labels == data.task.labels else task  # AX is predicted by an MNLI model
         yield write_submission(folder, named, split, ((index, row["value"]) for index, row in answers.items()))
+        return
+    if isinstance(task, SpanTask):
+        yield from write_answers(folder, task, split, answers.values())
         return
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{task.name}-{split}.jsonl"

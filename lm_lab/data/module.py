@@ -93,6 +93,7 @@ class TaskData(L.LightningDataModule, ABC):
         self.train_limit, self.validation_limit, self.holdout = train_limit, validation_limit, holdout
         self.validation_splits = (validation,) if validation else task.validation
         self.predict_splits = (predict,) if predict else tuple(split for split, _ in task.test)
+        self.domains: tuple[str, ...] = ()  # other splits that are evaluated, and never trained on or averaged
         self.encoded: dict[str, Encoded] = {}
 
     @abstractmethod
@@ -112,7 +113,7 @@ class TaskData(L.LightningDataModule, ABC):
         if split in ("train", HELD_OUT):
             return self._train_rows(split)
         rows = self.read(split, labelled=split in self.validation_splits)
-        if split in self.validation_splits and self.validation_limit:
+        if split in (*self.validation_splits, *self.domains) and self.validation_limit:
             return rows.take(_order(rows)[: self.validation_limit])
         return rows
 
@@ -130,7 +131,7 @@ class TaskData(L.LightningDataModule, ABC):
         splits = {
             "fit": ("train", *self.evaluated),
             "validate": self.evaluated,
-            "test": self.validation_splits,
+            "test": (*self.validation_splits, *self.domains),
             "predict": self.predict_splits,
         }[stage]
         missing = [split for split in splits if split not in self.encoded]
@@ -144,8 +145,8 @@ class TaskData(L.LightningDataModule, ABC):
 
     @property
     def evaluated(self) -> tuple[str, ...]:
-        """Splits that a validation epoch covers: the task's own, and the held-out part of train."""
-        return (*self.validation_splits, *([HELD_OUT] if self.holdout else []))
+        """Splits that a validation epoch covers: the task's own, other domains, and the held-out part of train."""
+        return (*self.validation_splits, *self.domains, *([HELD_OUT] if self.holdout else []))
 
     def train_dataloader(self) -> StatefulDataLoader:
         """Batches of similar length, shuffled by the run's seed; resumes in mid-epoch."""
@@ -157,7 +158,7 @@ class TaskData(L.LightningDataModule, ABC):
 
     def test_dataloader(self) -> list[StatefulDataLoader]:
         """The validation splits again: the labels of a benchmark's own test set are seldom public."""
-        return [self._loader(split) for split in self.validation_splits]
+        return [self._loader(split) for split in (*self.validation_splits, *self.domains)]
 
     def predict_dataloader(self) -> list[StatefulDataLoader]:
         """A loader for each split to predict."""

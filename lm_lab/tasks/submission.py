@@ -1,9 +1,12 @@
-"""Files for GLUE's evaluation server: one TSV a test set, with GLUE's names, header and label words."""
+"""Files that a benchmark's own evaluation reads: GLUE's TSV a test set, SQuAD's answers by question id."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from lm_lab.tasks.glue import SUBMITTED_AS_ID
+from lm_lab.tasks.spans import SpanTask
 from lm_lab.tasks.texts import TextTask
 
 
@@ -20,3 +23,23 @@ def write_submission(folder: Path, task: TextTask, split: str, predictions: Iter
     path = folder / submission_name(task, split)
     path.write_text("\n".join(["index\tprediction", *rows]) + "\n", encoding="utf-8")
     return path
+
+
+def write_answers(folder: Path, task: SpanTask, split: str, answers: Iterable[Mapping[str, Any]]) -> list[Path]:
+    """Write what SQuAD's script reads: `predictions.json`, `nbest_predictions.json`; for version 2 `null_odds.json` too.
+
+    Files of a split other than `validation` carry its name. Answers are those of `SpanTask.answers`.
+    """
+    by_key = {answer["key"]: answer for answer in answers}
+    tables: dict[str, dict[str, Any]] = {
+        "predictions": {key: answer["prediction"] for key, answer in by_key.items()},
+        "nbest_predictions": {key: answer["n_best"] for key, answer in by_key.items()},
+    }
+    if task.version == 2:
+        tables["null_odds"] = {key: answer["null_score"] for key, answer in by_key.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    suffix = "" if split == "validation" else f"-{split.replace('/', '-')}"
+    paths = [folder / f"{name}{suffix}.json" for name in tables]
+    for path, table in zip(paths, tables.values(), strict=True):
+        path.write_text(json.dumps(table, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return paths

@@ -3,10 +3,10 @@
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from torch import Tensor
 
@@ -39,11 +39,9 @@ class Task(ABC):
 
     Attributes:
         reads: whether the head sees a vector a text, or a vector a token.
-        details: more such functions, reported and not averaged.
     """
 
     reads: ClassVar[Reads] = "text"
-    details: ClassVar[tuple[Metric, ...]] = ()
 
     name: str
     _: dataclasses.KW_ONLY
@@ -63,6 +61,11 @@ class Task(ABC):
         return False
 
     @property
+    def details(self) -> tuple[Metric, ...]:
+        """More functions like `metrics`, reported and not averaged."""
+        return ()
+
+    @property
     @abstractmethod
     def outputs(self) -> int:
         """Number of scores the head gives to a text or a token."""
@@ -79,18 +82,22 @@ class Task(ABC):
     def answers(self, outputs: Tensor, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Each example's prediction in words, for people and files: `prediction`, and what the form adds."""
 
+    def kept(self, values: Tensor, labels: Tensor) -> Tensor:  # noqa: ARG002
+        """What `metrics` take of judged values, where a setting of the task decides on them."""
+        return values
+
+    def tuned(self, values: Tensor, labels: Tensor) -> Self:  # noqa: ARG002
+        """This task with the settings that suit these held-out examples best; most have nothing to set."""
+        return self
+
     def scores(self, values: Tensor, labels: Tensor) -> dict[str, float]:
         """Every metric by name. An undefined correlation (constant predictions) counts as 0: it ranks nothing."""
-        return _values(self.metrics, values, labels)
+        found = {metric.__name__: metric(self.kept(values, labels), labels) for metric in self.metrics}
+        return {name: 0.0 if math.isnan(value) else value for name, value in found.items()}
 
     def detailed(self, values: Tensor, labels: Tensor) -> dict[str, float]:
         """Every detail by name; nan where no example counts."""
-        return {metric.__name__: metric(values, labels) for metric in self.details}
-
-
-def _values(metrics: Sequence[Metric], values: Tensor, labels: Tensor) -> dict[str, float]:
-    found = {metric.__name__: metric(values, labels) for metric in metrics}
-    return {name: 0.0 if math.isnan(value) else value for name, value in found.items()}
+        return {metric.__name__: metric(self.kept(values, labels), labels) for metric in self.details}
 
 
 def task_score(scores: Mapping[str, float]) -> float:

@@ -8,10 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
+from lm_lab.backbones.language import LanguageOutput, next_token_loss
 from lm_lab.backbones.pooling import Pooling
 from lm_lab.data.encoding import Encoding, Pairs
+from lm_lab.data.framing import framed
+from lm_lab.data.module import HELD_OUT
+from lm_lab.errors import UsageError
 from lm_lab.strategies import AdaptationStrategy
-from lm_lab.strategies.heads import Standardise
+from lm_lab.strategies.heads import HEADS, HeadKind, Standardise
 from lm_lab.strategies.readout import Readout, TextReadout, TokenReadout
 from lm_lab.tasks import Task, task_score
 from lm_lab.training import delta
@@ -35,8 +39,17 @@ class Adaptation(L.LightningModule):
             takes the family's (cls for encoders, last for decoders). Where every token has its scores, lstm alone
             makes a difference.
         pairs: "joint" encodes a pair as one sequence; "towers" encodes each text alone and the head reads
-            [u, v, |u - v|, u * v], which sentence-tuned backbones need.
+            [u, v, |u - v|, u * v], which sentence-tuned backbones need; "both_orders" encodes a pair in both orders
+            and adds the two vectors, as GPT does for similarity.
         frozen_dropout: keep dropout on in frozen parts of the backbone too.
+        head: "linear", or "mlp": BERT's pooler and its classifier. None takes the strategy's own.
+        delimiter: text between the two texts of one sequence. None takes what the tokenizer puts there, and GPT's " $ "
+            where it puts nothing. A decoder's sequences end with an end token, which it is read at.
+        lm_weight: what the loss of predicting each next token is multiplied by and added with, as GPT does with 0.5;
+            for decoders.
+
+    Raises:
+        UsageError: the strategy cannot adapt this family, or the language-model loss has nothing to train.
     """
 
     def __init__(
@@ -51,6 +64,9 @@ class Adaptation(L.LightningModule):
         pooling: Pooling | None = None,
         pairs: Pairs = "joint",
         frozen_dropout: bool = False,
+        head: HeadKind | None = None,
+        delimiter: str | None = None,
+        lm_weight: float = 0.0,
     ) -> None:
         super().__init__()
         strategy = strategy.given_labels(task.labels)
@@ -61,6 +77,8 @@ class Adaptation(L.LightningModule):
         self.learning_rate = strategy.learning_rate if learning_rate is None else learning_rate
         self.pooling: Pooling = pooling or backbone.pooling
         self.pairs, self.frozen_dropout = pairs, frozen_dropout
+        self.head_kind, self.delimiter, self.lm_weight = head, delimiter, lm_weight
+        self.language = self._language() if lm_weight else None
         self.head = self._readout(backbone, strategy)
         self.trained = trained_names(self)
         self.max_length: int | None = None
@@ -70,7 +88,8 @@ class Adaptation(L.LightningModule):
     def encoding(self, max_length: int) -> Encoding:
         """How this model wants its texts: asked by the data module."""
         self.max_length = max_length
-        return Encoding(self.backbone.tokenizer, self.pairs, min(max_length, self.backbone.max_length))
+        tokenizer = framed(self.backbone.tokenizer, self.delimiter, extract=self.backbone.family.causal)
+        return Encoding(tokenizer, self.pairs, min(max_length, self.backbone.max_length))
 
     def features(self, batch: dict[str, Any]) -> Tensor:
         """What the head reads of each text (b, texts, layers, d), or of each token (b, 1, t, layers, d).
@@ -79,7 +98,7 @@ class Adaptation(L.LightningModule):
         """
         if "features" in batch:
             return batch["features"]
-        return torch.stack([self._pooled(text) for text in batch["texts"]], dim=1)
+        return torch.stack([self._read(text)[0] for text in batch["texts"]], dim=1)
 
     def forward(self, batch: dict[str, Any]) -> Tensor:
         """Scores (b, outputs), or (b, t, outputs)."""
@@ -94,7 +113,7 @@ class Adaptation(L.LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Loss of a batch."""
-        loss = self.task.loss(self(batch), batch)
+        loss = self.task.loss(self(batch), batch) if self.language is None else self._with_lm(self.language, batch)
         self.log("train/loss", loss, batch_size=len(batch["ids"]), prog_bar=True)
         return loss
 
@@ -107,6 +126,7 @@ class Adaptation(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log every metric of every split, and the score: the mean over them."""
+        self._tune()
         for split, scores in self.scores().items():
             for name, value in scores.items():
                 self.log(f"{split}/{name}", value, rank_zero_only=True)
@@ -182,23 +202,57 @@ class Adaptation(L.LightningModule):
         delta.require_keys(self, checkpoint["state_dict"], "the checkpoint")
         checkpoint["state_dict"] = {**self.state_dict(), **checkpoint["state_dict"]}
 
-    def _pooled(self, text: dict[str, Tensor]) -> Tensor:
+    def _read(self, text: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """What the head reads of one text, and its final hidden states (b, t, d)."""
         layers = self.head.layers
         if layers == (self.backbone.num_layers,):
             states = [self.backbone.last(**text)]
+            final = states[0]
         else:
             found = self.backbone(**text)
-            states = [found[layer] for layer in layers]
-        return self.head.pooled(states, text["attention_mask"])
+            states, final = [found[layer] for layer in layers], found[-1]
+        return self.head.pooled(states, text["attention_mask"]), final
+
+    def _with_lm(self, output: LanguageOutput, batch: dict[str, Any]) -> Tensor:
+        """L3 = L2 + weight * L1 of GPT: the task's loss, and that of each next token of the same sequences."""
+        read = [self._read(text) for text in batch["texts"]]
+        task = self.task.loss(self.head(torch.stack([pooled for pooled, _ in read], dim=1)), batch)
+        losses = [
+            next_token_loss(output, final, text["input_ids"], text["attention_mask"])
+            for (_, final), text in zip(read, batch["texts"], strict=True)
+        ]
+        lm = torch.stack(losses).mean()
+        self.log("train/lm_loss", lm, batch_size=len(batch["ids"]))
+        return task + self.lm_weight * lm
+
+    def _language(self) -> LanguageOutput:
+        if self.lm_weight < 0 or not self.backbone.family.causal:
+            raise UsageError(
+                f"lm_weight={self.lm_weight:g} on {self.backbone.config.model_type}: expected 0, or a weight above 0 "
+                "and a decoder such as gpt2 or llama."
+            )
+        if not any(parameter.requires_grad for parameter in self.backbone.parameters()):
+            raise UsageError(
+                f"lm_weight={self.lm_weight:g}: {type(self.strategy).__name__} trains nothing of the backbone, so the "
+                "language model's loss would train nothing; leave lm_weight at 0."
+            )
+        return LanguageOutput(self.backbone)
+
+    def _tune(self) -> None:
+        """Settings of the task that held-out examples decide, where there are any."""
+        if (held_out := self.evaluated.get(HELD_OUT)) is not None:
+            _, values, labels = held_out.compute()
+            self.task = self.task.tuned(values, labels)
 
     def _readout(self, backbone: Backbone, strategy: AdaptationStrategy) -> Readout:
         width, layers, mix = backbone.hidden_size, strategy.layers(backbone), strategy.mix(backbone)
+        head = HEADS[self.head_kind] if self.head_kind else strategy.head
         if self.task.reads == "tokens":
-            scorer = strategy.head(width, self.task.outputs)
+            scorer = head(width, self.task.outputs)
             return TokenReadout(layers, mix, scorer, self.pooling == "lstm", width)
         towers = self.task.paired and self.pairs == "towers"
-        scorer = strategy.head(width * (4 if towers else 1), self.task.outputs)
-        return TextReadout(layers, mix, scorer, self.pooling, width)
+        scorer = head(width * (4 if towers else 1), self.task.outputs)
+        return TextReadout(layers, mix, scorer, self.pooling, width, added=self.pairs == "both_orders")
 
     def _rate_scale(self, name: str) -> float:
         inside = name.startswith("backbone.")
