@@ -51,7 +51,7 @@ def load_config(source: str, **options: Any) -> PreTrainedConfig:
 def has_weights(source: str) -> bool:
     """False for a configuration without weights beside it (a `.json` file, or a folder with no weights)."""
     path = Path(source)
-    return not path.exists() or (path.is_dir() and bool(_weight_files(path)))
+    return not path.exists() or (path.is_dir() and bool(weight_files(path)))
 
 
 def load_model(
@@ -109,7 +109,7 @@ def fingerprint(source: str, config: PreTrainedConfig, pretrained: bool) -> str:
     if not pretrained:
         return "random-" + hashlib.sha256(config.to_json_string(use_diff=True).encode()).hexdigest()[:16]
     if Path(source).is_dir():
-        files = _weight_files(Path(source))
+        files = weight_files(Path(source))
         return _digest(tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files))
     return f"{source}@{getattr(config, '_commit_hash', None)}"
 
@@ -123,7 +123,8 @@ def _digest(files: tuple[tuple[str, int, int], ...]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
+    """The files of weights in a folder: safetensors, or pickled ones where there are none."""
     return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from lm_lab.data.encode_texts import EncodedTexts
 from lm_lab.data.module import TaskData
 from lm_lab.strategies.base import Delta
+from lm_lab.tasks import TextTask
 from lm_lab.training.adaptation import Adaptation
 
 
@@ -52,7 +53,7 @@ class FeatureTable:
 def has_fixed_features(model: Adaptation) -> bool:
     """True if nothing below the pooled vectors trains or was added, so they never change."""
     trains = any(parameter.requires_grad for parameter in model.backbone.parameters()) or model.head.learns_to_pool
-    if model.task.reads == "tokens":  # a vector a token would fill the disk
+    if not isinstance(model.task, TextTask):  # a vector a token, or an option of a question, has no place in the table
         return False
     return not trains and not any(isinstance(module, Delta) for module in model.backbone.modules())
 

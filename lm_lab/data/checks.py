@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lm_lab.errors import UsageError
-from lm_lab.tasks import TextTask
+from lm_lab.tasks import Task, TextTask
 
 UNLABELLED = -1
 
@@ -62,17 +63,40 @@ def check(task: TextTask, table: pa.Table, origin: str) -> TextRows:
                 f"{origin} has no column '{name}'; '{task.name}' needs {', '.join((*task.columns, 'label'))}, "
                 f"the file has {', '.join(table.column_names)}."
             )
-    texts = tuple(_texts(table[name], name, origin) for name in task.columns)
+    texts = tuple(read_texts(table[name], name, origin) for name in task.columns)
     labels = _labels(task, table, origin)
     return TextRows(texts, labels, read_ids(table, origin), origin)
 
 
-def require_labels(task: TextTask, rows: TextRows, split: str) -> TextRows:
+class Labelled(Protocol):
+    """Rows of which some have a label."""
+
+    @property
+    def origin(self) -> str:
+        """The file or source, for messages."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """(n,) bool: which rows have one."""
+        ...
+
+    def take(self, index: np.ndarray) -> Self:
+        """The rows at `index`, in that order."""
+        ...
+
+
+R = TypeVar("R", bound=Labelled)
+
+
+def require_labels(task: Task, rows: R, split: str, column: str = "label") -> R:
     """Drop rows without label, with a warning that counts them. Raises `UsageError` if none has one."""
     labelled = rows.labelled
     if not labelled.any():
         raise UsageError(
-            f"{rows.origin}: no row of the split '{split}' is labelled (column 'label' is absent or -1), so "
+            f"{rows.origin}: no row of the split '{split}' is labelled (column '{column}' is absent or -1), so "
             f"'{task.name}' cannot be trained or scored on it; give a labelled split."
         )
     if labelled.all():
@@ -83,7 +107,8 @@ def require_labels(task: TextTask, rows: TextRows, split: str) -> TextRows:
     return rows.take(np.flatnonzero(labelled))
 
 
-def _texts(column: pa.ChunkedArray, name: str, origin: str) -> list[str]:
+def read_texts(column: pa.ChunkedArray, name: str, origin: str) -> list[str]:
+    """A column as texts. Raises `UsageError` if it holds something else, or a row has none."""
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         raise UsageError(f"{origin}, column '{name}': expected text, found {column.type}.")
     if column.null_count:
@@ -126,7 +151,7 @@ def read_ids(table: pa.Table, origin: str) -> np.ndarray:
     if "idx" not in table.column_names:
         return np.arange(table.num_rows)
     try:
-        ids = np.asarray(table["idx"].to_numpy(), dtype=np.int64)
+        ids = np.array(table["idx"].to_numpy(), dtype=np.int64)  # a copy: a view of the table cannot be written to
     except (ValueError, TypeError) as error:
         raise UsageError(f"{origin}, column 'idx': expected whole numbers.") from error
     unique, counts = np.unique(ids, return_counts=True)

@@ -1,4 +1,4 @@
-"""One or two texts a row as tokens: jointly, or as towers."""
+"""One or two texts a row as tokens: jointly, as towers, or in both orders."""
 
 from typing import Any
 
@@ -48,10 +48,9 @@ def encode_texts(rows: TextRows, encoding: Encoding) -> EncodedTexts:
 
 
 def _encode(rows: TextRows, encoding: Encoding) -> Arrays:
-    columns = [rows.texts] if encoding.pairs == "joint" else [(texts,) for texts in rows.texts]
     arrays: Arrays = {}
     truncated = np.zeros(len(rows), dtype=bool)
-    for tower, texts in enumerate(columns):
+    for tower, texts in enumerate(encoding.inputs(rows.texts)):
         tokens = encoding.tokenizer(*texts, verbose=False)
         long = [i for i, ids in enumerate(tokens["input_ids"]) if len(ids) > encoding.max_length]
         if long:

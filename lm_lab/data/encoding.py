@@ -4,16 +4,18 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from safetensors.numpy import load_file, save_file
 
 from lm_lab.data.ragged import Arrays
 
-Pairs = Literal["joint", "towers"]
+Pairs = Literal["joint", "towers", "both_orders"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -21,14 +23,23 @@ class Encoding:
     """How texts become tokens.
 
     Attributes:
-        tokenizer: a fast tokenizer of `transformers`.
-        pairs: "joint" encodes a pair as one sequence, "towers" each text on its own.
+        tokenizer: a fast tokenizer of `transformers`; its template holds what stands between two texts and behind the
+            last (`lm_lab.data.framing`), so a fingerprint covers these too.
+        pairs: "joint" encodes a pair as one sequence, "towers" each text on its own, "both_orders" the pair as one
+            sequence and turned round as another.
         max_length: longest sequence in tokens; what is longer is truncated and counted.
     """
 
     tokenizer: Any
     pairs: Pairs
     max_length: int
+
+    def inputs(self, texts: Sequence[T]) -> list[tuple[T, ...]]:
+        """What is encoded as one sequence each, of one or two texts (or columns of texts)."""
+        if self.pairs == "towers":
+            return [(text,) for text in texts]
+        both = self.pairs == "both_orders" and len(texts) == 2
+        return [tuple(texts), tuple(reversed(texts))] if both else [tuple(texts)]
 
     def fingerprint(self, content: Iterable[bytes], *settings: Any) -> str:
         """Hash of everything that the tokens of `content` depend on."""

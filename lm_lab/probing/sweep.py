@@ -86,10 +86,11 @@ def features(model: Adaptation, data: GLUE, split: str, seed: int) -> Features:
 
 
 def _batches(model: Adaptation, encoded: EncodedTexts, size: int) -> Iterator[Tensor]:
+    assert isinstance(model.head, TextReadout)
     for start in range(0, len(encoded), size):
         batch = encoded.collate(list(range(start, min(start + size, len(encoded)))))
         pooled = model.features(batch)  # (b, texts, layers, d)
-        yield torch.stack([TextReadout.joined(pooled[:, :, layer]) for layer in range(pooled.shape[2])], dim=1)
+        yield torch.stack([model.head.joined(pooled[:, :, layer]) for layer in range(pooled.shape[2])], dim=1)
 
 
 def _layer(

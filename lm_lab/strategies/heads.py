@@ -1,9 +1,12 @@
 """Heads: pooled vectors (b, d) to scores (b, outputs)."""
 
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+HeadKind = Literal["linear", "mlp"]
 
 
 class LinearHead(nn.Module):
@@ -19,6 +22,24 @@ class LinearHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(b, inputs) -> (b, outputs)."""
         return self.out(self.dropout(x))
+
+
+class MLPHead(nn.Module):
+    """BERT's pooler, then its classifier: out(dropout(tanh(hidden(x)))), all from N(0, 0.02^2) (Devlin et al. 2019)."""
+
+    def __init__(self, inputs: int, outputs: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(inputs, inputs)
+        self.classifier = LinearHead(inputs, outputs, dropout)
+        nn.init.normal_(self.hidden.weight, std=0.02)
+        nn.init.zeros_(self.hidden.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, inputs) -> (b, outputs)."""
+        return self.classifier(self.hidden(x).tanh())
+
+
+HEADS: dict[HeadKind, type[nn.Module]] = {"linear": LinearHead, "mlp": MLPHead}
 
 
 class Standardise(nn.Module):

@@ -91,12 +91,22 @@ class Readout(nn.Module, ABC):
 
 
 class TextReadout(Readout):
-    """A vector a text; pooling as in `lm_lab.backbones.pooling`, width: d of the hidden states."""
+    """A vector a text; pooling as in `lm_lab.backbones.pooling`, width: d of the hidden states.
+
+    With `added`, the vectors of two inputs are added, as GPT does with both orders of a pair.
+    """
 
     def __init__(
-        self, layers: tuple[int, ...], mix: ScalarMix | None, scorer: nn.Module, pooling: Pooling, width: int
+        self,
+        layers: tuple[int, ...],
+        mix: ScalarMix | None,
+        scorer: nn.Module,
+        pooling: Pooling,
+        width: int,
+        added: bool = False,
     ) -> None:
         super().__init__(layers, mix, scorer)
+        self.added = added
         self.pool: Callable[[Tensor, Tensor], Tensor]
         if pooling == "attention":
             self.pool = AttentionPooling(width)
@@ -115,13 +125,14 @@ class TextReadout(Readout):
         return torch.stack([self.pool(state, mask) for state in self.prepared(states, mask)], dim=1).float()
 
     def vector(self, pooled: Tensor) -> Tensor:
-        """Pooled states of one or two texts (b, texts, n, d) -> (b, d) or the pair's (b, 4 d)."""
+        """Pooled states of one or two inputs (b, texts, n, d) -> (b, d), or (b, 4 d) for two towers."""
         return self.joined(self.mixed(pooled))
 
-    @staticmethod
-    def joined(vectors: Tensor) -> Tensor:
-        """Vectors of one or two texts (b, texts, d) -> (b, d) or the pair's (b, 4 d)."""
-        return vectors[:, 0] if vectors.shape[1] == 1 else combine(vectors[:, 0], vectors[:, 1])
+    def joined(self, vectors: Tensor) -> Tensor:
+        """Vectors of one or two inputs (b, texts, d) -> (b, d), or (b, 4 d) for two towers."""
+        if vectors.shape[1] == 1 or self.added:
+            return vectors.sum(1)
+        return combine(vectors[:, 0], vectors[:, 1])
 
 
 class TokenReadout(Readout):

@@ -41,6 +41,8 @@ def describe(model: "Adaptation") -> dict[str, Any]:
                 "strategy": spec(model.strategy),
                 "pooling": model.pooling,
                 "pairs": model.pairs,
+                "head": model.head_kind,
+                "delimiter": model.delimiter,
             },
             "data": model.read_by or glue,
         },

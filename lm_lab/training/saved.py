@@ -32,7 +32,8 @@ def load_adaptation(folder: str | Path, trusted: tuple[str, ...] = ("lm_lab",)) 
     strategy = parser.instantiate_classes(parser.parse_object({"strategy": model["strategy"]})).strategy
     task = saved.build(description["task"])
     backbone = Backbone(**model["backbone"])
-    adaptation = Adaptation(backbone, strategy, task, pooling=model["pooling"], pairs=model["pairs"])
+    reading = {name: model.get(name) for name in ("pooling", "pairs", "head", "delimiter")}
+    adaptation = Adaptation(backbone, strategy, task, **reading)
     delta.load(adaptation, folder)
     return adaptation.eval()
 

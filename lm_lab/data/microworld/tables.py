@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from lm_lab.data.microworld.choices import OPTIONS, choice
 from lm_lab.data.microworld.lexicon import Words, words_of
 from lm_lab.data.microworld.pairs import mnli, mnli_mismatched, mrpc, rte, stsb
 from lm_lab.data.microworld.reading import squad
@@ -25,6 +26,7 @@ _WRITERS: dict[str, tuple[Writer, int]] = {  # with the number of labels it is a
     "rte": (rte, 2),
     "mnli": (mnli, 3),
     "squad": (squad, 3),
+    "choice": (choice, OPTIONS),
     "tags": (tags, 3),
 }
 TASKS = tuple(_WRITERS)
@@ -74,6 +76,9 @@ def schema(task: str) -> pa.Schema:
     if task == "tags":
         lists = [(name, pa.list_(pa.string())) for name in ("tokens", "tags")]
         return pa.schema([*lists, ("idx", pa.int32())])
+    if task == "choice":
+        options = ("options", pa.list_(pa.string()))
+        return pa.schema([("context", pa.string()), options, ("answer", pa.int64()), ("idx", pa.int32())])
     columns = {"mnli": ("premise", "hypothesis"), "cola": ("sentence",), "sst2": ("sentence",)}
     texts = [(name, pa.string()) for name in columns.get(task, ("sentence1", "sentence2"))]
     return pa.schema([*texts, ("label", pa.float32() if task == "stsb" else pa.int64()), ("idx", pa.int32())])
