@@ -26,7 +26,7 @@ INDEX = {"idx": pa.int32()}
 
 
 def texts(task: str, split: str, rows: int | None = None) -> list[tuple[str, ...]]:
-    rest = ("id", "title", "label", "idx", "answers", "tags")
+    rest = ("id", "title", "label", "idx", "answer", "answers", "tags")
     columns = [microworld.table(task, split, rows)[c] for c in microworld.schema(task).names if c not in rest]
     return list(zip(*(map(written, column.to_pylist()) for column in columns), strict=True))
 
@@ -98,6 +98,43 @@ def test_tags_mark_whole_phrases_of_persons_places_and_things() -> None:
             assert all(word.endswith("ish") for word in row["tokens"][start : end - 1])
     assert min(marked.values()) > 100
     assert set(marked) == set(kinds)
+
+
+def test_choices_have_the_columns_of_their_form_and_the_right_one_stands_anywhere() -> None:
+    table = microworld.table("choice", "train")
+    columns = [("context", TEXT), ("options", pa.list_(TEXT)), ("answer", pa.int64()), *INDEX.items()]
+    assert table.schema == pa.schema(columns)
+    assert Counter(table["answer"].to_pylist()) == dict.fromkeys(range(4), 500)
+    assert all(len(set(options)) == 4 for options in table["options"].to_pylist())
+
+
+def test_the_right_choice_alone_replaces_verb_and_adjective_by_synonyms() -> None:
+    everything = lexicon()
+    for row in microworld.table("choice", "validation", 200).to_pylist():
+        told = row["context"].split()
+        for place, option in enumerate(row["options"]):
+            retold = option.split()
+            assert [retold[0], retold[4]] == [told[0], told[4]]
+            same = [
+                any(told[i] in words and retold[i] in words for words in sets) and told[i] != retold[i]
+                for i, sets in ((1, everything.verbs), (3, everything.praise + everything.blame))
+            ]
+            assert all(same) == (place == row["answer"])
+
+
+# chance is 1/4, its standard error 0.014
+@pytest.mark.parametrize("with_context", [True, False], ids=["options and context", "options alone"])
+def test_a_shallow_classifier_is_at_chance_on_choices(with_context: bool) -> None:
+    train, validation = (microworld.table("choice", split).to_pylist() for split in ("train", "validation"))
+    vectorizer = CountVectorizer(token_pattern=r"\S+", ngram_range=(1, 2), binary=True)
+
+    def lines(rows: list[dict]) -> list[str]:
+        return [f"{row['context'] if with_context else ''} | {o}" for row in rows for o in row["options"]]
+
+    right = [place == row["answer"] for row in train for place in range(4)]
+    model = LogisticRegression(max_iter=2000).fit(vectorizer.fit_transform(lines(train)), right)
+    scores = model.decision_function(vectorizer.transform(lines(validation))).reshape(-1, 4)
+    assert (scores.argmax(1) == [row["answer"] for row in validation]).mean() < 1 / 4 + 0.056
 
 
 def test_default_sizes_and_split_names() -> None:
