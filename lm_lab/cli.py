@@ -14,6 +14,7 @@ COMMANDS = {
     "bench": "run a suite of adaptations and draw its trade-off curves: run, status, report",
     "probe": "what every layer of a frozen backbone holds of a task, beside its controls",
     "ledger": "what an adaptation costs in parameters, bytes and operations, without training anything",
+    "tokenizer": "train a vocabulary of characters or pieces of words",
     "export": "write a trained delta as a PEFT adapter",
     "import": "write a PEFT adapter as a delta",
     "doctor": "check that every strategy keeps its promises on a backbone of yours",

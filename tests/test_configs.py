@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from lm_lab.benchmark.suite import load_suite
-from lm_lab.commands import adapt
+from lm_lab.commands import adapt, pretrain
+from lm_lab.data.tags import PLACES as TAGGED
 from lm_lab.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
@@ -65,8 +66,10 @@ def test_the_first_line_is_a_command_that_uses_the_fragment(path: Path) -> None:
     assert all((ROOT / name).is_file() for name in used)
 
 
-def test_every_task_has_a_fragment() -> None:
-    assert {path.stem for path in (CONFIGS / "tasks").glob("*.yaml")} == set(TASKS)
+@pytest.mark.parametrize(("form", "tasks"), [("GLUE", TASKS), ("TokenClassification", TAGGED)])
+def test_every_task_has_a_fragment(form: str, tasks: Mapping[str, Any]) -> None:
+    data = {path.stem: yaml.safe_load(path.read_text())["data"] for path in (CONFIGS / "tasks").glob("*.yaml")}
+    assert {name for name, of_a_task in data.items() if of_a_task["class_path"] == form} == set(tasks)
 
 
 def test_the_order_of_fragments_of_different_kinds_does_not_matter(parse: Parse) -> None:
@@ -85,6 +88,18 @@ def test_a_later_strategy_replaces_an_earlier_one(parse: Parse) -> None:
     for first, second in product(strategies, strategies):
         alone, after = (parse(BACKBONE, TASK, *paths)["model"]["strategy"] for paths in ((second,), (first, second)))
         assert {"init_args": {}} | after == {"init_args": {}} | alone, f"{second.stem} after {first.stem}"
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "pretraining").glob("*.yaml")), ids=named)
+def test_every_pretraining_parses_and_its_backbone_is_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    monkeypatch.setattr(sys, "argv", ["lm-lab"])
+    monkeypatch.setattr(pretrain.PretrainCLI, "instantiate_classes", lambda _: None)
+    parser = pretrain.build([f"--config={path}"], run=False).parser
+    said = yaml.safe_load(path.read_text())
+    assert list(differences(said, parser.parse_args([f"--config={path}"]).as_dict())) == []
+    assert (ROOT / said["model"]["backbone"]["source"] / "config.json").is_file()
+    assert path.read_text().startswith(f"# lm-lab pretrain fit --config {named(path)}\n")
 
 
 @pytest.mark.parametrize("path", SUITES, ids=named)

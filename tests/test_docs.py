@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lm_lab.commands import adapt, bench, doctor, export, import_peft, ledger, pretrain, probe
+from lm_lab.commands import adapt, bench, doctor, export, import_peft, ledger, pretrain, probe, tokenizer
 from lm_lab.doctor.examine import examine
 
 ROOT = Path(__file__).parents[1]
@@ -76,6 +76,7 @@ def checks() -> Iterator[dict[str, Check]]:
             "import": import_peft.parse,
             "ledger": ledger.parse,
             "probe": probe.parse,
+            "tokenizer": tokenizer.parse,
         }
 
 

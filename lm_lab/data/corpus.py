@@ -1,10 +1,9 @@
-"""Text to pretrain on as a LightningDataModule: the microworld, or a text file with one document a line.
+"""Text to pretrain on as a LightningDataModule: the microworld, lines of a text file, a column of a data file.
 
 A tab inside a document separates two segments, encoded as a pair (`[CLS] a [SEP] b [SEP]` in BERT).
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -16,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
+from lm_lab.data import raw
 from lm_lab.data.batching import LengthGroupedBatches, grouped_loader, place
 from lm_lab.data.microworld import SEGMENT, corpus
 from lm_lab.errors import UsageError
@@ -31,13 +31,15 @@ class Corpus(L.LightningDataModule):
     """Documents, tokenised once with the tokenizer of the module that is trained, in batches of similar length.
 
     Args:
-        source: "microworld", or a UTF-8 text file with one document a line.
+        source: "microworld", a UTF-8 text file with one document a line, or a data file (or a folder with one for the
+            split train) with a column of texts; from here or below `LM_LAB_DATA`.
         batch_size: documents in a batch.
         max_length: longest document in tokens; longer ones are truncated, with a warning that counts them.
         documents: how many to use; None takes a file's every line, and 40,000 of the microworld.
         held_out: how many of those are kept from training, to validate on.
         seed: of the microworld's text and of the order of the batches.
         num_workers: processes that load batches.
+        column: the column of texts in a data file.
 
     Raises:
         UsageError: on `setup`, if the source, a number or the tokenizer does not fit.
@@ -52,11 +54,12 @@ class Corpus(L.LightningDataModule):
         held_out: int = 1000,
         seed: int = 0,
         num_workers: int = 0,
+        column: str = "text",
     ) -> None:
         super().__init__()
         self.source, self.batch_size, self.max_length = source, batch_size, max_length
         self.documents, self.held_out = documents, held_out
-        self.seed, self.num_workers = seed, num_workers
+        self.seed, self.num_workers, self.column = seed, num_workers, column
         self.training: TokenDocuments | None = None
         self.validation: TokenDocuments | None = None
 
@@ -72,7 +75,7 @@ class Corpus(L.LightningDataModule):
         if self.training is not None:
             return
         backbone: Any = self.trainer.lightning_module.backbone  # type: ignore[union-attr]
-        texts = read_documents(self.source, self.documents, self.seed)
+        texts = read_documents(self.source, self.documents, self.seed, self.column)
         if not 0 < self.held_out < len(texts):
             raise UsageError(
                 f"held_out={self.held_out}: expected 1 to {len(texts) - 1}, "
@@ -130,27 +133,17 @@ class TokenDocuments(Dataset[dict[str, Tensor]]):
         }
 
 
-def read_documents(source: str, documents: int | None, seed: int) -> list[str]:
-    """Return the first documents of a source, empty lines left out.
+def read_documents(source: str, documents: int | None, seed: int, column: str = "text") -> list[str]:
+    """Return the first documents of a source, empty ones left out.
 
     Raises:
-        UsageError: `documents` is below 1, or the source is no readable text file or has no text.
+        UsageError: `documents` is below 1, or the source cannot be read or has no text.
     """
     if documents is not None and documents < 1:
         raise UsageError(f"documents={documents}: expected 1 or more, or null for all.")
     if source == "microworld":
         return corpus(documents or MICROWORLD_DOCUMENTS, seed)
-    try:
-        lines = Path(source).read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"The corpus '{source}' cannot be read ({error}); give 'microworld' or a UTF-8 text file, "
-            "one document a line."
-        ) from error
-    texts = [line.strip() for line in lines if line.strip()]
-    if not texts:
-        raise UsageError(f"The corpus '{source}' holds no text; expected one document a line.")
-    return texts[:documents]
+    return raw.documents([source], column)[:documents]
 
 
 def tokenise(texts: Sequence[str], tokenizer: Any, max_length: int) -> list[dict[str, Tensor]]:

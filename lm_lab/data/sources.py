@@ -15,7 +15,7 @@ from lm_lab import hub
 from lm_lab.data import classic
 from lm_lab.data.checks import TextRows, check
 from lm_lab.errors import UsageError
-from lm_lab.tasks import TASKS, TextTask
+from lm_lab.tasks import TextTask
 
 VALIDATION_SHARE = 0.1  # of a single file
 _DIVISION_SEED = 0
@@ -66,7 +66,7 @@ def read_split(
 ) -> TextRows:
     """The checked rows of one split of a task on texts. Raises `UsageError` that names file, row and column."""
     source = source or os.environ.get("LM_LAB_DATA") or "hub"
-    if task.name in TASKS and Path(source).is_dir() and not find(place_of(task), split, Path(source)):
+    if task.name in classic.LAYOUTS and Path(source).is_dir() and not find(place_of(task), split, Path(source)):
         roots = [Path(source), Path(source) / "glue"]
         if path := classic.find(task.name, split, roots):
             return check(task, classic.read(task, split, path), str(path))
@@ -88,6 +88,13 @@ def find(place: Place, split: str, root: Path) -> Path | None:
             if (path := root / folder / f"{split}{suffix}").is_file():
                 return path
     return None
+
+
+def read_file(path: Path) -> pa.Table:
+    """The table in one data file. Raises `UsageError` for another kind of file, or one that cannot be read."""
+    if path.suffix not in _READERS:
+        raise UsageError(f"{path}: a data file ends in {', '.join(_READERS)}.")
+    return _READERS[path.suffix](path)
 
 
 def _read(place: Place, split: str, source: str) -> Read:
@@ -114,18 +121,16 @@ def _no_split(place: Place, split: str, root: Path) -> UsageError:
     folders = [root / folder for folder in place.folders]
     have = sorted({p.stem for f in folders if f.is_dir() for p in f.iterdir() if p.suffix in _READERS})
     looked = ", ".join(f"{folder}/{split}{{{','.join(_READERS)}}}" for folder in (*folders, root))
-    classically = f" and GLUE's own {classic.expected(place.name, split)}" if place.name in TASKS else ""
+    classically = f" and GLUE's own {classic.expected(place.name, split)}" if place.name in classic.LAYOUTS else ""
     there = f" Splits that are there: {', '.join(have)}." if have else ""
     return UsageError(f"no split '{split}' of '{place.name}' below '{root}'; looked for {looked}{classically}.{there}")
 
 
 def _part(path: Path, split: str) -> pa.Table:
     """The rows of a single file that belong to a split."""
-    if path.suffix not in _READERS:
-        raise UsageError(f"{path}: a data file ends in {', '.join(_READERS)}.")
     if split not in ("train", "validation"):
         raise UsageError(f"{path} is one file, divided into train and validation; it has no split '{split}'.")
-    table = _READERS[path.suffix](path)
+    table = read_file(path)
     held_out = np.random.default_rng(_DIVISION_SEED).random(table.num_rows) < VALIDATION_SHARE
     return table.filter(pa.array(held_out if split == "validation" else ~held_out))
 
@@ -139,7 +144,8 @@ def _renamed(table: pa.Table, columns: Mapping[str, str], origin: str) -> pa.Tab
             )
     named = {theirs: ours for ours, theirs in columns.items()}
     kept = [name for name in table.column_names if name in named or name not in columns]
-    return table.select(kept).rename_columns([named.get(name, name) for name in kept])
+    renamed = table.select(kept).rename_columns([named.get(name, name) for name in kept])
+    return renamed.replace_schema_metadata(table.schema.metadata)  # the hub keeps the names of classes there
 
 
 def _from_hub(place: Place, split: str) -> pa.Table:

@@ -38,6 +38,7 @@ class TokenClassification(TaskData):
 
     Args:
         task: wnut17, wikiann_en, peopledaily_ner, `tags` of the microworld, or a name for data of your own.
+        source: as in `TaskData`; CoNLL text in a folder is read too.
         labels: tags in the order of their ids; None: the known task's, else those in the training split, O first.
         settings: those of `TaskData`.
 
@@ -47,10 +48,10 @@ class TokenClassification(TaskData):
 
     task: TagTask
 
-    def __init__(self, task: str, labels: list[str] | None = None, **settings: Any) -> None:
+    def __init__(self, task: str, source: str | None = None, labels: list[str] | None = None, **settings: Any) -> None:
         self.place = PLACES.get(task) or Place(task, (task,), task)
-        found = tuple(labels or LABELS.get(task) or self._collected(**settings))
-        super().__init__(TagTask(Path(task).name, found, test=(("test", task),)), **settings)
+        found = labels or LABELS.get(task) or self._collected(source, **settings)
+        super().__init__(TagTask(Path(task).name, tuple(found), test=(("test", task),)), source, **settings)
 
     def read(self, split: str, labelled: bool) -> TaggedRows:
         """The checked rows of a split."""
@@ -70,7 +71,7 @@ class TokenClassification(TaskData):
         """The task, its tags, and the longest sequence."""
         return {"task": self.place.name, "labels": list(self.task.labels), "max_length": self.max_length}
 
-    def _collected(self, source: str | None = None, columns: dict[str, str] | None = None, **_: Any) -> tuple[str, ...]:
+    def _collected(self, source: str | None, columns: dict[str, str] | None = None, **_: Any) -> tuple[str, ...]:
         return collect(*read_tagged(self.place, "train", source, columns))
 
 

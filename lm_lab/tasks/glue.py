@@ -1,4 +1,4 @@
-"""The GLUE tasks (Wang et al. 2018, https://arxiv.org/abs/1804.07461) and SNLI in the same form: a row each.
+"""The GLUE tasks (Wang et al. 2018, https://arxiv.org/abs/1804.07461), SNLI, ChnSentiCorp in the same form: a row each.
 
 Columns, label ids and splits are those of the hub's `nyu-mll/glue`.
 """
@@ -40,6 +40,7 @@ _ROWS = (
         "ax", ("premise", "hypothesis"), _NLI, metrics=(matthews,), train="", validation=(), test=(("test", "AX"),)
     ),
     TextTask("snli", ("premise", "hypothesis"), _NLI, test=(("test", "SNLI"),)),
+    TextTask("chnsenticorp", ("text",), ("negative", "positive"), test=(("test", "ChnSentiCorp"),)),
 )
 
 TASKS: dict[str, TextTask] = {task.name: task for task in _ROWS}
@@ -47,7 +48,7 @@ TASKS: dict[str, TextTask] = {task.name: task for task in _ROWS}
 # Tasks whose submission holds class ids; the others hold the words.
 SUBMITTED_AS_ID = frozenset({"cola", "sst2", "mrpc", "qqp", "wnli"})
 
-# AX is a diagnostic set and SNLI is not part of GLUE.
+# AX is a diagnostic set; SNLI and ChnSentiCorp are not part of GLUE.
 AVERAGED = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
 
 

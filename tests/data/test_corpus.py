@@ -93,7 +93,7 @@ def test_long_documents_are_truncated_and_counted(make: Make, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"source": "nowhere.txt"}, "corpus 'nowhere.txt' cannot be read.*'microworld' or a UTF-8 text file"),
+        ({"source": "nowhere.txt"}, "no text at 'nowhere.txt'; give a UTF-8 text file"),
         ({"documents": 0}, "documents=0: expected 1 or more"),
         ({"held_out": 300}, "held_out=300: expected 1 to 299"),
         ({"held_out": 0}, "held_out=0: expected 1 to 299"),
