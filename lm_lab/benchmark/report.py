@@ -20,6 +20,7 @@ from lm_lab.benchmark import report_sections as sections
 from lm_lab.benchmark.curves import AVERAGE, Point, shared_tasks
 from lm_lab.benchmark.figures import AXES, all_figures
 from lm_lab.benchmark.report_comparisons import Comparison, compare
+from lm_lab.benchmark.report_details import details, domains
 from lm_lab.benchmark.report_headline import headline
 from lm_lab.benchmark.report_layers import layer_weights
 from lm_lab.benchmark.report_script import JS
@@ -44,6 +45,11 @@ and task. Bold: Holm's p is at most 0.05. A difference that is not bold is not t
 
 _MIXED = """Learned weights of the layers, summing to 1: 0 is the embeddings. Bars are means, dots seeds; the upper line
 is an equal share."""
+
+_BESIDE = """Means over seeds of what a task reports beside its metrics; none of it was used to choose anything."""
+
+_DOMAINS = """Scores, as means over seeds, on splits of other domains that nothing was trained or selected on. The
+change is their mean less the score in the task's own domain."""
 
 _CAPTION = """Large markers are means, bars 95% t intervals over seeds, and the small markers just right of them the
 single seeds. The dashed line is full fine-tuning; dotted and open: controls with random weights. Hover for the numbers,
@@ -87,7 +93,9 @@ def _page(
         _figures(points),
         _section("Scores and costs", sections.results(points), _table_note(points)),
         _section("Against full fine-tuning", _tab_bar(points) + sections.comparisons(gaps, rows(points)), _COMPARED),
-        _layers(points, found),
+        _optional("Beside the score", details(points, found.records), _BESIDE),
+        _optional("Other domains", domains(points, found.records), _DOMAINS),
+        _optional("What a mix gives to each layer", layer_weights(points, found.records), _MIXED),
         _section("Selection of the tuned values", sections.selection(points), "Bold: the value that was chosen."),
         _section("Cells that failed", sections.failures(found.records, found.broken)),
         _section("How it was measured", f"<p>{_PROTOCOL}</p>{sections.provenance(found.records, suite)}"),
@@ -99,9 +107,8 @@ def _page(
     )
 
 
-def _layers(points: Sequence[Point], found: Scan) -> str:
-    html = layer_weights(points, found.records)
-    return _section("What a mix gives to each layer", html, _MIXED) if html else ""
+def _optional(title: str, html: str, note: str) -> str:
+    return _section(title, html, note) if html else ""
 
 
 def _section(title: str, html: str, note: str = "") -> str:

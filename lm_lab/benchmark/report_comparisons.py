@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lm_lab.benchmark.curves import AVERAGE, Key, Point, shared_tasks
 from lm_lab.benchmark.figures import references
 from lm_lab.benchmark.report_metrics import METRICS
-from lm_lab.benchmark.results import CellRecord, Predictions, read_predictions
+from lm_lab.benchmark.results import CellRecord, Predictions, domains_of, read_predictions
 from lm_lab.benchmark.statistics import DRAWS, Array, Difference, Resampled, difference, holm, resample, with_seeds
 from lm_lab.errors import UsageError
 
@@ -104,7 +104,8 @@ def _family(members: Sequence[tuple[Point, _Drawn]], full: _Drawn | None) -> lis
 
 def _resample_point(root: Path, point: Point, by_id: Mapping[str, Any], draws: int, stream: int) -> Resampled:
     """Return the task's score resampled: the mean of its metrics, each over its own split's examples."""
-    tables = [_validation(read_predictions(root, cell)) for cell in point.cells]
+    others = domains_of(by_id[point.cells[0]])
+    tables = [_validation(read_predictions(root, cell), others) for cell in point.cells]
     first = tables[0]
     for table in tables[1:]:
         if not np.array_equal(table.id, first.id) or not np.array_equal(table.split, first.split):
@@ -120,9 +121,9 @@ def _resample_point(root: Path, point: Point, by_id: Mapping[str, Any], draws: i
     return Resampled(scores, drawn)
 
 
-def _validation(table: Predictions) -> Predictions:
-    """The reported rows: all but the held-out ones; a suite may report another split, such as `test`."""
-    kept = (table.split != "selection") & ~np.isnan(table.label)
+def _validation(table: Predictions, domains: Sequence[str]) -> Predictions:
+    """The reported rows: all but held-out ones and other domains; a suite may report another split, such as `test`."""
+    kept = ~np.isin(table.split, ["selection", *domains]) & ~np.isnan(table.label)
     order = np.lexsort((table.id[kept], table.split[kept]))
     rows = np.flatnonzero(kept)[order]
     return Predictions(table.split[rows], table.id[rows], table.prediction[rows], table.label[rows])

@@ -1,6 +1,7 @@
-"""GLUE's metrics in numpy, for the bootstrap: the same values as `lm_lab.tasks.metrics`, many times faster.
+"""The metrics of all tasks in numpy, for the bootstrap: the same values as those of `lm_lab.tasks`, much faster.
 
-All take predictions (n,) and labels (n,). An undefined correlation counts as 0, as a task's score does.
+All take labels (n,) and predictions (n,), or (n, k) where an example adds k counts. An undefined correlation counts
+as 0, as a task's score does.
 """
 
 import numpy as np
@@ -42,12 +43,31 @@ def spearman(predictions: Array, labels: Array) -> float:
     return pearson(_ranks(predictions), _ranks(labels))
 
 
+def exact_match(predictions: Array, labels: Array) -> float:  # noqa: ARG001
+    """Share of answers that match exactly; predictions (n, 2) of exact match and F1."""
+    return float(predictions[:, 0].mean())
+
+
+def answer_f1(predictions: Array, labels: Array) -> float:  # noqa: ARG001
+    """Mean F1 of answers; predictions as in `exact_match`."""
+    return float(predictions[:, 1].mean())
+
+
+def entity_f1(predictions: Array, labels: Array) -> float:
+    """F1 over all entities; predictions (n, k) begin with right and predicted entities, labels count true ones."""
+    both = predictions[:, 1].sum() + labels.sum()
+    return float(2 * predictions[:, 0].sum() / both) if both else 0.0
+
+
 METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
     "f1": f1,
     "matthews": matthews,
     "pearson": pearson,
     "spearman": spearman,
+    "exact_match": exact_match,
+    "answer_f1": answer_f1,
+    "entity_f1": entity_f1,
 }
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from lm_lab.errors import UsageError
 
 SCHEMA = 1
+OWN_SPLITS = ("validation", "selection")
 _ID = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -81,6 +82,11 @@ class Scan(NamedTuple):
 
     records: list[CellRecord]
     broken: list[str]
+
+
+def domains_of(record: CellRecord) -> list[str]:
+    """Splits of other domains that a cell was evaluated on, beside its task's own."""
+    return [split for split in record.get("scores", {}) if split not in OWN_SPLITS]
 
 
 def write_record(root: Path, record: CellRecord, predictions: Predictions | None = None) -> Path:

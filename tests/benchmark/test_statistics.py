@@ -166,7 +166,7 @@ def peers(name):
     }[name]
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", ["accuracy", "f1", "matthews", "pearson", "spearman"])
 def test_the_bootstraps_metrics_are_scikit_learns_and_the_tasks(name):
     import torch
 
@@ -180,6 +180,21 @@ def test_the_bootstraps_metrics_are_scikit_learns_and_the_tasks(name):
         found = METRICS[name](predictions, labels)
         assert found == pytest.approx(peers(name)(labels, predictions), abs=1e-9)
         assert found == pytest.approx(getattr(metrics, name)(torch.tensor(predictions), torch.tensor(labels)), abs=1e-5)
+
+
+def test_metrics_of_counts_are_the_tasks():
+    import torch
+
+    from lm_lab.tasks import spans, tags
+
+    generator = np.random.default_rng(0)
+    right = generator.integers(0, 3, size=50)
+    counts = np.stack([right, right + generator.integers(0, 3, size=50), right, right], axis=1).astype(float)
+    gold = (right + generator.integers(0, 3, size=50)).astype(float)
+    for home, name in ((spans, "answer_f1"), (spans, "exact_match"), (tags, "entity_f1")):
+        theirs = getattr(home, name)(torch.from_numpy(counts), torch.from_numpy(gold))
+        assert METRICS[name](counts, gold) == pytest.approx(theirs)
+    assert METRICS["entity_f1"](np.zeros((3, 4)), np.zeros(3)) == 0
 
 
 def test_matthews_of_three_classes():
