@@ -54,7 +54,7 @@ def _write(folder: Path, task: Task, data: TaskData, split: str, answers: Answer
         return
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{task.name}-{split}.jsonl"
-    rows = [{"id": index, "prediction": row["prediction"]} for index, row in sorted(answers.items())]
+    rows = [{"id": index} | {k: v for k, v in row.items() if k != "value"} for index, row in sorted(answers.items())]
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     yield path
 
