@@ -16,6 +16,7 @@ from lm_lab.errors import UsageError
 from lm_lab.interchange.peft_write import CONFIG, HEAD, TENSORS
 from lm_lab.strategies import IA3, AdaptationStrategy, DoRA, LoRA, PromptTuning
 from lm_lab.strategies.dora import Decomposed
+from lm_lab.strategies.heads import HeadKind
 from lm_lab.tasks import TextTask
 from lm_lab.training.adaptation import Adaptation
 
@@ -44,13 +45,14 @@ def read(
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     tensors = load_file(folder / TENSORS)
     strategy = _strategy(config, tensors, backbone)
-    model = Adaptation(backbone, strategy, task, pooling=pooling, pairs=pairs).eval()
+    head = load_file(folder / HEAD) if (folder / HEAD).is_file() else {}
+    kind: HeadKind | None = "mlp" if "scorer.classifier.out.weight" in head else None
+    model = Adaptation(backbone, strategy, task, pooling=pooling, pairs=pairs, head=kind).eval()
     with torch.no_grad():
         _fill(model, strategy, tensors)
-    if not (folder / HEAD).is_file():
-        return Imported(model, False)
-    model.head.load_state_dict(load_file(folder / HEAD))
-    return Imported(model, True)
+    if head:
+        model.head.load_state_dict(head)
+    return Imported(model, bool(head))
 
 
 def _strategy(config: Mapping[str, Any], tensors: Mapping[str, Tensor], backbone: Backbone) -> AdaptationStrategy:

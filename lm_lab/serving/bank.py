@@ -85,8 +85,9 @@ def require_alike(folders: Sequence[str | Path]) -> None:
         raise UsageError("a bank needs at least one folder of a delta.")
     first, *others = [deltas.read_description(folder)["config"] for folder in folders]
     for folder, other in zip(folders[1:], others, strict=True):
-        for group, key in (("model", "strategy"), ("model", "pooling"), ("model", "pairs"), ("data", "init_args")):
-            a, b = first[group][key], other[group][key]
+        reading = [("model", key) for key in ("strategy", "pooling", "pairs", "head", "delimiter")]
+        for group, key in (*reading, ("data", "init_args")):
+            a, b = first[group].get(key), other[group].get(key)
             if a != b:
                 raise UsageError(
                     f"the deltas in '{folders[0]}' and '{folder}' differ in {key}: {json.dumps(a)} and "

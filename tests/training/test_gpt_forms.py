@@ -14,6 +14,8 @@ from lm_lab.backbones.language import LanguageOutput, next_token_loss
 from lm_lab.data.choices import MultipleChoice
 from lm_lab.data.module import TaskData
 from lm_lab.errors import UsageError
+from lm_lab.interchange import peft_read, peft_write
+from lm_lab.serving.bank import require_alike
 from lm_lab.strategies import FullFineTuning, LinearProbe, LoRA, WeightedFeatures
 from lm_lab.strategies.heads import MLPHead
 from lm_lab.training import delta
@@ -163,3 +165,19 @@ def test_a_bert_reads_the_same_tokens_as_ever(make: Make) -> None:
     backbone = make("bert")
     model = Adaptation(backbone, LoRA(), GLUE("rte").task)
     assert model.encoding(64).tokenizer is backbone.tokenizer
+
+
+def test_an_mlp_head_leaves_in_pefts_format_and_comes_back(make: Make, tmp_path: Path) -> None:
+    model = Adaptation(make("gpt2"), LoRA(rank=2), GLUE("rte").task, head="mlp").eval()
+    found = peft_read.read(peft_write.export(model, tmp_path / "adapter"), make("gpt2"), model.task)
+    batch = batch_of(model)
+    assert found.has_head
+    with torch.no_grad():
+        assert torch.allclose(found.model(batch), model(batch), atol=1e-6)
+
+
+def test_deltas_that_read_in_different_ways_are_not_served_together(make: Make, tmp_path: Path) -> None:
+    for delimiter in ("then", "means"):
+        delta.save(Adaptation(make("gpt2"), LoRA(), GLUE("rte").task, delimiter=delimiter), tmp_path / delimiter)
+    with pytest.raises(UsageError, match='differ in delimiter: "then" and "means"'):
+        require_alike([tmp_path / "then", tmp_path / "means"])
