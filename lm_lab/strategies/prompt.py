@@ -38,17 +38,39 @@ class SoftPrompt(Delta):
 
 
 def _prepend(model: Any, args: tuple[Any, ...], inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    if not _begins(inputs):  # the prompt is among what was read before
+        return args, inputs
     inputs = dict(inputs)
     embedded = model.prompt_embeddings[0](inputs.pop("input_ids"))
     prompt = model.prompt.rows(len(embedded))  # (b, k, e)
+    k = prompt.shape[1]
     inputs["inputs_embeds"] = torch.cat([prompt.to(embedded.dtype), embedded], dim=1)
-    for name, value in (("attention_mask", 1), ("token_type_ids", 0)):
-        if inputs.get(name) is not None:
-            inputs[name] = nn.functional.pad(inputs[name], (prompt.shape[1], 0), value=value)
+    if inputs.get("token_type_ids") is not None:
+        inputs["token_type_ids"] = nn.functional.pad(inputs["token_type_ids"], (k, 0))
+    if inputs.get("attention_mask") is not None:
+        inputs["attention_mask"] = _widened(inputs["attention_mask"], k)
+    if (places := inputs.get("position_ids")) is not None:
+        first = torch.arange(k, device=places.device).expand(len(places), -1)
+        inputs["position_ids"] = torch.cat([first + places.min(), places + k], dim=1)
     return args, inputs
 
 
-def _cut(model: Any, args: tuple[Any, ...], output: ModelOutput) -> ModelOutput:  # noqa: ARG001
+def _begins(inputs: dict[str, Any]) -> bool:
+    """True where a text is read from its start, and not one more token of it."""
+    past = inputs.get("past_key_values")
+    return inputs.get("encoder_outputs") is None and (past is None or past.get_seq_length() == 0)
+
+
+def _widened(mask: Tensor, k: int) -> Tensor:
+    """A mask (b, t), or (b, 1, t, t) whose prompt sees what the first token sees; all see the prompt."""
+    seen = True if mask.dtype == torch.bool else int(mask.dim() == 2)  # a mask of numbers is added to the scores
+    wider = nn.functional.pad(mask, (k, 0), value=seen)
+    return wider if mask.dim() == 2 else torch.cat([wider[:, :, :1].expand(-1, -1, k, -1), wider], dim=2)
+
+
+def _cut(model: Any, args: tuple[Any, ...], inputs: dict[str, Any], output: ModelOutput) -> ModelOutput:  # noqa: ARG001
+    if inputs.get("inputs_embeds") is None:
+        return output
     k = model.prompt.vectors.shape[-2]
     for name in _CUT_ENCODER if model.config.is_encoder_decoder else _CUT:
         states = output.get(name)
@@ -96,7 +118,7 @@ class PromptTuning(AdaptationStrategy):
         # in a tuple: the embeddings stay a child of their own parent alone
         backbone.model.prompt_embeddings = (backbone.embeddings,)
         backbone.model.register_forward_pre_hook(_prepend, with_kwargs=True)
-        backbone.model.register_forward_hook(_cut)
+        backbone.model.register_forward_hook(_cut, with_kwargs=True)
         backbone.reserved += self.length
 
     def parameters(self, backbone: Backbone) -> int:

@@ -26,7 +26,7 @@ def write_submission(folder: Path, task: TextTask, split: str, predictions: Iter
 
 
 def write_answers(folder: Path, task: SpanTask, split: str, answers: Iterable[Mapping[str, Any]]) -> list[Path]:
-    """Write what SQuAD's script reads: `predictions.json`, `nbest_predictions.json`; for version 2 `null_odds.json` too.
+    """Write what SQuAD's script reads: `predictions.json`, `nbest_predictions.json`; for version 2 `null_odds.json`.
 
     Files of a split other than `validation` carry its name. Answers are those of `SpanTask.answers`.
     """

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 from torch import Tensor
 
 Metric = Callable[[Tensor, Tensor], float]
-Reads = Literal["text", "tokens"]
+Reads = Literal["text", "tokens", "sequence"]
 
 
 class Judged(NamedTuple):

@@ -17,12 +17,15 @@ from lm_lab.errors import UsageError
 from lm_lab.strategies import AdaptationStrategy
 from lm_lab.strategies.heads import HEADS, HeadKind, Standardise
 from lm_lab.strategies.readout import Readout, TextReadout, TokenReadout
+from lm_lab.strategies.writer import Writer, writer
 from lm_lab.tasks import Task, task_score
+from lm_lab.tasks.sequences import SequenceTask
 from lm_lab.training import delta
 from lm_lab.training.modes import freeze_modes
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
 from lm_lab.training.predictions import Predictions
 from lm_lab.training.schedules import SchedulerFactory, WarmupLinear, total_steps
+from lm_lab.training.writing import write_texts
 
 
 class Adaptation(L.LightningModule):
@@ -81,6 +84,11 @@ class Adaptation(L.LightningModule):
         self.language = self._language() if lm_weight else None
         self.head = self._readout(backbone, strategy)
         self.trained = trained_names(self)
+        if not self.trained:
+            raise UsageError(
+                f"{type(strategy).__name__} trains nothing here: a {backbone.config.model_type} writes with the output "
+                "layer that it was pretrained with; use a strategy that adapts the backbone."
+            )
         self.max_length: int | None = None
         self.read_by: dict[str, Any] | None = None
         self.evaluated: dict[str, Predictions] = {}
@@ -101,8 +109,17 @@ class Adaptation(L.LightningModule):
         return torch.stack([self._read(text)[0] for text in batch["texts"]], dim=1)
 
     def forward(self, batch: dict[str, Any]) -> Tensor:
-        """Scores (b, outputs), or (b, t, outputs)."""
+        """Scores (b, outputs), or (b, t, outputs); for a text to be written, (n, V) of the targets' real tokens."""
+        if isinstance(self.head, Writer):
+            return self.head(self.backbone, batch)
         return self.head(self.features(batch))
+
+    def outputs(self, batch: dict[str, Any]) -> Any:
+        """What a task judges: scores, or the texts that were written."""
+        if not isinstance(self.head, Writer):
+            return self(batch)
+        assert isinstance(self.task, SequenceTask)
+        return write_texts(self.head, self.backbone, self.task, batch["source"])
 
     def train(self, mode: bool = True) -> "Adaptation":
         """Train mode for what is trained; frozen parts of the backbone stay in eval mode."""
@@ -120,7 +137,7 @@ class Adaptation(L.LightningModule):
     def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
         """Collect the predictions of a batch."""
         predictions = self.evaluated.setdefault(batch["split"], Predictions().to(self.device))
-        predictions.update(batch["ids"], *self.task.judge(self(batch), batch))
+        predictions.update(batch["ids"], *self.task.judge(self.outputs(batch), batch))
 
     test_step = validation_step
 
@@ -155,7 +172,7 @@ class Adaptation(L.LightningModule):
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:  # noqa: ARG002
         """Split, ids (b,), what the metrics need (`predictions`, `labels`), and `answers` in words."""
-        outputs = self(batch)
+        outputs = self.outputs(batch)
         values, labels = self.task.judge(outputs, batch)
         found = {"split": batch["split"], "ids": batch["ids"], "predictions": values, "labels": labels}
         return found | {"answers": self.task.answers(outputs, batch)}
@@ -204,6 +221,7 @@ class Adaptation(L.LightningModule):
 
     def _read(self, text: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """What the head reads of one text, and its final hidden states (b, t, d)."""
+        assert isinstance(self.head, Readout)
         layers = self.head.layers
         if layers == (self.backbone.num_layers,):
             states = [self.backbone.last(**text)]
@@ -216,6 +234,7 @@ class Adaptation(L.LightningModule):
     def _with_lm(self, output: LanguageOutput, batch: dict[str, Any]) -> Tensor:
         """L3 = L2 + weight * L1 of GPT: the task's loss, and that of each next token of the same sequences."""
         read = [self._read(text) for text in batch["texts"]]
+        assert isinstance(self.head, Readout)
         task = self.task.loss(self.head(torch.stack([pooled for pooled, _ in read], dim=1)), batch)
         losses = [
             next_token_loss(output, final, text["input_ids"], text["attention_mask"])
@@ -244,7 +263,9 @@ class Adaptation(L.LightningModule):
             _, values, labels = held_out.compute()
             self.task = self.task.tuned(values, labels)
 
-    def _readout(self, backbone: Backbone, strategy: AdaptationStrategy) -> Readout:
+    def _readout(self, backbone: Backbone, strategy: AdaptationStrategy) -> Readout | Writer:
+        if self.task.reads == "sequence":
+            return writer(backbone)
         width, layers, mix = backbone.hidden_size, strategy.layers(backbone), strategy.mix(backbone)
         head = HEADS[self.head_kind] if self.head_kind else strategy.head
         if self.task.reads == "tokens":
@@ -264,6 +285,7 @@ class Adaptation(L.LightningModule):
         with self.trainer.precision_plugin.forward_context():
             for batch in self.trainer.train_dataloader:  # type: ignore[union-attr]
                 batch = self.trainer.strategy.batch_to_device(batch)
+                assert isinstance(self.head, Readout)
                 vectors = self.head.vector(self.features(batch))
                 real = batch["texts"][0]["attention_mask"].bool() if vectors.dim() == 3 else ...
                 yield vectors[real]

@@ -1,0 +1,128 @@
+"""LightningDataModules with a text in and a text out: summaries, any pair of columns, GLUE as T5 casts it."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lm_lab.data.checks import require_labels
+from lm_lab.data.encode_sequences import EncodedSequences, SequenceRows, encode_sequences
+from lm_lab.data.encoding import Encoding
+from lm_lab.data.module import TaskData
+from lm_lab.data.sources import Place, read_split, read_table
+from lm_lab.errors import UsageError
+from lm_lab.tasks import glue_task
+from lm_lab.tasks.sequences import SequenceTask, TextToText, cast, written
+
+_COLUMNS = {"xsum": {"source": "document", "target": "summary"}}
+_HUB = {"xsum": "EdinburghNLP/xsum"}
+
+
+class Sequences(TaskData):
+    """Texts to be written after others: `xsum`, or a folder or file of one's own with the columns source and target.
+
+    Args:
+        task: xsum, or a name of one's own.
+        prompt: a text before every source, such as "summarize: " for a T5.
+        max_length: longest source in tokens.
+        max_target: longest target in tokens.
+        beams: hypotheses of beam search in evaluation; 1 is greedy.
+        length_penalty: exponent of the length that a hypothesis' log-probability is divided by.
+        eval_batch_size: sources that are answered at a time.
+        settings: those of `TaskData`.
+
+    Raises:
+        UsageError: a split that is not there, a missing column, a row without text.
+    """
+
+    task: SequenceTask
+
+    def __init__(
+        self,
+        task: str = "xsum",
+        prompt: str = "",
+        max_length: int = 512,
+        max_target: int = 64,
+        beams: int = 1,
+        length_penalty: float = 1.0,
+        eval_batch_size: int = 32,
+        **settings: Any,
+    ) -> None:
+        form = SequenceTask(task, beams=beams, max_target=max_target, length_penalty=length_penalty)
+        super().__init__(form, max_length=max_length, eval_batch_size=eval_batch_size, **settings)
+        self.prompt = prompt
+        self.predict_splits = self.predict_splits or self.validation_splits
+
+    def read(self, split: str, labelled: bool) -> SequenceRows:  # noqa: ARG002  every target is a label
+        """The checked rows of a split."""
+        name = self.task.name
+        columns = self.columns or (_COLUMNS.get(name) if self.source != "microworld" else None)
+        table, origin = read_table(Place(name, (name,), _HUB.get(name, name)), split, self.source, columns)
+        sources, targets = (_texts(table, column, origin) for column in ("source", "target"))
+        number = np.arange(len(sources))
+        return SequenceRows([self.prompt + text for text in sources], targets, np.zeros(len(number)), number, origin)
+
+    def encode_rows(self, rows: SequenceRows, encoding: Encoding, train: bool) -> EncodedSequences:  # noqa: ARG002
+        """Sources and targets as tokens."""
+        return encode_sequences(rows, encoding, self.task.max_target, end_token(encoding.tokenizer))
+
+    def settings(self) -> dict[str, Any]:
+        """How sources are read and targets written."""
+        kept = {name: getattr(self.task, name) for name in ("max_target", "beams", "length_penalty")}
+        return {"task": self.task.name, "prompt": self.prompt, "max_length": self.max_length, **kept}
+
+
+class TextToTextGLUE(TaskData):
+    """A GLUE task with its label as the text to be written (Raffel et al. 2020).
+
+    Args:
+        task: a row's name, such as `rte`.
+        scored: choose the likeliest of the class words, in place of writing freely.
+        settings: those of `TaskData`.
+    """
+
+    task: TextToText
+
+    def __init__(self, task: str, scored: bool = False, **settings: Any) -> None:
+        self.texts, self.scored = glue_task(task), scored
+        super().__init__(TextToText.of(self.texts, scored, max_target=16), **settings)
+
+    def read(self, split: str, labelled: bool) -> SequenceRows:
+        """The checked rows of a split."""
+        rows = read_split(self.texts, split, self.source, self.columns)
+        rows = require_labels(self.texts, rows, split) if labelled else rows
+        sources = [cast(self.texts, texts) for texts in zip(*rows.texts, strict=True)]
+        known = rows.labelled
+        targets = [written(self.texts, label) if known[i] else "" for i, label in enumerate(rows.labels.tolist())]
+        return SequenceRows(sources, targets, rows.labels, rows.ids, rows.origin)
+
+    def encode_rows(self, rows: SequenceRows, encoding: Encoding, train: bool) -> EncodedSequences:  # noqa: ARG002
+        """Sources and targets as tokens."""
+        return encode_sequences(rows, encoding, self.task.max_target, end_token(encoding.tokenizer))
+
+    def settings(self) -> dict[str, Any]:
+        """The task, and how its labels are found."""
+        return {"task": self.task.name, "scored": self.scored, "max_length": self.max_length}
+
+
+def end_token(tokenizer: Any) -> int:
+    """What ends a text: the end token, else the separator. Raises `UsageError` if the tokenizer has neither."""
+    for token in (tokenizer.eos_token_id, tokenizer.sep_token_id):
+        if token is not None:
+            return int(token)
+    raise UsageError("this tokenizer has neither an end token nor a separator, so no text could end.")
+
+
+def _texts(table: pa.Table, name: str, origin: str) -> list[str]:
+    if name not in table.column_names:
+        raise UsageError(
+            f"{origin} has no column '{name}'; it has {', '.join(table.column_names)}. Name the ones to take: "
+            "--data.columns '{source: ..., target: ...}'."
+        )
+    texts = table[name].to_pylist()
+    for row, text in enumerate(texts):
+        if not isinstance(text, str) or not text.strip():
+            raise UsageError(f"{origin}, row {row}, column '{name}': expected text, found {text!r}.")
+    if not texts:
+        raise UsageError(f"{origin} is empty; expected rows with {name}.")
+    return texts
