@@ -11,7 +11,7 @@ Row = dict[str, Any]
 
 def squad(words: Words, rng: Random, asked: int) -> Row:
     """Tell three events that share no word and ask for one's person (0), thing (1) or place (2)."""
-    told = _three_events(words, rng)
+    told = three_events(words, rng)
     about = rng.choice(told)
     question, answer = ask(about, asked)
     context = " ".join(item.text() for item in told)
@@ -30,7 +30,8 @@ def ask(about: Event, asked: int) -> tuple[str, str]:
     return questions[asked]
 
 
-def _three_events(words: Words, rng: Random) -> list[Event]:
+def three_events(words: Words, rng: Random) -> list[Event]:
+    """Return three events that share no word."""
     who, places, verbs = rng.sample(words.names, 3), rng.sample(words.places, 3), rng.sample(words.verbs, 3)
     nouns = rng.sample(words.nouns, 3)
     return [Event(who[i], rng.choice(verbs[i]), "", nouns[i].singular, places[i]) for i in range(3)]

@@ -12,6 +12,7 @@ from lm_lab.data.microworld.pairs import mnli, mnli_mismatched, mrpc, rte, stsb
 from lm_lab.data.microworld.reading import squad
 from lm_lab.data.microworld.single import cola, sst2
 from lm_lab.data.microworld.spans import tags
+from lm_lab.data.microworld.summaries import summary
 from lm_lab.errors import UsageError
 
 Writer = Callable[[Words, Random, int], dict[str, Any]]
@@ -28,6 +29,7 @@ _WRITERS: dict[str, tuple[Writer, int]] = {  # with the number of labels it is a
     "squad": (squad, 3),
     "choice": (choice, OPTIONS),
     "tags": (tags, 3),
+    "summary": (summary, 3),
 }
 TASKS = tuple(_WRITERS)
 
@@ -76,6 +78,8 @@ def schema(task: str) -> pa.Schema:
     if task == "tags":
         lists = [(name, pa.list_(pa.string())) for name in ("tokens", "tags")]
         return pa.schema([*lists, ("idx", pa.int32())])
+    if task == "summary":
+        return pa.schema([("source", pa.string()), ("target", pa.string()), ("idx", pa.int32())])
     if task == "choice":
         options = ("options", pa.list_(pa.string()))
         return pa.schema([("context", pa.string()), options, ("answer", pa.int64()), ("idx", pa.int32())])
