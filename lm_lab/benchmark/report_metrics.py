@@ -59,6 +59,21 @@ def entity_f1(predictions: Array, labels: Array) -> float:
     return float(2 * predictions[:, 0].sum() / both) if both else 0.0
 
 
+def rouge1(predictions: Array, labels: Array) -> float:  # noqa: ARG001
+    """Mean ROUGE-1 F; predictions (n, 3) of ROUGE-1, ROUGE-2 and ROUGE-L."""
+    return float(predictions[:, 0].mean())
+
+
+def rouge2(predictions: Array, labels: Array) -> float:  # noqa: ARG001
+    """Mean ROUGE-2 F; predictions as in `rouge1`."""
+    return float(predictions[:, 1].mean())
+
+
+def rougeL(predictions: Array, labels: Array) -> float:  # noqa: ARG001, N802  its name in the field
+    """Mean ROUGE-L F; predictions as in `rouge1`."""
+    return float(predictions[:, 2].mean())
+
+
 METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
     "f1": f1,
@@ -68,6 +83,9 @@ METRICS: dict[str, Metric] = {
     "exact_match": exact_match,
     "answer_f1": answer_f1,
     "entity_f1": entity_f1,
+    "rouge1": rouge1,
+    "rouge2": rouge2,
+    "rougeL": rougeL,
 }
 
 

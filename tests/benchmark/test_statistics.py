@@ -185,13 +185,14 @@ def test_the_bootstraps_metrics_are_scikit_learns_and_the_tasks(name):
 def test_metrics_of_counts_are_the_tasks():
     import torch
 
-    from lm_lab.tasks import spans, tags
+    from lm_lab.tasks import sequences, spans, tags
 
     generator = np.random.default_rng(0)
     right = generator.integers(0, 3, size=50)
     counts = np.stack([right, right + generator.integers(0, 3, size=50), right, right], axis=1).astype(float)
     gold = (right + generator.integers(0, 3, size=50)).astype(float)
-    for home, name in ((spans, "answer_f1"), (spans, "exact_match"), (tags, "entity_f1")):
+    homes = {"answer_f1": spans, "exact_match": spans, "entity_f1": tags}
+    for name, home in (homes | dict.fromkeys(("rouge1", "rouge2", "rougeL"), sequences)).items():
         theirs = getattr(home, name)(torch.from_numpy(counts), torch.from_numpy(gold))
         assert METRICS[name](counts, gold) == pytest.approx(theirs)
     assert METRICS["entity_f1"](np.zeros((3, 4)), np.zeros(3)) == 0
