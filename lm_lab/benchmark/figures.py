@@ -25,7 +25,10 @@ COLOURS = {
     "lora": "#1B7FC4",
     "bitfit": "#D55E00",
 }
-_SPARE = ("#56B4E9", "#A58AFF", "#B8860B", "#17A2A2", "#E377C2", "#8C6D46")
+_SPARE = (
+    "#56B4E9", "#A58AFF", "#B8860B", "#17A2A2", "#E377C2", "#8C6D46", "#7CB342", "#C2185B", "#5C6BC0", "#00ACC1",
+    "#F06292", "#6D8B00", "#9C4DCC", "#FF8A65", "#4DB6AC", "#A1887F", "#3D8BFF", "#D4A017",
+)  # fmt: skip
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star")
 FONT = "Inter, 'Helvetica Neue', Helvetica, Arial, sans-serif"
 GRID = "rgba(128,128,128,0.22)"

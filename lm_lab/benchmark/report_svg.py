@@ -11,6 +11,7 @@ from lm_lab.benchmark.figures import colours, references
 WIDTH, HEIGHT = 860, 470
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 190, 62, 58
 _INK, _MUTED, _RULE = "#1f2328", "#59636e", "#e4e7eb"
+_ROWS = 10  # entries that the legend has room for with their numbers
 Frame = tuple[float, float, float, float]  # lowest and highest log10(x), lowest and highest score in points
 
 
@@ -45,8 +46,10 @@ def _drawing(
     for point in (p for p in listed if p.key in full):
         y = _y(100 * point.mean, frame)
         yield _line(_LEFT, y, WIDTH - _RIGHT, y, palette[point.key.strategy], 'stroke-dasharray="5 4"')
-    for (_, strategy), curve in shown.items():
-        yield from _curve(curve, frame, palette[strategy])
+    crowded = len(shown) > _ROWS
+    ranked = sorted(shown.items(), key=lambda item: -max(p.mean for p in item[1]))
+    for rank, ((_, strategy), curve) in enumerate(ranked, start=1):
+        yield from _curve(curve, frame, palette[strategy], f"{rank}" if crowded else "")
     ends = {
         (_label(curve[-1], strategy if len(backbones) == 1 else f"{strategy} · {backbone}"), palette[strategy]): max(
             curve, key=lambda p: p.mean
@@ -56,7 +59,7 @@ def _drawing(
     yield from _legend(ends)
 
 
-def _curve(curve: Sequence[Point], frame: Frame, colour: str) -> Iterable[str]:
+def _curve(curve: Sequence[Point], frame: Frame, colour: str, rank: str) -> Iterable[str]:
     at = [(_x(p.trained(), frame), _y(100 * p.mean, frame)) for p in curve]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in at)
     yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.2"/>'
@@ -69,13 +72,19 @@ def _curve(curve: Sequence[Point], frame: Frame, colour: str) -> Iterable[str]:
             yield f'<circle cx="{x + 9:.1f}" cy="{_y(100 * value, frame):.1f}" r="2" fill="{colour}" opacity=".4"/>'
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.8" fill="{colour}" stroke="#fff" stroke-width="1.2">'
         yield f"<title>{escape(text.name(point.key, point.knob))}: {text.plus_minus(point.interval)}</title></circle>"
-        if point.key.size is not None:
-            yield _text(x - 8, y - 8, f"{point.key.size:g}", 11, colour, "end")
+        if rank or point.key.size is not None:
+            yield _text(x - 8, y - 8, rank or f"{point.key.size:g}", 11, colour, "end")
 
 
 def _legend(ends: dict[tuple[str, str], Point]) -> Iterable[str]:
     x, y = WIDTH - _RIGHT + 18, _TOP + 8
     ordered = sorted(ends.items(), key=lambda item: -item[1].mean)
+    if len(ordered) > _ROWS:  # colours alone no longer tell them apart: numbers do
+        step = (HEIGHT - _TOP - 16) / len(ordered)
+        for row, ((label, colour), point) in enumerate(ordered):
+            words = f"{row + 1}  {label}  {text.score(point.mean)}"
+            yield _text(x, y + step * row, words, min(12.5, 0.8 * step), colour, weight=600)
+        return
     for row, ((label, colour), point) in enumerate(ordered):
         top = y + 36 * row
         yield f'<circle cx="{x}" cy="{top}" r="5" fill="{colour}"/>'

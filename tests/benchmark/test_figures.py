@@ -5,7 +5,7 @@ import pytest
 from fake_results import pick
 
 from lm_lab.benchmark.curves import AVERAGE
-from lm_lab.benchmark.figures import AXES, COLOURS, references, trade_off
+from lm_lab.benchmark.figures import AXES, COLOURS, colours, references, trade_off
 from lm_lab.benchmark.report import write_svg
 from lm_lab.benchmark.report_text import count, percent, score, seconds, size
 
@@ -48,6 +48,16 @@ def test_a_strategy_has_one_colour_in_all_figures(points):
         for axis in AXES:
             lora = next(t for t in trade_off(points, task, axis).data if t.name == "lora")
             assert lora.line.color == COLOURS["lora"]
+
+
+def test_many_strategies_have_colours_and_numbers_of_their_own(points):
+    one = pick(points, "full", "sst2")
+    many = [replace(one, key=one.key._replace(strategy=f"strategy {number}")) for number in range(18)]
+    assert len(set(colours(point.key.strategy for point in many).values())) == 18
+    drawn = [text.text for text in ET.fromstring(write_svg(many, task="sst2")).iter("{http://www.w3.org/2000/svg}text")]
+    for rank in range(1, 19):
+        assert str(rank) in drawn  # at the point
+        assert any(text.startswith(f"{rank}  strategy") for text in drawn)  # in the legend
 
 
 @pytest.mark.parametrize("axis", AXES)
