@@ -23,9 +23,9 @@ def normalised(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", bare).split())
 
 
-def exact_match(prediction: str, golds: Sequence[str]) -> float:
+def exact_match(prediction: str, golds: Sequence[str], version: Version = 2) -> float:
     """1 if the prediction equals any gold answer, else 0; no gold answer means that it has to be empty."""
-    return float(normalised(prediction) in {normalised(gold) for gold in golds or [""]})
+    return float(normalised(prediction) in {normalised(gold) for gold in _comparable(golds, version)})
 
 
 def f1(prediction: str, golds: Sequence[str], version: Version = 2) -> float:

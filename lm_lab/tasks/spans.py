@@ -103,7 +103,7 @@ class SpanTask(Task):
             text = row["context"][found[0].start : found[0].stop]
             golds = row["answers"]
             rows.append(
-                [answers.exact_match(text, golds), answers.f1(text, golds, self.version), null - found[0].score]
+                [answers.exact_match(text, golds, self.version), answers.f1(text, golds, self.version), null - found[0].score]
             )
         known = [float(bool(row["answers"])) for row in batch["rows"]]
         device = outputs.device  # counts are gathered where the outputs are
