@@ -125,7 +125,7 @@ def cache_fingerprints() -> Callable[[dict[str, Any]], dict[str, str]]:
     def data_print(arguments: str) -> str:
         parser = ArgumentParser(exit_on_error=False)
         parser.add_argument("--data", type=TaskData)
-        data: TaskData = parser.instantiate_classes(parser.parse_object({"data": json.loads(arguments)})).data
+        data: TaskData = parser.instantiate(parser.parse_object({"data": json.loads(arguments)})).data
         return data.fingerprint()
 
     @cache

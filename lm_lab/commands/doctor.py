@@ -36,4 +36,4 @@ def parse(args: list[str]) -> Namespace:
     )
     parser.add_argument("--json", action="store_true", help="print a list of strategy, family, check, ok, detail")
     options = parser.parse_args(args)
-    return parser.instantiate_classes(options)
+    return parser.instantiate(options)

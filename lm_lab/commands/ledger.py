@@ -54,4 +54,4 @@ def parse(args: list[str]) -> Namespace:
     parser.add_argument("--length", type=int, default=128, help="tokens of a text at inference")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(args)
-    return parser.instantiate_classes(options)
+    return parser.instantiate(options)

@@ -29,7 +29,7 @@ def load_adaptation(folder: str | Path, trusted: tuple[str, ...] = ("lm_lab",)) 
         _require_trusted(named, trusted, folder)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--strategy", type=AdaptationStrategy)
-    strategy = parser.instantiate_classes(parser.parse_object({"strategy": model["strategy"]})).strategy
+    strategy = parser.instantiate(parser.parse_object({"strategy": model["strategy"]})).strategy
     task = saved.build(description["task"])
     backbone = Backbone(**model["backbone"])
     reading = {name: model.get(name) for name in ("pooling", "pairs", "head", "delimiter")}

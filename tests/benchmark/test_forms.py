@@ -67,3 +67,29 @@ def test_squad_runs_and_its_report_has_details_and_domains(squad, tmp_path, fold
     page = write_report(root, draws=50).read_text()
     for words in ("Beside the score", "no answer accuracy", "Other domains", "shifted/news"):
         assert words in page
+
+
+FORMS = {
+    "tags": ({"class_path": "lm_lab.data.tags.TokenClassification", "task": "tags"}, {"entity_f1"}),
+    "choice": ({"class_path": "lm_lab.data.choices.MultipleChoice", "task": "choice"}, {"accuracy"}),
+    "summary": (
+        {"class_path": "lm_lab.data.sequences.Sequences", "task": "summary", "max_target": 10},
+        {"rouge1", "rouge2", "rougeL"},
+    ),
+    "text to text": (
+        {"class_path": "lm_lab.data.sequences.TextToTextGLUE", "task": "sst2", "scored": True},
+        {"accuracy"},
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_runs_and_is_compared(form, tmp_path, folders):
+    data, metrics = FORMS[form]
+    root = run(tmp_path, folders["bert"], **data, source="microworld", max_length=64)
+    records = read_records(root)
+    assert {record["status"] for record in records} == {"done"}, records[0]
+    assert all(set(record["scores"]["validation"]) == metrics for record in records)
+    gaps, problems = compare(root, all_points(records, read_suite(root)), records, draws=50)
+    assert problems == []
+    assert gaps
