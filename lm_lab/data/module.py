@@ -120,7 +120,7 @@ class TaskData(L.LightningDataModule, ABC):
     def fingerprint(self) -> str:
         """Hash of every row that is trained or evaluated on."""
         digest = hashlib.sha256()
-        for split in ("train", *self.evaluated):
+        for split in ("train", *([HELD_OUT] if self.holdout else []), *self.validation_splits, *self.domains):
             digest.update(split.encode())
             for part in self.rows(split).content():
                 digest.update(part)

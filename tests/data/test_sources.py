@@ -7,6 +7,7 @@ import pyarrow.parquet
 import pytest
 
 from lm_lab.data.checks import check, require_labels
+from lm_lab.data.glue import GLUE
 from lm_lab.data.sources import read_split
 from lm_lab.errors import UsageError
 from lm_lab.tasks import glue_task
@@ -193,3 +194,8 @@ def test_real_data(real_data, task):
         rows = read_split(row, split, real_data)
         assert rows.labelled.all()
         assert len(rows.texts) == len(row.columns)
+
+
+def test_the_fingerprint_of_data_stays_or_every_finished_cell_of_a_suite_would_run_again():
+    data = GLUE("mnli", source="microworld", train_limit=50, holdout=20)
+    assert data.fingerprint() == "68b65a15a88c7c7e"
