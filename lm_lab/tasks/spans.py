@@ -98,13 +98,8 @@ class SpanTask(Task):
 
         The label is 1 for a question that has an answer, else 0.
         """
-        rows = []
-        for row, (found, null) in zip(batch["rows"], self.candidates(outputs, batch), strict=True):
-            text = row["context"][found[0].start : found[0].stop]
-            golds = row["answers"]
-            rows.append(
-                [answers.exact_match(text, golds, self.version), answers.f1(text, golds, self.version), null - found[0].score]
-            )
+        found = zip(batch["rows"], self.candidates(outputs, batch), strict=True)
+        rows = [[*self._measures(row, spans[0]), null - spans[0].score] for row, (spans, null) in found]
         known = [float(bool(row["answers"])) for row in batch["rows"]]
         device = outputs.device  # counts are gathered where the outputs are
         return Judged(torch.tensor(rows, device=device), torch.tensor(known, device=device))
@@ -148,6 +143,10 @@ class SpanTask(Task):
         gained = torch.cat([torch.zeros(1, dtype=f1.dtype, device=f1.device), (f1 - silent).cumsum(0)])
         best = int(gained.argmax())
         return replace(self, threshold=float(gaps[best - 1]) if best else float(gaps[0]) - 1.0)
+
+    def _measures(self, row: Mapping[str, Any], span: Span) -> tuple[float, float]:
+        text, golds = row["context"][span.start : span.stop], row["answers"]
+        return answers.exact_match(text, golds, self.version), answers.f1(text, golds, self.version)
 
     def _answer(self, row: Mapping[str, Any], spans: Sequence[Span], null: float) -> dict[str, Any]:
         listed = [(row["context"][span.start : span.stop], span.score) for span in spans]

@@ -8,22 +8,23 @@ import torch
 from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
-from lm_lab.backbones.language import LanguageOutput, next_token_loss
 from lm_lab.backbones.pooling import Pooling
 from lm_lab.data.encoding import Encoding, Pairs
 from lm_lab.data.framing import framed
 from lm_lab.data.module import HELD_OUT
 from lm_lab.errors import UsageError
 from lm_lab.strategies import AdaptationStrategy
-from lm_lab.strategies.heads import HEADS, HeadKind, Standardise
-from lm_lab.strategies.readout import Readout, TextReadout, TokenReadout
-from lm_lab.strategies.writer import Writer, writer
+from lm_lab.strategies.heads import HeadKind, Standardise
+from lm_lab.strategies.readout import Readout
+from lm_lab.strategies.writer import Writer
 from lm_lab.tasks import Task, task_score
 from lm_lab.tasks.sequences import SequenceTask
 from lm_lab.training import delta
+from lm_lab.training.auxiliary import AuxiliaryLM
 from lm_lab.training.modes import freeze_modes
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
 from lm_lab.training.predictions import Predictions
+from lm_lab.training.reading import build_head
 from lm_lab.training.schedules import SchedulerFactory, WarmupLinear, total_steps
 from lm_lab.training.writing import write_texts
 
@@ -81,8 +82,8 @@ class Adaptation(L.LightningModule):
         self.pooling: Pooling = pooling or backbone.pooling
         self.pairs, self.frozen_dropout = pairs, frozen_dropout
         self.head_kind, self.delimiter, self.lm_weight = head, delimiter, lm_weight
-        self.language = self._language() if lm_weight else None
-        self.head = self._readout(backbone, strategy)
+        self.language = AuxiliaryLM(backbone, lm_weight) if lm_weight else None
+        self.head = build_head(backbone, strategy, task, self.pooling, pairs, head)
         self.trained = trained_names(self)
         if not self.trained:
             raise UsageError(
@@ -231,49 +232,20 @@ class Adaptation(L.LightningModule):
             states, final = [found[layer] for layer in layers], found[-1]
         return self.head.pooled(states, text["attention_mask"]), final
 
-    def _with_lm(self, output: LanguageOutput, batch: dict[str, Any]) -> Tensor:
-        """L3 = L2 + weight * L1 of GPT: the task's loss, and that of each next token of the same sequences."""
-        read = [self._read(text) for text in batch["texts"]]
+    def _with_lm(self, language: AuxiliaryLM, batch: dict[str, Any]) -> Tensor:
+        """The task's loss and the language model's, from one pass over the sequences."""
         assert isinstance(self.head, Readout)
+        read = [self._read(text) for text in batch["texts"]]
         task = self.task.loss(self.head(torch.stack([pooled for pooled, _ in read], dim=1)), batch)
-        losses = [
-            next_token_loss(output, final, text["input_ids"], text["attention_mask"])
-            for (_, final), text in zip(read, batch["texts"], strict=True)
-        ]
-        lm = torch.stack(losses).mean()
+        lm = language((final, text) for (_, final), text in zip(read, batch["texts"], strict=True))
         self.log("train/lm_loss", lm, batch_size=len(batch["ids"]))
-        return task + self.lm_weight * lm
-
-    def _language(self) -> LanguageOutput:
-        if self.lm_weight < 0 or not self.backbone.family.causal:
-            raise UsageError(
-                f"lm_weight={self.lm_weight:g} on {self.backbone.config.model_type}: expected 0, or a weight above 0 "
-                "and a decoder such as gpt2 or llama."
-            )
-        if not any(parameter.requires_grad for parameter in self.backbone.parameters()):
-            raise UsageError(
-                f"lm_weight={self.lm_weight:g}: {type(self.strategy).__name__} trains nothing of the backbone, so the "
-                "language model's loss would train nothing; leave lm_weight at 0."
-            )
-        return LanguageOutput(self.backbone)
+        return task + language.weight * lm
 
     def _tune(self) -> None:
         """Settings of the task that held-out examples decide, where there are any."""
         if (held_out := self.evaluated.get(HELD_OUT)) is not None:
             _, values, labels = held_out.compute()
             self.task = self.task.tuned(values, labels)
-
-    def _readout(self, backbone: Backbone, strategy: AdaptationStrategy) -> Readout | Writer:
-        if self.task.reads == "sequence":
-            return writer(backbone)
-        width, layers, mix = backbone.hidden_size, strategy.layers(backbone), strategy.mix(backbone)
-        head = HEADS[self.head_kind] if self.head_kind else strategy.head
-        if self.task.reads == "tokens":
-            scorer = head(width, self.task.outputs)
-            return TokenReadout(layers, mix, scorer, self.pooling == "lstm", width)
-        towers = self.task.paired and self.pairs == "towers"
-        scorer = head(width * (4 if towers else 1), self.task.outputs)
-        return TextReadout(layers, mix, scorer, self.pooling, width, added=self.pairs == "both_orders")
 
     def _rate_scale(self, name: str) -> float:
         inside = name.startswith("backbone.")

@@ -110,7 +110,7 @@ def test_the_auxiliary_loss_teaches_the_language(make: Make) -> None:
         ("bert", LoRA(), 0.5, "lm_weight=0.5 on bert: expected 0, or a weight above 0 and a decoder"),
         ("t5", LoRA(), 0.5, "lm_weight=0.5 on t5"),
         ("gpt2", LoRA(), -1.0, "lm_weight=-1 on gpt2"),
-        ("gpt2", LinearProbe(), 0.5, "lm_weight=0.5: LinearProbe trains nothing of the backbone"),
+        ("gpt2", LinearProbe(), 0.5, "lm_weight=0.5: this strategy trains nothing of the backbone"),
     ],
 )
 def test_where_the_auxiliary_loss_has_no_place(
