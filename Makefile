@@ -18,7 +18,7 @@ quickstart: .venv/.package $(BACKBONE)/config.json ## pretrain a small backbone,
 	@echo "Next: README.md, 'What to do next'. The same command again runs nothing that has a result."
 
 test: .venv/.dev ## run the tests (LM_LAB_DATA=FOLDER adds those on real data)
-	$(OFFLINE) $(BIN)/python -m pytest
+	$(OFFLINE) $(BIN)/python -m pytest -n auto
 
 test-all: .venv/.dev ## run the slow tests too
 	$(OFFLINE) $(BIN)/python -m pytest -m ''

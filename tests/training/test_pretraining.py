@@ -166,7 +166,7 @@ def test_the_command_tells_a_mistake_in_one_line(
     command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(f"--save.output={tmp_path / 'bert'}", "--data.source=nowhere.txt") == 2
-    assert "error: The corpus 'nowhere.txt' cannot be read" in capsys.readouterr().err
+    assert "error: no text at 'nowhere.txt'; give a UTF-8 text file" in capsys.readouterr().err
 
 
 def adapted(source: Path, strategy: AdaptationStrategy, learning_rate: float, epochs: int) -> float:
