@@ -13,7 +13,6 @@ import lm_lab.data.own
 import lm_lab.data.sequences
 import lm_lab.data.squad
 import lm_lab.data.tags
-import lm_lab.data.texts
 import lm_lab.strategies  # noqa: F401  the parser finds short class names among what is imported
 from lm_lab.commands.lightning_cli import LabCLI, allow_imports, quiet
 from lm_lab.commands.predictions import report_predictions
@@ -76,12 +75,9 @@ def main(args: list[str]) -> int:
     if text and not (folder and args[0] == "predict"):
         raise UsageError("--text goes with `predict --delta DIR`, the folder of a trained model.")
     if folder:
-        description = delta.read_description(folder)
-        config = description["config"]
+        config = delta.read_description(folder)["config"]
         if text:
-            limit = {name: value for name, value in config["data"]["init_args"].items() if name == "max_length"}
-            arguments = {"task": description["task"], "path": text} | limit
-            config["data"] = {"class_path": "lm_lab.data.texts.Texts", "init_args": arguments}
+            config["data"]["init_args"]["text"] = text
         args = [args[0], "--config", json.dumps(config), *args[1:]]
     with quiet():
         build(args, callbacks=(SaveDelta(),))

@@ -8,9 +8,8 @@ from typing import Any
 
 import lightning as L
 
-from lm_lab.data.checks import TextRows
+from lm_lab.data.lines import TEXT, Lines
 from lm_lab.data.module import TaskData
-from lm_lab.data.texts import Texts
 from lm_lab.tasks import Task, TextTask
 from lm_lab.tasks.spans import SpanTask
 from lm_lab.tasks.submission import write_answers, write_submission
@@ -18,14 +17,13 @@ from lm_lab.tasks.submission import write_answers, write_submission
 Answers = dict[int, dict[str, Any]]
 
 
-def report_predictions(trainer: L.Trainer, task: Task, data: TaskData | Texts) -> None:
+def report_predictions(trainer: L.Trainer, task: Task, data: TaskData) -> None:
     """Print the user's texts with their labels, or write the predictions of each split to files."""
     by_split: dict[str, Answers] = defaultdict(dict)
     for batch in _flat(trainer.predict_loop.predictions):
         by_split[batch["split"]] |= zip(batch["ids"].tolist(), _answers(batch), strict=True)
-    if isinstance(data, Texts):
-        assert data.rows is not None
-        print("\n".join(_lines(data.rows, by_split["texts"])))
+    if data.given is not None:
+        print("\n".join(_lines(data.given, by_split[TEXT])))
         return
     folder = Path(trainer.log_dir or trainer.default_root_dir) / "submission"
     for split, answers in by_split.items():
@@ -59,9 +57,10 @@ def _write(folder: Path, task: Task, data: TaskData, split: str, answers: Answer
     yield path
 
 
-def _lines(rows: TextRows, answers: Answers) -> Iterator[str]:
-    """A line a text: label, probabilities if there are any, text."""
-    for position, index in enumerate(rows.ids.tolist()):
-        answer, text = answers[index], "\t".join(column[position] for column in rows.texts)
-        shares = "  ".join(f"{word}={share:.3f}" for word, share in answer.get("probabilities", {}).items())
-        yield "\t".join([answer["prediction"], *([shares] if shares else []), text])
+def _lines(given: Lines, answers: Answers) -> Iterator[str]:
+    """A line for each that was given: what was predicted, probabilities of classes if there are any, the text."""
+    for number, texts in zip(given.ids.tolist(), given.texts, strict=True):
+        found, shares = answers[number]["prediction"], answers[number].get("probabilities")
+        words = " ".join(found) if isinstance(found, list) else found
+        listed = "  ".join(f"{word}={share:.3f}" for word, share in shares.items()) if isinstance(shares, dict) else ""
+        yield "\t".join([words, *([listed] if listed else []), *texts])

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lm_lab.data.lines import Lines
 from lm_lab.errors import UsageError
 from lm_lab.tasks import Task, TextTask
 
@@ -47,6 +48,12 @@ class TextRows:
         """The rows at `index`, in that order."""
         texts = tuple([column[i] for i in index] for column in self.texts)
         return TextRows(texts, self.labels[index], self.ids[index], self.origin)
+
+
+def text_rows(lines: Lines) -> TextRows:
+    """Lines that a user gives, as rows without labels."""
+    texts = tuple(lines.column(place) for place in range(len(lines.texts[0])))
+    return TextRows(texts, np.full(len(lines.ids), float(UNLABELLED)), lines.ids, lines.origin)
 
 
 def check(task: TextTask, table: pa.Table, origin: str) -> TextRows:

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from lm_lab.data.checks import require_labels
+import numpy as np
+
+from lm_lab.data.checks import UNLABELLED, require_labels
 from lm_lab.data.choice_rows import ChoiceRows, check_choices
 from lm_lab.data.encode_choices import EncodedChoices, encode_choices
 from lm_lab.data.encoding import Encoding
@@ -43,6 +45,12 @@ class MultipleChoice(TaskData):
             columns = {ours: theirs for ours, theirs in columns.items() if ours != "answer"}
         rows = check_choices(*read_table(self.place, split, self.source, columns))
         return require_labels(self.task, rows, split, "answer") if labelled else rows
+
+    def read_text(self) -> ChoiceRows:
+        """A context and two or more options a line, tabs between them."""
+        lines = self.lines(("context", "option", "option"), more=True)
+        unknown = np.full(len(lines.ids), UNLABELLED)
+        return ChoiceRows(lines.column(0), [texts[1:] for texts in lines.texts], unknown, lines.ids, lines.origin)
 
     def encode_rows(self, rows: ChoiceRows, encoding: Encoding, train: bool) -> EncodedChoices:  # noqa: ARG002
         """An option a sequence."""

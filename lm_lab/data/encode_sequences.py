@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import Dataset
 
 from lm_lab.data.encoding import Encoding, cached
+from lm_lab.data.lines import Lines
 from lm_lab.data.ragged import Arrays, Ragged
 
 
@@ -42,6 +43,11 @@ class SequenceRows:
         """Texts, labels and ids, for a fingerprint."""
         yield "\0".join([*self.sources, *self.targets]).encode()
         yield self.labels.tobytes() + self.ids.tobytes()
+
+
+def source_rows(sources: list[str], lines: Lines) -> SequenceRows:
+    """Rows whose targets are not known, of lines that a user gives."""
+    return SequenceRows(sources, [""] * len(sources), np.zeros(len(sources)), lines.ids, lines.origin)
 
 
 class EncodedSequences(Dataset[int]):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lm_lab.data.checks import TextRows, require_labels
+from lm_lab.data.checks import TextRows, require_labels, text_rows
 from lm_lab.data.encode_texts import EncodedTexts, encode_texts
 from lm_lab.data.encoding import Encoding
 from lm_lab.data.module import TaskData
@@ -30,6 +30,10 @@ class GLUE(TaskData):
         """The checked rows of a split."""
         rows = read_split(self.task, split, self.source, self.columns)
         return require_labels(self.task, rows, split) if labelled else rows
+
+    def read_text(self) -> TextRows:
+        """A text a line, or two with a tab between them."""
+        return text_rows(self.lines(self.task.columns))
 
     def encode_rows(self, rows: TextRows, encoding: Encoding, train: bool) -> EncodedTexts:  # noqa: ARG002
         """One or two texts a row as tokens."""

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol, Self
 
@@ -13,6 +13,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from lm_lab.data.batching import LengthGroupedBatches, grouped_loader, place
 from lm_lab.data.encoding import Encoding
+from lm_lab.data.lines import TEXT, Lines, read_lines
 from lm_lab.errors import UsageError
 from lm_lab.tasks import Task
 
@@ -68,6 +69,7 @@ class TaskData(L.LightningDataModule, ABC):
         validation: split to evaluate in place of the task's own, such as `test`.
         predict: split to predict; None: the task's test splits.
         columns: the form's column -> its name in the data, where that is another one.
+        text: a file of lines to predict on, "-" for standard input; it takes the place of a split.
         num_workers: processes that collate batches.
     """
 
@@ -84,21 +86,28 @@ class TaskData(L.LightningDataModule, ABC):
         validation: str | None = None,
         predict: str | None = None,
         columns: dict[str, str] | None = None,
+        text: str | None = None,
         num_workers: int = 0,
     ) -> None:
         super().__init__()
-        self.task, self.columns = task, columns
+        self.task, self.columns, self.text = task, columns, text
+        self.given: Lines | None = None
         self.source, self.num_workers, self.max_length = source, num_workers, max_length
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.train_limit, self.validation_limit, self.holdout = train_limit, validation_limit, holdout
         self.validation_splits = (validation,) if validation else task.validation
         self.predict_splits = (predict,) if predict else tuple(split for split, _ in task.test)
+        self.predict_splits = (TEXT,) if text else self.predict_splits
         self.domains: tuple[str, ...] = ()  # other splits that are evaluated, and never trained on or averaged
         self.encoded: dict[str, Encoded] = {}
 
     @abstractmethod
     def read(self, split: str, labelled: bool) -> Any:
         """The checked `Rows` of a split; without those that have no label if `labelled`."""
+
+    @abstractmethod
+    def read_text(self) -> Any:
+        """`Rows` without labels, of the `lines` that a user gives to predict on."""
 
     @abstractmethod
     def encode_rows(self, rows: Any, encoding: Encoding, train: bool) -> Encoded:
@@ -112,10 +121,18 @@ class TaskData(L.LightningDataModule, ABC):
         """The rows of `train`, `selection` or any split of the task, after limits and hold-out."""
         if split in ("train", HELD_OUT):
             return self._train_rows(split)
+        if split == TEXT and self.text:
+            return self.read_text()
         rows = self.read(split, labelled=split in self.validation_splits)
         if split in (*self.validation_splits, *self.domains) and self.validation_limit:
             return rows.take(_order(rows)[: self.validation_limit])
         return rows
+
+    def lines(self, columns: Sequence[str], more: bool = False) -> Lines:
+        """The lines of the user's text, kept to be shown with what they get; arguments as in `read_lines`."""
+        assert self.text is not None
+        self.given = read_lines(self.text, columns, more)
+        return self.given
 
     def fingerprint(self) -> str:
         """Hash of every row that is trained or evaluated on."""

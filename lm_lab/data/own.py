@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lm_lab.data.checks import UNLABELLED, TextRows, check, require_labels
+from lm_lab.data.checks import UNLABELLED, TextRows, check, require_labels, text_rows
 from lm_lab.data.encode_texts import EncodedTexts, encode_texts
 from lm_lab.data.encoding import Encoding
 from lm_lab.data.module import TaskData
@@ -74,6 +74,10 @@ class OwnTexts(TaskData):
         table, origin = read_table(self.place, split, self.source, columns)
         rows = check(self.task, table if self.task.regression else _as_words(table), origin)
         return require_labels(self.task, rows, split) if labelled else rows
+
+    def read_text(self) -> TextRows:
+        """A text a line, or two with a tab between them."""
+        return text_rows(self.lines(self.task.columns))
 
     def encode_rows(self, rows: TextRows, encoding: Encoding, train: bool) -> EncodedTexts:  # noqa: ARG002
         """One or two texts a row as tokens."""

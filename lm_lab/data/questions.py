@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lm_lab.data.lines import Lines
 from lm_lab.errors import UsageError
 
 _TEXTS = ("id", "context", "question")
@@ -74,6 +75,15 @@ def check_questions(table: pa.Table, origin: str, all_answered: bool) -> Questio
         raise UsageError(f"{origin}, column 'id': '{again}' appears twice.")
     _require_answers(table["answers"], origin, all_answered)
     return QuestionRows(table, np.arange(table.num_rows), origin)
+
+
+def question_rows(lines: Lines) -> QuestionRows:
+    """Lines of a question and its context as rows whose answers are not known."""
+    rows = [
+        {"id": str(number), "question": question, "context": context, "answers": {"text": [], "answer_start": []}}
+        for number, (question, context) in zip(lines.ids.tolist(), lines.texts, strict=True)
+    ]
+    return QuestionRows(pa.Table.from_pylist(rows), lines.ids, lines.origin)
 
 
 def by_article(rows: QuestionRows, share: float) -> tuple[np.ndarray, np.ndarray]:

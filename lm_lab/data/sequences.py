@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from lm_lab.data.checks import require_labels
-from lm_lab.data.encode_sequences import EncodedSequences, SequenceRows, encode_sequences
+from lm_lab.data.encode_sequences import EncodedSequences, SequenceRows, encode_sequences, source_rows
 from lm_lab.data.encoding import Encoding
 from lm_lab.data.module import TaskData
 from lm_lab.data.sources import Place, read_split, read_table
@@ -62,6 +62,11 @@ class Sequences(TaskData):
         number = np.arange(len(sources))
         return SequenceRows([self.prompt + text for text in sources], targets, np.zeros(len(number)), number, origin)
 
+    def read_text(self) -> SequenceRows:
+        """A source a line."""
+        lines = self.lines(("source",))
+        return source_rows([self.prompt + text for text in lines.column(0)], lines)
+
     def encode_rows(self, rows: SequenceRows, encoding: Encoding, train: bool) -> EncodedSequences:  # noqa: ARG002
         """Sources and targets as tokens."""
         return encode_sequences(rows, encoding, self.task.max_target, end_token(encoding.tokenizer))
@@ -95,6 +100,11 @@ class TextToTextGLUE(TaskData):
         known = rows.labelled
         targets = [written(self.texts, label) if known[i] else "" for i, label in enumerate(rows.labels.tolist())]
         return SequenceRows(sources, targets, rows.labels, rows.ids, rows.origin)
+
+    def read_text(self) -> SequenceRows:
+        """A text a line, or two with a tab between them."""
+        lines = self.lines(self.texts.columns)
+        return source_rows([cast(self.texts, texts) for texts in lines.texts], lines)
 
     def encode_rows(self, rows: SequenceRows, encoding: Encoding, train: bool) -> EncodedSequences:  # noqa: ARG002
         """Sources and targets as tokens."""

@@ -7,7 +7,7 @@ from typing import Any
 from lm_lab.data.encode_spans import EncodedSpans, encode_spans
 from lm_lab.data.encoding import Encoding
 from lm_lab.data.module import TaskData
-from lm_lab.data.questions import QuestionRows, by_article, check_questions, read_squad_json
+from lm_lab.data.questions import QuestionRows, by_article, check_questions, question_rows, read_squad_json
 from lm_lab.data.sources import Place, read_table
 from lm_lab.tasks.answers import Version
 from lm_lab.tasks.spans import SpanTask
@@ -63,6 +63,10 @@ class SQuAD(TaskData):
             rows = self._table("validation", labelled)
             return rows.take(by_article(rows, self.validation_articles)[split == "validation"])
         return self._table(split, labelled)
+
+    def read_text(self) -> QuestionRows:
+        """A question, a tab and its context a line."""
+        return question_rows(self.lines(("question", "context")))
 
     def encode_rows(self, rows: QuestionRows, encoding: Encoding, train: bool) -> EncodedSpans:
         """Windows to train on, or questions to evaluate."""

@@ -63,6 +63,11 @@ class TokenClassification(TaskData):
             )
         return rows
 
+    def read_text(self) -> TaggedRows:
+        """A sentence a line, with spaces between its words."""
+        lines = self.lines(("words",))
+        return TaggedRows([text.split() for text in lines.column(0)], None, lines.ids, lines.origin)
+
     def encode_rows(self, rows: TaggedRows, encoding: Encoding, train: bool) -> EncodedTags:  # noqa: ARG002
         """Words as tokens."""
         return encode_tags(rows, self.task.labels.index(OUTSIDE), encoding)

@@ -101,7 +101,7 @@ def test_predict_on_a_users_text(trained, tmp_path, capsys, monkeypatch):
 def test_a_line_with_one_text_is_named(trained, tmp_path, capsys):
     (tmp_path / "one.txt").write_text("a\tb\nalone\n")
     assert main(["adapt", "predict", "--delta", str(trained), "--text", "one.txt"]) == 2
-    assert "one.txt, line 2: 1 texts, but 'rte' needs 2 (sentence1, sentence2)" in capsys.readouterr().err
+    assert "one.txt, line 2: 1 texts, but this task needs 2 (sentence1, sentence2)" in capsys.readouterr().err
 
 
 def test_the_delta_says_how_to_build_the_model(trained, folders):

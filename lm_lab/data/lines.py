@@ -1,0 +1,58 @@
+"""Texts that a user gives to predict on: a file or standard input, one example a line, tabs between its texts."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lm_lab.errors import UsageError
+
+TEXT = "text"  # the split that lines are
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The n lines that hold anything.
+
+    Attributes:
+        texts: the texts of each line.
+        ids: (n,) line numbers from 0.
+        origin: the file, for messages.
+    """
+
+    texts: list[list[str]]
+    ids: np.ndarray
+    origin: str
+
+    def column(self, place: int) -> list[str]:
+        """The text at a place of every line."""
+        return [texts[place] for texts in self.texts]
+
+
+def read_lines(path: str, columns: Sequence[str], more: bool = False) -> Lines:
+    """The lines of `path`, "-" for standard input.
+
+    Args:
+        path: a text file.
+        columns: what the texts of a line are, in order.
+        more: a line may have more of the last kind.
+
+    Raises:
+        UsageError: no such file, no lines, or a line with the wrong number of texts.
+    """
+    if path != "-" and not Path(path).is_file():
+        raise UsageError(f"no file '{path}' to predict on; give a text file, or - for standard input.")
+    origin = "standard input" if path == "-" else path
+    lines = (sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")).split("\n")
+    found = [(number, line.rstrip("\r").split("\t")) for number, line in enumerate(lines) if line.strip()]
+    if not found:
+        raise UsageError(f"{origin} has no text; expected one example a line.")
+    for number, texts in found:
+        if len(texts) < len(columns) or (len(texts) > len(columns) and not more):
+            raise UsageError(
+                f"{origin}, line {number + 1}: {len(texts)} texts, but this task needs {len(columns)}"
+                f"{' or more' if more else ''} ({', '.join(columns)}), separated by a tab."
+            )
+    return Lines([texts for _, texts in found], np.array([number for number, _ in found]), origin)
