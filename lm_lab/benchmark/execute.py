@@ -133,6 +133,7 @@ def _prepare(cli: AdaptCLI, features: Path | None) -> Cost:
 
 def _predict(trainer: L.Trainer, model: L.LightningModule, data: GLUE) -> Predictions:
     """Predictions of the validation splits and of the held-out part of train."""
+    trainer.datamodule = None  # type: ignore[attr-defined]  # it would read the test splits, which need not be there
     found = trainer.predict(model, dataloaders=data.val_dataloader()) or []
     batches: list[Any] = [batch for item in found for batch in (item if isinstance(item, list) else [item])]
     splits = np.concatenate([np.full(len(batch["ids"]), batch["split"]) for batch in batches])
