@@ -116,15 +116,16 @@ class SpanTask(Task):
         """
         outputs = outputs.float()
         scores, starts, stops = best_spans(outputs, batch["inside"], self.max_answer, self.n_best)
-        nulls = outputs[torch.arange(len(outputs)), batch["null"]].sum(-1).tolist()
         window = torch.arange(len(outputs), device=outputs.device).unsqueeze(1)
+        nulls = outputs[window.squeeze(1), batch["null"]].sum(-1).tolist()
         characters = torch.stack([batch["offsets"][window, starts, 0], batch["offsets"][window, stops, 1]], -1).tolist()
         question, ranked = batch["question"].tolist(), scores.tolist()
         for number in range(len(batch["ids"])):
             mine = [w for w, asked in enumerate(question) if asked == number]
             pairs = (pair for w in mine for pair in zip(characters[w], ranked[w], strict=True))
             found = (Span(start, stop, score) for (start, stop), score in pairs if score > IMPOSSIBLE / 2)
-            yield _distinct(found, self.n_best), min(nulls[w] for w in mine)
+            # a context of nothing but marks that are no token to the tokenizer has no span
+            yield _distinct(found, self.n_best) or [Span(0, 0, IMPOSSIBLE)], min(nulls[w] for w in mine)
 
     def kept(self, values: Tensor, labels: Tensor) -> Tensor:
         """Exact match and F1 (n, 2) of what is answered: nothing, where no answer is better by the threshold."""

@@ -82,6 +82,13 @@ def test_no_answer_wins_by_the_smallest_null_score_of_all_windows():
     assert TASK.answers(outputs, examples)[0]["prediction"] == "ab"  # version 1 always answers
 
 
+def test_a_context_without_any_token_gets_an_empty_answer():
+    examples, outputs = batch(scored({}), ["ab"])
+    examples["inside"] = torch.zeros_like(examples["inside"])
+    assert TASK.answers(outputs, examples)[0]["prediction"] == ""
+    assert TASK.judge(outputs, examples).values[0, :2].tolist() == [0, 0]
+
+
 def test_the_threshold_decides_and_is_tuned():
     # exact match, F1, by how much no answer scores better
     values = torch.tensor([[1, 1, -3.0], [0, 0.5, -1.0], [0, 0, 0.5], [0, 0, 2.0], [0, 0, -2.0]])
