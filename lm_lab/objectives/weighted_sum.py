@@ -1,0 +1,61 @@
+"""Several objectives on one backbone, such as BERT's masked words and sentence order (Devlin et al. 2019).
+
+    loss = sum over i of w_i loss_i(backbone, batch)
+
+Each term corrupts the batch by itself and runs the backbone once, so a step costs the sum of theirs. Weights are taken
+as given: they need not add up to 1.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+
+from torch import Tensor, nn
+
+from lm_lab.backbones import Backbone
+from lm_lab.errors import UsageError
+from lm_lab.objectives.base import Loss, Objective
+
+ObjectiveFactory = Callable[[Backbone], Objective]
+
+
+class SumOfObjectives(Objective):
+    """A weighted sum of objectives, itself an objective.
+
+    Args:
+        backbone: given to every term.
+        terms: for each name, a callable of the backbone. Parts and metrics of a term are reported as `name/part`.
+        weights: for each name, a number above 0; a term without one weighs 1.
+
+    Raises:
+        UsageError: there is no term, a name is no identifier, a weight is not above 0 or has no term.
+    """
+
+    def __init__(
+        self, backbone: Backbone, terms: dict[str, ObjectiveFactory], weights: dict[str, float] | None = None
+    ) -> None:
+        super().__init__()
+        given = weights or {}
+        _check(terms, given)
+        self.weights = {name: given.get(name, 1.0) for name in terms}
+        self.terms = nn.ModuleDict({name: term(backbone) for name, term in terms.items()})
+
+    def forward(self, backbone: Backbone, batch: Mapping[str, Tensor]) -> Loss:
+        """Return the weighted sum; `parts` and `metrics` are those of the terms, before weighting."""
+        losses = {name: term(backbone, batch) for name, term in self.terms.items()}
+        total = sum(self.weights[name] * loss.total for name, loss in losses.items())
+        parts = {f"{name}/{part}": value for name, loss in losses.items() for part, value in loss.parts.items()}
+        metrics = {f"{name}/{metric}": value for name, loss in losses.items() for metric, value in loss.metrics.items()}
+        return Loss(total, parts, metrics)
+
+
+def _check(terms: Mapping[str, ObjectiveFactory], weights: Mapping[str, float]) -> None:
+    if not terms:
+        raise UsageError("terms={}: a sum needs at least one objective, under a name of your choice.")
+    for name in terms:
+        if not name.isidentifier():
+            raise UsageError(f"terms: '{name}' must be letters, digits and underscores, for it starts names of losses.")
+    for name, weight in weights.items():
+        if name not in terms:
+            raise UsageError(f"weights: there is no term '{name}'; the terms are {', '.join(terms)}.")
+        if not 0 < weight < math.inf:
+            raise UsageError(f"weights: {name}={weight} must be above 0; leave a term out that is to have no weight.")

@@ -1,0 +1,34 @@
+"""What tests of several objectives need: texts of the microworld as a batch, and whether a loss falls."""
+
+import torch
+from torch import Tensor
+
+from lm_lab.backbones import Backbone
+from lm_lab.data.corpus import TokenDocuments, tokenise
+from lm_lab.data.microworld import corpus
+from lm_lab.objectives import Objective
+
+
+def texts(backbone: Backbone, documents: int = 32) -> dict[str, Tensor]:
+    """A batch of documents of different lengths."""
+    tokens = TokenDocuments(tokenise(corpus(documents, 0), backbone.tokenizer, 64), backbone.tokenizer.pad_token_id)
+    return tokens.collate([tokens[i] for i in range(documents)])
+
+
+def first_and_last(
+    objective: Objective, backbone: Backbone, steps: int = 40, rate: float = 1e-2
+) -> tuple[float, float]:
+    """The loss of a batch in eval mode before and after some steps on it."""
+    batch = texts(backbone)
+    optimizer = torch.optim.Adam([*backbone.parameters(), *objective.parameters()], lr=rate)
+    losses = []
+    for count in (0, steps):
+        backbone.train(), objective.train()
+        for _ in range(count):
+            optimizer.zero_grad()
+            objective(backbone, batch).total.backward()
+            optimizer.step()
+        backbone.eval(), objective.eval()
+        with torch.no_grad():
+            losses.append(objective(backbone, batch).total.item())
+    return losses[0], losses[1]
