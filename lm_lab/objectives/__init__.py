@@ -3,6 +3,20 @@
 from lm_lab.objectives.base import Loss, Objective
 from lm_lab.objectives.causal_lm import CausalLM
 from lm_lab.objectives.masked_lm import MaskedLM
+from lm_lab.objectives.masking import Masking, NGramMasking, SpanMasking, TokenMasking, WholeWordMasking
+from lm_lab.objectives.phrases import EntityMasking
 from lm_lab.objectives.weighted_sum import SumOfObjectives
 
-__all__ = ["CausalLM", "Loss", "MaskedLM", "Objective", "SumOfObjectives"]
+__all__ = [
+    "CausalLM",
+    "EntityMasking",
+    "Loss",
+    "MaskedLM",
+    "Masking",
+    "NGramMasking",
+    "Objective",
+    "SpanMasking",
+    "SumOfObjectives",
+    "TokenMasking",
+    "WholeWordMasking",
+]

@@ -73,10 +73,10 @@ def test_special_tokens_are_never_hidden_nor_drawn(make: Make) -> None:
     backbone = make("bert")
     objective = MaskedLM(backbone, probability=1.0)
     special = torch.tensor(backbone.tokenizer.all_special_ids)
-    assert not torch.isin(objective.replacements, special).any()
-    assert len(objective.replacements) + len(special) == len(backbone.tokenizer)
+    assert not torch.isin(objective.corrupt.replacements, special).any()
+    assert len(objective.corrupt.replacements) + len(special) == len(backbone.tokenizer)
     batch = backbone.tokenizer(["the beast was good .", "it was"], ["good ?", "yes"], padding=True, return_tensors="pt")
-    corrupted, targets = objective._corrupt(batch)
+    corrupted, targets, _ = objective.corrupt(batch)
     kept = torch.isin(batch["input_ids"], special)
     assert torch.equal(corrupted[kept], batch["input_ids"][kept])
     assert torch.equal(targets == IGNORED, kept)
@@ -87,18 +87,18 @@ def reference(backbone: Backbone, objective: MaskedLM) -> BertForMaskedLM:
     model = BertForMaskedLM(BertConfig.from_dict(backbone.config.to_dict())).eval()
     model.bert.load_state_dict(backbone.model.state_dict())
     head = model.cls.predictions
-    head.transform.dense.load_state_dict(objective.dense.state_dict())
-    head.transform.LayerNorm.load_state_dict(objective.norm.state_dict())
-    head.bias.data.copy_(objective.bias.data)
+    head.transform.dense.load_state_dict(objective.head.dense.state_dict())
+    head.transform.LayerNorm.load_state_dict(objective.head.norm.state_dict())
+    head.bias.data.copy_(objective.head.bias.data)
     return model
 
 
 def test_loss_equals_that_of_transformers(make: Make) -> None:
     backbone = make("bert").eval()
     objective = MaskedLM(backbone).eval()
-    torch.nn.init.normal_(objective.bias)
+    torch.nn.init.normal_(objective.head.bias)
     batch = dict(backbone.tokenizer(["the beast was good .", "it was poor"], padding=True, return_tensors="pt"))
-    corrupted, targets = objective._corrupt(batch)
+    corrupted, targets, _ = objective.corrupt(batch)
     with torch.no_grad():
         loss = objective(backbone, batch)
         expected = reference(backbone, objective)(**{**batch, "input_ids": corrupted}, labels=targets)
@@ -134,9 +134,9 @@ def test_a_batch_in_eval_mode_is_always_masked_alike_and_in_train_mode_never(mak
     backbone = make("bert").eval()
     objective = MaskedLM(backbone).eval()
     batch = dict(backbone.tokenizer(["the beast was good and the plant was poor ."] * 4, return_tensors="pt"))
-    assert torch.equal(objective._corrupt(batch)[1], objective._corrupt(batch)[1])
+    assert torch.equal(objective.corrupt(batch)[1], objective.corrupt(batch)[1])
     objective.train()
-    assert not torch.equal(objective._corrupt(batch)[1], objective._corrupt(batch)[1])
+    assert not torch.equal(objective.corrupt(batch)[1], objective.corrupt(batch)[1])
 
 
 @pytest.mark.parametrize("probability", [0.0, -0.1, 1.5])
@@ -164,9 +164,9 @@ def test_mean_is_over_masked_positions_not_rows(make: Make) -> None:
     objective = MaskedLM(backbone, probability=1.0).eval()
     texts = ["good", "the beast was good and the plant was poor ."]
     batch = dict(backbone.tokenizer(texts, padding=True, return_tensors="pt"))
-    corrupted, targets = objective._corrupt(batch)
+    corrupted, targets, _ = objective.corrupt(batch)
     hidden = backbone.last(**{**batch, "input_ids": corrupted})
-    logits = objective.logits(hidden, backbone.model.get_input_embeddings().weight)
+    logits = objective.head(hidden, backbone.model.get_input_embeddings().weight)
     each = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
     expected = each.sum() / (targets != IGNORED).sum()
     assert objective(backbone, batch).total.item() == pytest.approx(expected.item(), abs=1e-5)

@@ -1,0 +1,27 @@
+"""BERT's output layer over a tied table of embeddings: z = LayerNorm(gelu(W h + c)), scores z E^T + bias."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class TokenHead(nn.Module):
+    """Scores of every token from hidden states; the table of embeddings is given at each use, so it is no parameter.
+
+    Args:
+        hidden_size: width d of the hidden states.
+        width: width e of the embeddings.
+        size: number v of tokens.
+    """
+
+    def __init__(self, hidden_size: int, width: int, size: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(hidden_size, width)
+        self.norm = nn.LayerNorm(width, eps=1e-12)
+        self.bias = nn.Parameter(torch.zeros(size))
+        nn.init.normal_(self.dense.weight, std=0.02)
+        nn.init.zeros_(self.dense.bias)
+
+    def forward(self, hidden: Tensor, embeddings: Tensor) -> Tensor:
+        """Scores (n, v) in fp32 from hidden states (n, d) and input embeddings (v, e)."""
+        return F.linear(self.norm(F.gelu(self.dense(hidden))), embeddings, self.bias).float()
