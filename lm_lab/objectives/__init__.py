@@ -5,6 +5,7 @@ from lm_lab.objectives.causal_lm import CausalLM
 from lm_lab.objectives.masked_lm import MaskedLM
 from lm_lab.objectives.masking import Masking, NGramMasking, SpanMasking, TokenMasking, WholeWordMasking
 from lm_lab.objectives.phrases import EntityMasking
+from lm_lab.objectives.span_bert import SpanBERT
 from lm_lab.objectives.weighted_sum import SumOfObjectives
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Masking",
     "NGramMasking",
     "Objective",
+    "SpanBERT",
     "SpanMasking",
     "SumOfObjectives",
     "TokenMasking",
