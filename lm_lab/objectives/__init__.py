@@ -6,17 +6,26 @@ from lm_lab.objectives.masked_lm import MaskedLM
 from lm_lab.objectives.masking import Masking, NGramMasking, SpanMasking, TokenMasking, WholeWordMasking
 from lm_lab.objectives.phrases import EntityMasking
 from lm_lab.objectives.span_bert import SpanBERT
+from lm_lab.objectives.span_corruption import SpanCorruption
+from lm_lab.objectives.t5_noise import BertStyle, Deshuffling, DropTokens, MassStyle, PrefixLM, ReplaceSpans
 from lm_lab.objectives.weighted_sum import SumOfObjectives
 
 __all__ = [
+    "BertStyle",
     "CausalLM",
+    "Deshuffling",
+    "DropTokens",
     "EntityMasking",
     "Loss",
     "MaskedLM",
     "Masking",
+    "MassStyle",
     "NGramMasking",
     "Objective",
+    "PrefixLM",
+    "ReplaceSpans",
     "SpanBERT",
+    "SpanCorruption",
     "SpanMasking",
     "SumOfObjectives",
     "TokenMasking",

@@ -20,12 +20,13 @@ from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from lm_lab.backbones import Backbone
+from lm_lab.backbones.attention import attention_mask
 from lm_lab.backbones.language import LanguageOutput
+from lm_lab.backbones.teacher_forcing import shift_right, start_id, teacher_forced
 from lm_lab.errors import UsageError
 from lm_lab.strategies.beam import search
 
 Text = dict[str, Tensor]  # input_ids and attention_mask (b, t), padded on the right
-_FORBIDDEN = torch.finfo(torch.float32).min
 
 
 class TransformedOutput(nn.Module):
@@ -106,14 +107,11 @@ class EncoderDecoderWriter(Writer):
 
     def states(self, backbone: Backbone, source: Text, target: Text) -> Tensor:
         """Teacher forcing: the decoder gets the target shifted right by one."""
-        shifted = target["input_ids"].roll(1, dims=1)
-        shifted[:, 0] = self._start(backbone)
-        # padding is on the right, so no real token of a causal decoder sees any
-        return backbone.model(**source, decoder_input_ids=shifted, use_cache=False).last_hidden_state
+        return teacher_forced(backbone, source, {"input_ids": shift_right(target["input_ids"], start_id(backbone))})
 
     def begin(self, backbone: Backbone, source: Text) -> tuple[Tensor, Any]:
         """Encode, and let the decoder read its start token."""
-        start = torch.full_like(source["input_ids"][:, :1], self._start(backbone))
+        start = torch.full_like(source["input_ids"][:, :1], start_id(backbone))
         read = backbone.model(**source, decoder_input_ids=start, use_cache=True)
         memory = {"cache": read.past_key_values, "mask": source["attention_mask"]}
         return read.last_hidden_state[:, -1], memory
@@ -131,11 +129,6 @@ class EncoderDecoderWriter(Writer):
             use_cache=True,
         )  # fmt: skip
         return read.last_hidden_state[:, -1]
-
-    @staticmethod
-    def _start(backbone: Backbone) -> int:
-        start = getattr(backbone.config, "decoder_start_token_id", None)
-        return int(backbone.config.pad_token_id if start is None else start)
 
 
 class OneModelWriter(Writer):
@@ -168,7 +161,7 @@ class OneModelWriter(Writer):
             mask = real.long()
         else:
             before = place.unsqueeze(1) <= place.unsqueeze(2)  # (b, t, t): key no later than query
-            mask = _attention_mask(backbone, real.unsqueeze(1) & (before | (place < n).unsqueeze(1)))
+            mask = attention_mask(backbone, real.unsqueeze(1) & (before | (place < n).unsqueeze(1)))
         read = backbone.model(**self._inputs(backbone, ids, mask, place, place >= n)).last_hidden_state
         predicts = n - 1 + torch.arange(target["input_ids"].shape[1], device=n.device)  # (b, u)
         predicts = predicts.clamp(max=read.shape[1] - 1).unsqueeze(-1).expand(-1, -1, read.shape[-1])
@@ -197,7 +190,7 @@ class OneModelWriter(Writer):
         prompt = cache.get_seq_length() + 1 - memory["mask"].shape[1]
         mask = F.pad(memory["mask"], (prompt, 0), value=1)
         if not self.causal:
-            mask = _attention_mask(backbone, mask.bool().unsqueeze(1))
+            mask = attention_mask(backbone, mask.bool().unsqueeze(1))
         inputs = self._inputs(backbone, token.unsqueeze(1), mask, place, torch.ones_like(place, dtype=torch.bool))
         memory["next"] = place + 1
         read = backbone.model(**inputs, past_key_values=cache, use_cache=self.causal)
@@ -218,14 +211,6 @@ class OneModelWriter(Writer):
 def writer(backbone: Backbone) -> Writer:
     """The writer that suits the backbone."""
     return EncoderDecoderWriter(backbone) if backbone.config.is_encoder_decoder else OneModelWriter(backbone)
-
-
-def _attention_mask(backbone: Backbone, allowed: Tensor) -> Tensor:
-    """(b, q, k) bool as the attention wants it: eager attention adds it to the scores, all others take what it says."""
-    allowed = allowed.unsqueeze(1)
-    if backbone.model.config._attn_implementation != "eager":
-        return allowed
-    return torch.zeros(allowed.shape, device=allowed.device).masked_fill(~allowed, _FORBIDDEN)
 
 
 def _end(backbone: Backbone) -> int:

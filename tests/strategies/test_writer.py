@@ -7,6 +7,7 @@ from tiny_models import CONFIGS
 
 from lm_lab import Adaptation
 from lm_lab.backbones import Backbone
+from lm_lab.backbones.teacher_forcing import start_id
 from lm_lab.data import microworld
 from lm_lab.errors import UsageError
 from lm_lab.strategies import FullFineTuning, LinearProbe, LoRA, PrefixTuning, PromptTuning, PTuningV2
@@ -51,7 +52,7 @@ def test_what_is_written_is_what_transformers_writes(whole, beams):
     model, backbone = whole
     written = writer(backbone)
     written.end = 3  # the configuration's
-    start = {"decoder_start_token_id": written._start(backbone)} if model.config.is_encoder_decoder else {}
+    start = {"decoder_start_token_id": start_id(backbone)} if model.config.is_encoder_decoder else {}
     source = texts()
     for row, length in enumerate(
         source["attention_mask"].sum(1).tolist()
