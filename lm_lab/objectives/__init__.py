@@ -5,6 +5,7 @@ from lm_lab.objectives.causal_lm import CausalLM
 from lm_lab.objectives.masked_lm import MaskedLM
 from lm_lab.objectives.masking import Masking, NGramMasking, SpanMasking, TokenMasking, WholeWordMasking
 from lm_lab.objectives.phrases import EntityMasking
+from lm_lab.objectives.replaced_token import ReplacedToken
 from lm_lab.objectives.span_bert import SpanBERT
 from lm_lab.objectives.span_corruption import SpanCorruption
 from lm_lab.objectives.t5_noise import BertStyle, Deshuffling, DropTokens, MassStyle, PrefixLM, ReplaceSpans
@@ -24,6 +25,7 @@ __all__ = [
     "Objective",
     "PrefixLM",
     "ReplaceSpans",
+    "ReplacedToken",
     "SpanBERT",
     "SpanCorruption",
     "SpanMasking",
