@@ -101,7 +101,9 @@ class Corruption(nn.Module):
     def _static(self, batch: Mapping[str, Tensor]) -> Corrupted:
         ids = batch["input_ids"]
         found = Corrupted(ids.clone(), torch.full_like(ids, IGNORED), torch.full_like(ids, -1))
-        for i, real in enumerate(batch["attention_mask"].bool()):
+        mask = batch["attention_mask"].bool()
+        for i in mask.any(dim=1).nonzero().flatten().tolist():
+            real = mask[i]
             # without padding, whose length depends on the batch, so that the draws depend on the row alone
             row = {name: values[i][real][None] for name, values in batch.items()}
             duplicate = int(torch.randint(self.static, ()))

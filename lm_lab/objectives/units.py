@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from lm_lab.objectives.noise import budget, uniform
 
@@ -36,7 +37,7 @@ def continuations(tokenizer: Any) -> Tensor:
 
 def word_begins(eligible: Tensor, continues: Tensor) -> Tensor:
     """Where a word begins, (b, t) bool: at an eligible token that continues none, or that follows an ineligible one."""
-    follows = torch.nn.functional.pad(eligible[:, :-1], (1, 0), value=False)
+    follows = pad(eligible[:, :-1], (1, 0), value=False)
     return eligible & ~(continues & follows)
 
 
@@ -62,35 +63,39 @@ def choose_units(
         (b, t), -1 where a token is not chosen, else the number of its unit in the order of drawing, from 0.
     """
     begins = word_begins(eligible, continues)
-    ends = _ends(eligible, begins, len(lengths))
-    key = uniform(eligible, generator) - (0.0 if first is None else first.float())
-    order = key.masked_fill(~begins, 2.0).argsort(dim=1)
+    starts = _shuffled(begins, generator, first)
     words = torch.multinomial(lengths, begins.numel(), True, generator=generator).view(begins.shape) + 1
-    units, left = torch.full_like(order, -1), budget(eligible, probability)
-    for rank in range(int(begins.sum(dim=1).max())):
+    ends = _ends(eligible, begins, len(lengths))
+    units, left = torch.full_like(starts, -1), budget(eligible, probability)
+    for start in starts[:, : int(begins.sum(dim=1).max())].split(1, dim=1):
         if not left.any():
             break
-        start = torch.where(begins.gather(1, order[:, rank, None]), order[:, rank, None], -1)
-        span = _fitting(start, words, ends, left) & (start >= 0)
+        span = _fitting(start, words, ends, left)
         span &= ~(span & (units >= 0)).any(dim=1, keepdim=True)
         units = torch.where(span, units.amax(dim=1, keepdim=True) + 1, units)
         left = left - span.sum(dim=1, keepdim=True)
-    without = (units < 0).all(dim=1, keepdim=True) & eligible.any(dim=1, keepdim=True)
-    return torch.where(without & _between(order[:, :1], ends[..., 0].gather(1, order[:, :1]), begins), 0, units)
+    one_word = _fitting(starts[:, :1], words, ends[..., :1], left.new_tensor(begins.shape[1]))
+    return torch.where(one_word & (units < 0).all(dim=1, keepdim=True), 0, units)
+
+
+def _shuffled(begins: Tensor, generator: torch.Generator | None, first: Tensor | None) -> Tensor:
+    """Positions where words begin in random order, those of `first` before all others, then -1: (b, t)."""
+    key = uniform(begins, generator) - (0.0 if first is None else first.float())
+    order = key.masked_fill(~begins, 2.0).argsort(dim=1)
+    return torch.where(begins.gather(1, order), order, -1)
 
 
 def _fitting(start: Tensor, words: Tensor, ends: Tensor, left: Tensor) -> Tensor:
-    """The longest unit of at most as many words as drawn that begins at `start` (b, 1) and fits the budget: (b, t)."""
+    """The longest unit of at most as many words as drawn that begins at `start` (b, 1) and fits the budget: (b, t).
+
+    None where `start` is -1.
+    """
     at = start.clamp(min=0)
     reach = ends.gather(1, at[..., None].expand(-1, -1, ends.shape[2])).squeeze(1)  # (b, N)
     allowed = torch.arange(ends.shape[2], device=ends.device) < words.gather(1, at)
     end = torch.where(allowed & (reach - at <= left), reach, at).amax(dim=1, keepdim=True)
-    return _between(at, end, words)
-
-
-def _between(start: Tensor, end: Tensor, like: Tensor) -> Tensor:
-    positions = torch.arange(like.shape[1], device=like.device)
-    return (positions >= start) & (positions < end)
+    positions = torch.arange(words.shape[1], device=words.device)
+    return (start >= 0) & (positions >= start) & (positions < end)
 
 
 def _ends(eligible: Tensor, begins: Tensor, longest: int) -> Tensor:
@@ -98,9 +103,9 @@ def _ends(eligible: Tensor, begins: Tensor, longest: int) -> Tensor:
     size = begins.shape[1]
     positions = torch.arange(size, device=begins.device)
     stops = torch.where(begins | ~eligible, positions, size)
-    stops = torch.nn.functional.pad(stops, (0, 2), value=size)[:, 1:]  # (b, t + 1), of the next position on
+    stops = pad(stops, (0, 2), value=size)[:, 1:]  # (b, t + 1), of the next position on
     after = stops.flip(1).cummin(dim=1).values.flip(1)
-    goes_on = torch.nn.functional.pad(begins, (0, 1), value=False)
+    goes_on = pad(begins, (0, 1), value=False)
     ends = [after]
     for _ in range(longest - 1):
         end = ends[-1]

@@ -105,6 +105,15 @@ def test_static_masks_are_a_function_of_the_row_and_the_duplicate(make: Make) ->
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+def test_static_masks_of_a_row_without_tokens_hide_nothing(make: Make) -> None:
+    backbone = make("bert")
+    batch = encode(backbone, TEXTS)
+    batch["attention_mask"][1] = 0
+    _, targets, units = MaskedLM(backbone, masking=SpanMasking(), static=2).train().corrupt(batch)
+    assert (targets[1] == IGNORED).all()
+    assert (units >= 0).any(dim=1).tolist() == [True, False, True]
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
