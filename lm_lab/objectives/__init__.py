@@ -1,9 +1,11 @@
 """Pretraining objectives: what is hidden, what is predicted."""
 
+from lm_lab.objectives.bart import BART
 from lm_lab.objectives.base import Loss, Objective
 from lm_lab.objectives.causal_lm import CausalLM
 from lm_lab.objectives.masked_lm import MaskedLM
 from lm_lab.objectives.masking import Masking, NGramMasking, SpanMasking, TokenMasking, WholeWordMasking
+from lm_lab.objectives.mass import MASS
 from lm_lab.objectives.phrases import EntityMasking
 from lm_lab.objectives.replaced_token import ReplacedToken
 from lm_lab.objectives.span_bert import SpanBERT
@@ -12,6 +14,8 @@ from lm_lab.objectives.t5_noise import BertStyle, Deshuffling, DropTokens, MassS
 from lm_lab.objectives.weighted_sum import SumOfObjectives
 
 __all__ = [
+    "BART",
+    "MASS",
     "BertStyle",
     "CausalLM",
     "Deshuffling",

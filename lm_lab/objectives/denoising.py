@@ -87,6 +87,10 @@ class Denoising(Objective):
         ids = batch["input_ids"]
         return compact(ids, batch["attention_mask"].bool() & ~torch.isin(ids, self.special), self.pad)
 
+    def ordinary(self, backbone: Backbone) -> Tensor:
+        """Ids that a random token is drawn from, (v,): those of the tokenizer that are not special."""
+        return torch.tensor(sorted(set(range(len(backbone.tokenizer))) - set(self.special.tolist())))
+
     def frame(self, rows: Rows, lead: Rows | None = None) -> Text:
         """Put a token in front, if there is one, and the end token behind; cut what the model has no positions for."""
         ids, real = rows

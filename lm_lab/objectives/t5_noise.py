@@ -73,8 +73,7 @@ class BertStyle(Denoising):
         self.probability, self.random = probability, random
         mask = backbone.tokenizer.mask_token_id
         self.mask_id = int(sentinel_ids(backbone, sentinels)[0]) if mask is None else int(mask)
-        ordinary = sorted(set(range(len(backbone.tokenizer))) - set(self.special.tolist()))
-        self.register_buffer("replacements", torch.tensor(ordinary), persistent=False)
+        self.register_buffer("replacements", self.ordinary(backbone), persistent=False)
 
     def noise(self, ids: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Rows, Rows]:
         """Replace single tokens where they stand."""
