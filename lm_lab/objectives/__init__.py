@@ -11,6 +11,7 @@ from lm_lab.objectives.replaced_token import ReplacedToken
 from lm_lab.objectives.span_bert import SpanBERT
 from lm_lab.objectives.span_corruption import SpanCorruption
 from lm_lab.objectives.t5_noise import BertStyle, Deshuffling, DropTokens, MassStyle, PrefixLM, ReplaceSpans
+from lm_lab.objectives.unilm import UniLM
 from lm_lab.objectives.weighted_sum import SumOfObjectives
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "SpanMasking",
     "SumOfObjectives",
     "TokenMasking",
+    "UniLM",
     "WholeWordMasking",
 ]
