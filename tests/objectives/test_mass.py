@@ -86,6 +86,18 @@ def test_the_first_token_of_a_span_is_predicted_from_the_start_token(
     assert read["input_ids"][0, 2:5].tolist() == [backbone.config.decoder_start_token_id, 12, 13]
 
 
+@pytest.mark.parametrize("family", ["bart", "t5"])
+def test_the_fused_kernel_gives_the_same_loss_and_finite_gradients(make: Make, family: str) -> None:
+    losses = []
+    for attention in ("eager", "sdpa"):
+        backbone = make(family, attention=attention).eval()  # places before the span see nothing at all
+        loss = MASS(backbone).eval()(backbone, texts(backbone)).total
+        loss.backward()
+        assert all(p.grad.isfinite().all() for p in backbone.parameters() if p.grad is not None)
+        losses.append(loss.item())
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+
+
 def test_what_it_cannot_use_is_refused(make: Make) -> None:
     backbone = make("bart")
     with pytest.raises(UsageError, match="probability=0"):
