@@ -93,3 +93,12 @@ def test_every_form_runs_and_is_compared(form, tmp_path, folders):
     gaps, problems = compare(root, all_points(records, read_suite(root)), records, draws=50)
     assert problems == []
     assert gaps
+
+
+def test_a_task_without_a_test_split_runs(tmp_path, folders):
+    folder = tmp_path / "data" / "sst2"
+    folder.mkdir(parents=True)
+    for split in ("train", "validation"):
+        pq.write_table(microworld.table("sst2", split, rows=100), folder / f"{split}.parquet")
+    root = run(tmp_path, folders["bert"], task="sst2", source=str(tmp_path / "data"))
+    assert {record["status"] for record in read_records(root)} == {"done"}
