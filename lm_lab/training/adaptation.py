@@ -11,19 +11,18 @@ from lm_lab.backbones import Backbone
 from lm_lab.backbones.pooling import Pooling
 from lm_lab.data.encoding import Encoding, Pairs
 from lm_lab.data.framing import framed
-from lm_lab.data.module import HELD_OUT
 from lm_lab.errors import UsageError
 from lm_lab.strategies import AdaptationStrategy
 from lm_lab.strategies.heads import HeadKind, Standardise
 from lm_lab.strategies.readout import Readout
 from lm_lab.strategies.writer import Writer
-from lm_lab.tasks import Task, task_score
+from lm_lab.tasks import Task
 from lm_lab.tasks.sequences import SequenceTask
 from lm_lab.training import delta
 from lm_lab.training.auxiliary import AuxiliaryLM
+from lm_lab.training.evaluation import Evaluation
 from lm_lab.training.modes import freeze_modes
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
-from lm_lab.training.predictions import Predictions
 from lm_lab.training.reading import build_head
 from lm_lab.training.schedules import SchedulerFactory, WarmupLinear, total_steps
 from lm_lab.training.writing import write_texts
@@ -92,7 +91,7 @@ class Adaptation(L.LightningModule):
             )
         self.max_length: int | None = None
         self.read_by: dict[str, Any] | None = None
-        self.evaluated: dict[str, Predictions] = {}
+        self.evaluation = Evaluation()
 
     def encoding(self, max_length: int) -> Encoding:
         """How this model wants its texts: asked by the data module."""
@@ -137,35 +136,20 @@ class Adaptation(L.LightningModule):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
         """Collect the predictions of a batch."""
-        predictions = self.evaluated.setdefault(batch["split"], Predictions().to(self.device))
-        predictions.update(batch["ids"], *self.task.judge(self.outputs(batch), batch))
+        judged = self.task.judge(self.outputs(batch), batch)
+        self.evaluation.update(batch["split"], batch["ids"], judged, self.device)
 
     test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
         """Log every metric of every split, and the score: the mean over them."""
-        self._tune()
-        for split, scores in self.scores().items():
-            for name, value in scores.items():
-                self.log(f"{split}/{name}", value, rank_zero_only=True)
-            for name, value in self.details(split).items():
-                self.log(f"{split}/{name}", value, rank_zero_only=True)
-            self.log(f"{split}/score", task_score(scores), prog_bar=True, rank_zero_only=True)
+        self.task, logged = self.evaluation.close(self.task)
+        for name, value in logged.items():
+            self.log(name, value, prog_bar=name.endswith("/score"), rank_zero_only=True)
         for layer, weight in enumerate(self.layer_weights()):
             self.log(f"mix/layer_{layer}", weight, rank_zero_only=True)
-        self.evaluated.clear()
 
     on_test_epoch_end = on_validation_epoch_end
-
-    def scores(self) -> dict[str, dict[str, float]]:
-        """Split -> metric -> value, of what was evaluated since the epoch began."""
-        computed = {split: predictions.compute() for split, predictions in self.evaluated.items()}
-        return {split: self.task.scores(values, labels) for split, (_, values, labels) in computed.items()}
-
-    def details(self, split: str) -> dict[str, float]:
-        """What the task reports beside its score, of a split that was evaluated since the epoch began."""
-        _, values, labels = self.evaluated[split].compute()
-        return self.task.detailed(values, labels)
 
     def layer_weights(self) -> list[float]:
         """What a mix of layers gives to each, summing to 1; empty where one layer is read."""
@@ -240,12 +224,6 @@ class Adaptation(L.LightningModule):
         lm = language((final, text) for (_, final), text in zip(read, batch["texts"], strict=True))
         self.log("train/lm_loss", lm, batch_size=len(batch["ids"]))
         return task + language.weight * lm
-
-    def _tune(self) -> None:
-        """Settings of the task that held-out examples decide, where there are any."""
-        if (held_out := self.evaluated.get(HELD_OUT)) is not None:
-            _, values, labels = held_out.compute()
-            self.task = self.task.tuned(values, labels)
 
     def _rate_scale(self, name: str) -> float:
         inside = name.startswith("backbone.")
