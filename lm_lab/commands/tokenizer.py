@@ -13,7 +13,7 @@ def main(args: list[str]) -> int:
     from lm_lab.data import tokenizers
     from lm_lab.data.raw import documents
 
-    texts = documents(options.source, options.column)
+    texts = list(documents(options.source, options.column))
     settings = (options.vocab_size, options.min_frequency, options.lowercase, options.max_length)
     tokenizer = tokenizers.train(texts, options.kind, *settings)
     folder = tokenizers.save(tokenizer, options.out)

@@ -1,45 +1,49 @@
-"""Text to pretrain on as a LightningDataModule: the microworld, lines of a text file, a column of a data file.
+"""Text to pretrain on as a LightningDataModule: the microworld, files, folders, the hub.
 
 A tab inside a document separates two segments, encoded as a pair (`[CLS] a [SEP] b [SEP]` in BERT).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
-import torch
-from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import Dataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from lm_lab.data import raw
-from lm_lab.data.batching import LengthGroupedBatches, grouped_loader, place
-from lm_lab.data.microworld import SEGMENT, corpus
+from lm_lab.data import raw, store
+from lm_lab.data.batching import grouped_loader, place
+from lm_lab.data.encoding import cache_folder
+from lm_lab.data.microworld import corpus
+from lm_lab.data.rows import Documents, Layout, Rows, RowsFactory
+from lm_lab.data.rows.batches import RowBatches
+from lm_lab.data.store import TokenStore
+from lm_lab.data.tokenised import tokenise
 from lm_lab.errors import UsageError
 
+MICROWORLD = "microworld"
 MICROWORLD_DOCUMENTS = 40_000
 _UNKNOWN_SHARE = 0.5
-# batches group lengths this coarsely: documents of exactly one length are of one kind, and batches of one kind
-# after another slow learning down far more than some padding does
-_LENGTH_STEP = 24
 
 
 class Corpus(L.LightningDataModule):
-    """Documents, tokenised once with the tokenizer of the module that is trained, in batches of similar length.
+    """Documents, tokenised once with the tokenizer of the module that is trained, in rows and batches of these.
 
     Args:
-        source: "microworld", a UTF-8 text file with one document a line, or a data file (or a folder with one for the
-            split train) with a column of texts; from here or below `LM_LAB_DATA`.
-        batch_size: documents in a batch.
-        max_length: longest document in tokens; longer ones are truncated, with a warning that counts them.
-        documents: how many to use; None takes a file's every line, and 40,000 of the microworld.
-        held_out: how many of those are kept from training, to validate on.
-        seed: of the microworld's text and of the order of the batches.
+        source: "microworld"; a text file with one document a line, a data file with a column of texts, or a folder of
+            such files, from here or below `LM_LAB_DATA`; `hub:NAME` or `hub:NAME:SUBSET`.
+        batch_size: rows in a batch.
+        max_length: longest row in tokens.
+        documents: how many to use; None takes all, and 40,000 of the microworld.
+        held_out: how many of those are kept from training, to validate on; 0 takes the split `validation` that a
+            folder or a set of the hub has.
+        seed: of the microworld's text, of what rows draw and of the order of batches.
         num_workers: processes that load batches.
         column: the column of texts in a data file.
+        starts: regular expression; a line or row that it matches starts a document, and those that follow belong to
+            it. None: each is a document.
+        rows: how documents become rows: `Documents`, `Packed`, `Continuing`, `NextSentencePairs`,
+            `SentenceOrderPairs` or `ThreeWayPairs` of `lm_lab.data.rows`.
 
     Raises:
         UsageError: on `setup`, if the source, a number or the tokenizer does not fit.
@@ -47,7 +51,7 @@ class Corpus(L.LightningDataModule):
 
     def __init__(
         self,
-        source: str = "microworld",
+        source: str = MICROWORLD,
         batch_size: int = 128,
         max_length: int = 128,
         documents: int | None = None,
@@ -55,121 +59,97 @@ class Corpus(L.LightningDataModule):
         seed: int = 0,
         num_workers: int = 0,
         column: str = "text",
+        starts: str | None = None,
+        rows: RowsFactory = Documents,
     ) -> None:
         super().__init__()
         self.source, self.batch_size, self.max_length = source, batch_size, max_length
         self.documents, self.held_out = documents, held_out
-        self.seed, self.num_workers, self.column = seed, num_workers, column
-        self.training: TokenDocuments | None = None
-        self.validation: TokenDocuments | None = None
+        self.seed, self.num_workers = seed, num_workers
+        self.column, self.starts, self.rows = column, starts, rows
+        self.training: Rows | None = None
+        self.validation: Rows | None = None
 
     @property
     def description(self) -> str:
         """What text this is, in a few words."""
-        seeded = f", seed {self.seed}" if self.source == "microworld" else ""
-        count = len(self.training or ()) + len(self.validation or ())
-        return f"{self.source}, {count:,} documents of which {self.held_out:,} held out{seeded}"
+        assert self.training is not None and self.validation is not None, "setup comes first"  # noqa: PT018
+        held_out = len(self.validation.store)
+        seeded = f", seed {self.seed}" if self.source == MICROWORLD else ""
+        count = len(self.training.store) + held_out
+        return f"{self.source}, {count:,} documents of which {held_out:,} held out{seeded}"
+
+    def prepare_data(self) -> None:
+        """Tokenise what is not in the cache yet, in one process of each machine."""
+        if self.source != MICROWORLD:  # which is made in memory
+            self._stores(self._backbone.tokenizer)
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
-        """Read, tokenise and split the documents."""
+        """Take the tokens from the cache and lay out the rows."""
         if self.training is not None:
             return
-        backbone: Any = self.trainer.lightning_module.backbone  # type: ignore[union-attr]
-        texts = read_documents(self.source, self.documents, self.seed, self.column)
-        if not 0 < self.held_out < len(texts):
-            raise UsageError(
-                f"held_out={self.held_out}: expected 1 to {len(texts) - 1}, "
-                f"because '{self.source}' gives {len(texts)} documents."
-            )
+        backbone = self._backbone
         if not 0 < self.max_length <= backbone.max_length:
             raise UsageError(f"max_length={self.max_length}: this backbone takes 1 to {backbone.max_length} tokens.")
-        tokens = tokenise(texts, backbone.tokenizer, self.max_length)
-        pad_id: int = backbone.tokenizer.pad_token_id
-        self.training = TokenDocuments(tokens[self.held_out :], pad_id)
-        self.validation = TokenDocuments(tokens[: self.held_out], pad_id)
+        layout = Layout.of(backbone.tokenizer, backbone.family.causal, self.max_length, self.seed)
+        training, validation = self._stores(backbone.tokenizer)
+        self.training, self.validation = self.rows(training, layout), self.rows(validation, layout)
 
     def train_dataloader(self) -> StatefulDataLoader:
         """Batches in an order that is new in every epoch."""
         return self._loader(self.training, shuffle=True)
 
     def val_dataloader(self) -> StatefulDataLoader:
-        """Batches of the held-out documents."""
+        """Batches of the held-out documents, the same rows at every epoch."""
         return self._loader(self.validation, shuffle=False)
 
-    def _loader(self, documents: "TokenDocuments | None", shuffle: bool) -> StatefulDataLoader:
-        assert documents is not None, "setup comes first"
-        lengths = documents.lengths // _LENGTH_STEP
-        batches = LengthGroupedBatches(lengths, self.batch_size, self.seed, shuffle, **place(self.trainer))
-        return grouped_loader(documents, batches, documents.collate, self.num_workers)
+    def _loader(self, rows: Rows | None, shuffle: bool) -> StatefulDataLoader:
+        assert rows is not None, "setup comes first"
+        batches = RowBatches(rows, self.batch_size, self.seed, shuffle, **place(self.trainer))
+        return grouped_loader(rows, batches, rows.collate, self.num_workers)
 
+    @property
+    def _backbone(self) -> Any:
+        return self.trainer.lightning_module.backbone  # type: ignore[union-attr]
 
-class TokenDocuments(Dataset[dict[str, Tensor]]):
-    """Tokenised documents; an item maps `input_ids`, `attention_mask`, perhaps `token_type_ids` to (t,) ids.
-
-    Args:
-        tokens: one such mapping a document.
-        pad_id: id that fills a batch up.
-    """
-
-    def __init__(self, tokens: Sequence[dict[str, Tensor]], pad_id: int) -> None:
-        self.tokens, self.pad_id = tokens, pad_id
-        self.lengths = np.array([len(document["input_ids"]) for document in tokens])
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return self.tokens[index]
-
-    def collate(self, documents: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Pad documents on the right to the longest: each (b, t)."""
-        return {
-            name: pad_sequence(
-                [document[name] for document in documents],
-                batch_first=True,
-                padding_value=self.pad_id if name == "input_ids" else 0,
+    def _stores(self, tokenizer: Any) -> tuple[TokenStore, TokenStore]:
+        """The tokens to train on and those to validate on."""
+        if not self.held_out and self.source != MICROWORLD:
+            return self._store("train", tokenizer), self._store("validation", tokenizer)
+        whole = self._store("train", tokenizer)
+        if not 0 < self.held_out < len(whole):
+            raise UsageError(
+                f"held_out={self.held_out}: expected 1 to {len(whole) - 1}, because '{self.source}' gives "
+                f"{len(whole)} documents; or 0 for the split validation of a folder."
             )
-            for name in documents[0]
-        }
+        return whole.part(self.held_out, len(whole)), whole.part(0, self.held_out)
+
+    def _store(self, split: str, tokenizer: Any) -> TokenStore:
+        if self.documents is not None and self.documents < 1:
+            raise UsageError(f"documents={self.documents}: expected 1 or more, or null for all.")
+        if self.source == MICROWORLD:
+            found = TokenStore.of(tokenise(corpus(self.documents or MICROWORLD_DOCUMENTS, self.seed), tokenizer))
+        else:
+            found = store.build(self._folder(split, tokenizer), self._texts(split), tokenizer)
+        _require_known(found, tokenizer)
+        return found
+
+    def _texts(self, split: str) -> Iterator[str]:
+        texts: Iterable[str] = raw.documents([self.source], self.column, self.starts, split)
+        return islice(texts, self.documents if split == "train" else None)
+
+    def _folder(self, split: str, tokenizer: Any) -> Path:
+        """Where the cache keeps this text in this tokenizer's ids."""
+        read = [self.column, self.starts, split, self.documents if split == "train" else None]
+        if self.source.startswith(raw.HUB):
+            return cache_folder() / "corpora" / store.fingerprint(tokenizer, self.source, *read)
+        paths = [path.resolve() for path in raw.files(self.source, split)]
+        states = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+        return cache_folder() / "corpora" / store.fingerprint(tokenizer, states, *read)
 
 
-def read_documents(source: str, documents: int | None, seed: int, column: str = "text") -> list[str]:
-    """Return the first documents of a source, empty ones left out.
-
-    Raises:
-        UsageError: `documents` is below 1, or the source cannot be read or has no text.
-    """
-    if documents is not None and documents < 1:
-        raise UsageError(f"documents={documents}: expected 1 or more, or null for all.")
-    if source == "microworld":
-        return corpus(documents or MICROWORLD_DOCUMENTS, seed)
-    return raw.documents([source], column)[:documents]
-
-
-def tokenise(texts: Sequence[str], tokenizer: Any, max_length: int) -> list[dict[str, Tensor]]:
-    """Tokenise documents, those with a tab as a pair of segments.
-
-    Raises:
-        UsageError: the tokenizer does not know more than half of the tokens.
-    """
-    encoded = [_encode(text, tokenizer) for text in texts]
-    tokens = [document if len(document["input_ids"]) <= max_length else None for document in encoded]
-    cut = [i for i, document in enumerate(tokens) if document is None]
-    if cut:
-        rank_zero_warn(f"{len(cut)} of {len(texts)} documents are longer than {max_length} tokens and were truncated")
-    for i in cut:
-        encoded[i] = _encode(texts[i], tokenizer, truncation=True, max_length=max_length)
-    _require_known(encoded, tokenizer)
-    return [{name: torch.tensor(ids) for name, ids in document.items()} for document in encoded]
-
-
-def _encode(text: str, tokenizer: Any, **options: Any) -> dict[str, list[int]]:
-    return dict(tokenizer(*text.split(SEGMENT, maxsplit=1), verbose=False, **options))
-
-
-def _require_known(encoded: Sequence[dict[str, list[int]]], tokenizer: Any) -> None:
-    ids = np.concatenate([document["input_ids"] for document in encoded])
-    share = float((ids == tokenizer.unk_token_id).mean()) if tokenizer.unk_token_id is not None else 0.0
+def _require_known(tokens: TokenStore, tokenizer: Any) -> None:
+    share = tokens.share(tokenizer.unk_token_id) if tokenizer.unk_token_id is not None else 0.0
     if share > _UNKNOWN_SHARE:
         raise UsageError(
             f"{share:.0%} of the corpus is unknown to the tokenizer of '{tokenizer.name_or_path}'; "

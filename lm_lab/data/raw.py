@@ -1,67 +1,165 @@
-"""Plain text to pretrain on and to make a vocabulary of: lines of text files, a column of data files."""
+"""Plain text to pretrain on and to make a vocabulary of, read a little at a time: files, folders, the hub.
+
+A document is a line of a text file, or a row of a data file's column. Text that holds a document in several of these (a
+paragraph or a sentence each) says by `starts` where a new one begins.
+"""
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lm_lab.data.checks import read_texts
-from lm_lab.data.sources import Place, find, read_file
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.dataset
+
+from lm_lab import hub
 from lm_lab.errors import UsageError
 
-DATA = (".parquet", ".csv", ".json", ".jsonl")
+HUB = "hub:"
+_LINES = ".txt"
+_BATCH = 1024  # rows that are read at a time
+_FORMATS = {
+    ".parquet": pa.dataset.ParquetFileFormat,
+    ".csv": lambda: pa.dataset.CsvFileFormat(parse_options=pa.csv.ParseOptions(newlines_in_values=True)),
+    ".json": pa.dataset.JsonFileFormat,
+    ".jsonl": pa.dataset.JsonFileFormat,
+}
+_SUFFIXES = (*_FORMATS, _LINES)
 
 
-def documents(sources: Sequence[str], column: str = "text") -> list[str]:
-    """The documents of all sources, empty ones left out.
+def documents(
+    sources: Sequence[str], column: str = "text", starts: str | None = None, split: str = "train"
+) -> Iterator[str]:
+    """Yield the documents of all sources, empty ones left out.
 
     Args:
-        sources: text files with one document a line, data files with a column of texts, or folders that have such a
-            file for the split `train`; relative to here, or to `LM_LAB_DATA`.
+        sources: text files with one document a line, data files with a column of texts, folders of either, or
+            `hub:NAME` or `hub:NAME:SUBSET`, which is streamed; paths are relative to here, or to `LM_LAB_DATA`.
         column: the column of data files. A tab in it, which would divide a document in two, becomes a space.
+        starts: regular expression; a line or row that it matches at its beginning starts a document, and those that
+            follow belong to it. None: each is a document.
+        split: what is read of a folder that has such a file, and of the hub.
 
     Raises:
-        UsageError: a source is not there, cannot be read, lacks the column or has no text.
+        UsageError: a source is not there, cannot be read, lacks the column or has no text; `starts` is no expression.
     """
-    return [text for source in sources for text in _documents(source, column)]
+    for source in sources:
+        empty = True
+        for text in _joined(_pieces(source, column, split), starts):
+            empty = False
+            yield text
+        if empty:
+            raise UsageError(f"'{source}' holds no text; expected one document a line, or in the column '{column}'.")
 
 
-def _documents(source: str, column: str) -> list[str]:
-    path = _located(source)
-    texts = _column(path, column) if path.suffix in DATA else _lines(path)
-    if found := [text.strip() for text in texts if text.strip()]:
-        return found
-    raise UsageError(f"'{source}' holds no text; expected one document a line, or in the column '{column}'.")
+def files(source: str, split: str = "train") -> list[Path]:
+    """The files of a local source: itself, or those of a folder, in the order of their names.
 
-
-def _located(source: str) -> Path:
+    Raises:
+        UsageError: nothing is there, or the folder has no file of text.
+    """
     below = os.environ.get("LM_LAB_DATA")
     for path in (Path(source), *([Path(below, source)] if below else [])):
         if path.is_file():
-            return path
+            return [path]
         if path.is_dir():
-            return _train(path)
+            return _of_folder(path, split)
     raise UsageError(
         f"no text at '{source}'; give a UTF-8 text file with one document a line, a file that ends in "
-        f"{', '.join(DATA)}, or a folder with train.parquet or the like, from here or below LM_LAB_DATA."
+        f"{', '.join(_FORMATS)}, or a folder of such files, from here or below LM_LAB_DATA; or {HUB}NAME."
     )
 
 
-def _train(folder: Path) -> Path:
-    found = find(Place(folder.name, (), folder.name), "train", folder)
-    if found := found or next((path for path in [folder / "train.txt"] if path.is_file()), None):
+def _of_folder(folder: Path, split: str) -> list[Path]:
+    found = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
+    stems = {path.stem for path in found}
+    if split in stems:
+        return [path for path in found if path.stem == split][:1]
+    if found and not stems & {"train", "validation", "test"}:
         return found
-    raise UsageError(f"the folder '{folder}' has no split train; looked for train{{{','.join((*DATA, '.txt'))}}}.")
+    raise UsageError(
+        f"the folder '{folder}' has no split {split}; looked for {split}{{{','.join(_SUFFIXES)}}}, "
+        "or for files of text without any split."
+    )
 
 
-def _column(path: Path, name: str) -> list[str]:
-    table = read_file(path)
-    if name not in table.column_names:
-        raise UsageError(f"{path} has no column '{name}' of texts; it has {', '.join(table.column_names)} (--column).")
-    return [text.replace("\t", " ") for text in read_texts(table[name], name, str(path))]
+def _joined(pieces: Iterator[str], starts: str | None) -> Iterator[str]:
+    if starts is None:
+        yield from (text for piece in pieces if (text := piece.strip()))
+        return
+    begins, gathered = _expression(starts), list[str]()
+    for piece in pieces:
+        if begins.match(piece):
+            if text := "\n".join(gathered).strip():
+                yield text
+            gathered.clear()
+        gathered.append(piece)
+    if text := "\n".join(gathered).strip():
+        yield text
 
 
-def _lines(path: Path) -> list[str]:
+def _expression(starts: str) -> re.Pattern[str]:
     try:
-        return path.read_text(encoding="utf-8").split("\n")
+        return re.compile(starts)
+    except re.error as error:
+        raise UsageError(
+            f"starts='{starts}' is no regular expression ({error}); ' = [^=]' matches WikiText's titles."
+        ) from error
+
+
+def _pieces(source: str, column: str, split: str) -> Iterator[str]:
+    if source.startswith(HUB):
+        yield from _streamed(source, column, split)
+        return
+    for path in files(source, split):
+        yield from _column(path, column) if path.suffix in _FORMATS else _lines(path)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    try:
+        with path.open(encoding="utf-8", newline="\n") as stream:
+            for line in stream:
+                yield line.rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"'{path}' cannot be read ({error}); give UTF-8 text, one document a line.") from error
+
+
+def _column(path: Path, name: str) -> Iterator[str]:
+    try:
+        table = pa.dataset.dataset(str(path), format=_FORMATS[path.suffix]())
+        if name not in table.schema.names:
+            have = ", ".join(table.schema.names)
+            raise UsageError(f"{path} has no column '{name}' of texts; it has {have} (--column).")
+        row = 0
+        for batch in table.to_batches(columns=[name], batch_size=_BATCH, batch_readahead=1, fragment_readahead=1):
+            yield from _texts(batch.column(0), row, f"{path}", name)
+            row += len(batch)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+
+
+def _texts(values: pa.Array, first: int, origin: str, name: str) -> Iterator[str]:
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        raise UsageError(f"{origin}, column '{name}': expected text, found {values.type}.")
+    if values.null_count:
+        row = first + pc.index(pc.is_null(values), True).as_py()
+        raise UsageError(f"{origin}, row {row}, column '{name}': no text.")
+    for text in values.to_pylist():
+        yield text.replace("\t", " ")
+
+
+def _streamed(source: str, column: str, split: str) -> Iterator[str]:
+    import datasets
+
+    name, _, subset = source.removeprefix(HUB).partition(":")
+    hub.require(name, "Give a file or a folder of text instead")
+    try:
+        rows = datasets.load_dataset(name, subset or None, split=split, streaming=True)
+        for number, row in enumerate(rows):
+            if not isinstance(text := row.get(column), str):
+                raise UsageError(f"{source}, row {number}, column '{column}': no text; it has {', '.join(row)}.")
+            yield text.replace("\t", " ")
+    except (ConnectionError, OSError, ValueError) as error:
+        raise UsageError(f"the hub gave no split '{split}' of '{name}': {error}.") from error

@@ -84,10 +84,10 @@ def test_a_text_file_is_read_line_by_line(make: Make, tmp_path: Path) -> None:
 def test_long_documents_are_truncated_and_counted(make: Make, tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text("it was fine .\n" + "good " * 50 + "\n" + "good " * 20 + "\tit was fine .\n", encoding="utf-8")
-    with pytest.warns(UserWarning, match="2 of 3 documents are longer than 12 tokens"):
+    with pytest.warns(UserWarning, match="2 of 2 documents are longer than 12 tokens"):
         data = prepared(make(), source=str(path), documents=None, held_out=1, max_length=12)
-    assert data.training.lengths.tolist() == [12, 12]
-    assert all(document["input_ids"][-1] == 3 for document in data.training.tokens)
+    assert data.training.lengths(0).tolist() == [12, 12]
+    assert all(data.training[0, i].ids[-1] == 3 for i in range(2))
 
 
 @pytest.mark.parametrize(

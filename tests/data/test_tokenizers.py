@@ -97,7 +97,7 @@ def test_documents_of_lines_columns_and_folders(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "data" / "c").mkdir(parents=True)
     (tmp_path / "data" / "c" / "train.txt").write_text("three")
     monkeypatch.setenv("LM_LAB_DATA", str(tmp_path / "data"))
-    assert documents(["a.txt", "b.jsonl", "c"]) == ["one", "two", "x y", "z", "three"]
+    assert list(documents(["a.txt", "b.jsonl", "c"])) == ["one", "two", "x y", "z", "three"]
 
 
 @pytest.mark.parametrize(
@@ -118,4 +118,4 @@ def test_sources_without_text(tmp_path: Path, source: str, message: str) -> None
     (tmp_path / "numbers.csv").write_text("text\n1\n")
     (tmp_path / "other.csv").write_text("words\na\n")
     with pytest.raises(UsageError, match=message):
-        documents([source])
+        list(documents([source]))

@@ -4,15 +4,18 @@ import torch
 from torch import Tensor
 
 from lm_lab.backbones import Backbone
-from lm_lab.data.corpus import TokenDocuments, tokenise
 from lm_lab.data.microworld import corpus
+from lm_lab.data.rows import Documents, Layout
+from lm_lab.data.store import TokenStore
+from lm_lab.data.tokenised import tokenise
 from lm_lab.objectives import Objective
 
 
 def texts(backbone: Backbone, documents: int = 32) -> dict[str, Tensor]:
     """A batch of documents of different lengths."""
-    tokens = TokenDocuments(tokenise(corpus(documents, 0), backbone.tokenizer, 64), backbone.tokenizer.pad_token_id)
-    return tokens.collate([tokens[i] for i in range(documents)])
+    store = TokenStore.of(tokenise(corpus(documents, 0), backbone.tokenizer))
+    rows = Documents(store, Layout.of(backbone.tokenizer, backbone.family.causal, 64, 0))
+    return rows.collate([rows[0, i] for i in range(documents)])
 
 
 def first_and_last(

@@ -82,7 +82,7 @@ def test_the_saved_folder_is_one_of_transformers_and_a_backbone(make: Make, tmp_
 def test_the_card_tells_corpus_steps_tokens_and_losses(make: Make, tmp_path: Path) -> None:
     model, trainer = fit(make(), tmp_path / "out", max_epochs=2, max_steps=-1)
     card = (tmp_path / "out" / "README.md").read_text()
-    lengths = trainer.datamodule.training.lengths
+    lengths = trainer.datamodule.training.lengths(0)
     assert int(model.tokens) == 2 * lengths.sum()
     assert f"| tokens | {2 * lengths.sum():,} |" in card
     assert "| steps | 10 |" in card

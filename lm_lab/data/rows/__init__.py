@@ -1,0 +1,20 @@
+"""How a corpus becomes rows: one a document, packed, going on from batch to batch, pairs of sentences."""
+
+from lm_lab.data.rows.base import Layout, Rows, RowsFactory
+from lm_lab.data.rows.continuing import Continuing
+from lm_lab.data.rows.documents import Documents
+from lm_lab.data.rows.packed import Packed
+from lm_lab.data.rows.sentence_pairs import NextSentencePairs, SentenceOrderPairs, SentencePairs, ThreeWayPairs
+
+__all__ = [
+    "Continuing",
+    "Documents",
+    "Layout",
+    "NextSentencePairs",
+    "Packed",
+    "Rows",
+    "RowsFactory",
+    "SentenceOrderPairs",
+    "SentencePairs",
+    "ThreeWayPairs",
+]

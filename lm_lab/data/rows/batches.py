@@ -1,0 +1,41 @@
+"""Batches of a corpus' rows: of similar length in an order that is drawn, or in the order of the text."""
+
+from typing import Any
+
+from lm_lab.data.batching import LengthGroupedBatches
+from lm_lab.data.rows.base import Rows
+
+# batches group lengths this coarsely: documents of exactly one length are of one kind, and batches of one kind
+# after another slow learning down far more than some padding does
+_LENGTH_STEP = 24
+
+
+class RowBatches(LengthGroupedBatches):
+    """Keys of rows, (epoch, number) each: a worker process makes the right epoch's row whenever it was started.
+
+    Args:
+        rows: whose lengths may be others at every epoch.
+        batch_size: rows in a batch.
+        seed: of the shuffling.
+        shuffle: False gives the longest first, each row once, the same at every epoch.
+        rank, world: this process and their number. They take turns over the batches; where rows go on from batch to
+            batch, each process has lanes of its own.
+    """
+
+    def __init__(
+        self, rows: Rows, batch_size: int, seed: int = 0, shuffle: bool = True, rank: int = 0, world: int = 1
+    ) -> None:
+        lanes = rows.lanes(batch_size * world)
+        place = {"rank": rank, "world": world} if lanes is None else {}
+        super().__init__(rows.lengths(0) // _LENGTH_STEP, batch_size, seed, shuffle, **place)
+        self.rows = rows
+        self.own = lanes and [batch[rank * batch_size : (rank + 1) * batch_size] for batch in lanes]
+
+    def __len__(self) -> int:
+        return super().__len__() if self.own is None else len(self.own)
+
+    def _batches(self) -> list[list[Any]]:
+        if self.shuffle and self.own is None:
+            self.lengths = self.rows.lengths(self.epoch) // _LENGTH_STEP
+        epoch = self.epoch if self.shuffle else 0
+        return [[(epoch, index) for index in batch] for batch in self.own or super()._batches()]

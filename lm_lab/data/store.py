@@ -1,0 +1,157 @@
+"""Token ids of a corpus on disk, memory-mapped: built once, a shard at a time, and taken up again where it stopped.
+
+    FOLDER/00000/{tokens,sentences,documents,firsts}.npy    a shard of whole documents (`Shard`)
+    FOLDER/complete.json                                    the counts; written last
+
+A shard appears in one step, when it is whole. Only the ends of sentences and documents are held in memory: 8 bytes a
+sentence, against 2 bytes a token on disk.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+from lm_lab.data.tokenised import Shard, join_ends, tokenise
+
+_SHARD = 16_000_000  # characters of a shard: about 4 million tokens of English
+_COMPLETE = "complete.json"
+
+
+@dataclass(frozen=True)
+class TokenStore:
+    """Documents in tokens, special ones left out.
+
+    Attributes:
+        parts: the tokens, in arrays one behind the other; on disk where the store is.
+        starts: p + 1 places, where each of these starts, and where the last one ends.
+        sentences: (s + 1,) 0 and where each sentence ends, in tokens.
+        documents: (d + 1,) where each document starts in `sentences`, and where the last one ends.
+        firsts: (d,) tokens of a document's first segment, -1 for a document of one segment.
+    """
+
+    parts: tuple[np.ndarray, ...]
+    starts: list[int]
+    sentences: np.ndarray
+    documents: np.ndarray
+    firsts: np.ndarray
+
+    @staticmethod
+    def of(*shards: Shard) -> "TokenStore":
+        """A store of shards that follow one another."""
+        sentences, documents, firsts = join_ends(shards)
+        parts = tuple(shard.tokens for shard in shards)
+        starts = [0, *accumulate(map(len, parts))]
+        return TokenStore(parts, starts, np.append(0, sentences), np.append(0, documents), firsts)
+
+    def __len__(self) -> int:
+        """Number of documents."""
+        return len(self.firsts)
+
+    @cached_property
+    def bounds(self) -> np.ndarray:
+        """(d + 1,) where each document starts in tokens, and where the last one ends."""
+        return self.sentences[self.documents]
+
+    def tokens(self, start: int, stop: int) -> np.ndarray:
+        """Ids from `start` to before `stop`, (stop - start,)."""
+        first = bisect_right(self.starts, start) - 1
+        found = []
+        while start < stop:
+            base, end = self.starts[first], min(stop, self.starts[first + 1])
+            found.append(self.parts[first][start - base : end - base])
+            start, first = end, first + 1
+        return found[0] if len(found) == 1 else np.concatenate(found or [self.parts[0][:0]])
+
+    def part(self, first: int, last: int) -> "TokenStore":
+        """The documents from `first` to before `last`; tokens keep their places."""
+        return TokenStore(
+            self.parts, self.starts, self.sentences, self.documents[first : last + 1], self.firsts[first:last]
+        )
+
+    def share(self, token: int) -> float:
+        """Share of all tokens that are `token`."""
+        count = sum(int((part == token).sum()) for part in self.parts)
+        return count / max(1, int(self.starts[-1]))
+
+
+def build(folder: Path, documents: Iterable[str], tokenizer: Any) -> TokenStore:
+    """The store in `folder`; whatever of it is not there yet is tokenised from `documents` and written.
+
+    Args:
+        folder: of this text and this tokenizer alone (`fingerprint`).
+        documents: the texts, in the same order at every call; not read if the store is complete.
+        tokenizer: a fast tokenizer of `transformers`.
+    """
+    if not (folder / _COMPLETE).is_file():
+        _write(folder, iter(documents), tokenizer)
+    return load(folder)
+
+
+def load(folder: Path) -> TokenStore:
+    """A complete store; its tokens stay on disk."""
+    shards = json.loads((folder / _COMPLETE).read_text())["shards"]
+    return TokenStore.of(*(_read(folder / f"{number:05d}") for number in range(shards)))
+
+
+def fingerprint(tokenizer: Any, *parts: Any) -> str:
+    """Hash of a tokenizer and of whatever else the tokens depend on, as JSON."""
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    for frame in ("truncation", "padding", "post_processor"):
+        state.pop(frame)  # no part of the ids of a text alone
+    return hashlib.sha256(json.dumps([state, parts]).encode()).hexdigest()[:32]
+
+
+def _write(folder: Path, documents: Iterator[str], tokenizer: Any) -> None:
+    counts = {"shards": 0, "documents": 0, "tokens": 0}
+    columns = TextColumn("tokenising: {task.completed:,.0f} tokens"), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("", total=None)
+        while texts := _next_shard(documents):
+            path = folder / f"{counts['shards']:05d}"
+            if not path.is_dir():
+                _save(path, tokenise(texts, tokenizer))
+            shard = _read(path)
+            counts["shards"] += 1
+            counts["documents"] += len(shard.firsts)
+            counts["tokens"] += len(shard.tokens)
+            progress.update(bar, completed=counts["tokens"])
+    temporary = folder / f"{_COMPLETE}.partial"
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary.write_text(json.dumps(counts))
+    temporary.replace(folder / _COMPLETE)
+
+
+def _next_shard(documents: Iterator[str]) -> list[str]:
+    texts, size = list[str](), 0
+    while size < _SHARD and (following := list(islice(documents, 1))):
+        texts += following
+        size += len(following[0])
+    return texts
+
+
+def _save(path: Path, shard: Shard) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent))
+    for name, values in shard._asdict().items():
+        np.save(temporary / f"{name}.npy", values)
+    try:
+        temporary.replace(path)
+    except OSError:  # another process was first, with the same documents
+        shutil.rmtree(temporary)
+
+
+def _read(path: Path) -> Shard:
+    arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in Shard._fields}
+    return Shard(**arrays)
