@@ -19,7 +19,8 @@ from lm_lab.commands.predictions import report_predictions
 from lm_lab.errors import UsageError
 from lm_lab.training import delta
 from lm_lab.training.adaptation import Adaptation
-from lm_lab.training.callbacks import ExactResume, SaveDelta
+from lm_lab.training.callbacks import SaveDelta
+from lm_lab.training.resuming import ExactResume
 
 
 class AdaptCLI(LabCLI):

@@ -5,12 +5,16 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import jsonargparse
+import lightning as L
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lm_lab.training import precision
+from lm_lab.training.resuming import WholeCheckpoints
 
 ALLOWED = (
     "lm_lab",
@@ -58,6 +62,14 @@ class LabCLI(LightningCLI):
         if possible != wanted:
             rank_zero_warn(f"this processor has no bf16 instructions: running in {possible} instead of {wanted}")
             trainer.precision = possible
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """Build the Trainer, whose checkpoints are written whole or not at all."""
+        given = self._get(self.config_init, "trainer").plugins or []
+        plugins = list(given) if isinstance(given, (list, tuple)) else [given]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins.append(WholeCheckpoints())
+        return super().instantiate_trainer(**kwargs | {"plugins": plugins})
 
 
 def allow_imports(args: Sequence[str]) -> list[str]:

@@ -7,8 +7,8 @@ from lightning.pytorch.cli import LightningArgumentParser
 import lm_lab.objectives  # noqa: F401  the parser finds short class names among what is imported
 from lm_lab.commands.lightning_cli import LabCLI, allow_imports, quiet
 from lm_lab.data.corpus import Corpus
-from lm_lab.training.callbacks import ExactResume
 from lm_lab.training.pretraining import Pretraining, SaveBackbone
+from lm_lab.training.resuming import ExactResume
 
 
 class PretrainCLI(LabCLI):

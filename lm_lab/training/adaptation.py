@@ -18,13 +18,13 @@ from lm_lab.strategies.readout import Readout
 from lm_lab.strategies.writer import Writer
 from lm_lab.tasks import Task
 from lm_lab.tasks.sequences import SequenceTask
-from lm_lab.training import delta
+from lm_lab.training import budget, delta
 from lm_lab.training.auxiliary import AuxiliaryLM
 from lm_lab.training.evaluation import Evaluation
 from lm_lab.training.modes import freeze_modes
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
 from lm_lab.training.reading import build_head
-from lm_lab.training.schedules import SchedulerFactory, WarmupLinear, total_steps
+from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
 from lm_lab.training.writing import write_texts
 
 
@@ -166,8 +166,13 @@ class Adaptation(L.LightningModule):
         """The optimiser over what is trained, its schedule stepped at every step."""
         groups = parameter_groups(self, self.learning_rate, self._rate_scale)
         optimizer = self.optimizer(groups, self.learning_rate)
-        scheduler = self.scheduler(optimizer, total_steps(self.trainer))
+        self.total_steps = budget.total_steps(self.trainer)
+        scheduler = self.scheduler(optimizer, self.total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:  # noqa: ARG002
+        """Move the schedule on, by steps or by time."""
+        budget.advance(scheduler, self.trainer, self.total_steps)
 
     def on_fit_start(self) -> None:
         """Set the modes: pretrained weights come in eval mode, and Lightning keeps what it finds."""

@@ -1,52 +1,15 @@
-"""Callbacks: exact resumption, the saved delta, and the clocks and memory of the training phase."""
+"""Callbacks: the saved delta, and the clocks and memory of the training phase."""
 
 import math
-import random
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
 
 from lm_lab.training import delta, memory
 from lm_lab.training.adaptation import Adaptation
-
-
-class ExactResume(L.Callback):
-    """Keep the random generators in the checkpoint, so that a resumed run ends with bit-identical weights."""
-
-    def __init__(self) -> None:
-        self._restore: dict[str, Any] | None = None
-
-    def state_dict(self) -> dict[str, Any]:
-        """States of the generators of Python, numpy and torch."""
-        version, key, position, *gauss = np.random.get_state(legacy=True)
-        kind, numbers, following = random.getstate()
-        return {
-            "python": [kind, list(numbers), following],
-            "numpy": [version, key.tolist(), position, *gauss],  # type: ignore[union-attr]
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all(),
-        }
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the states; they are set just before the next step, after all that set-up may draw."""
-        self._restore = state_dict
-
-    def on_train_batch_start(self, *_: Any) -> None:
-        """Set the states of the checkpoint, once."""
-        if self._restore is None:
-            return
-        state, self._restore = self._restore, None
-        kind, numbers, following = state["python"]
-        random.setstate((kind, tuple(numbers), following))
-        name, key, *rest = state["numpy"]
-        np.random.set_state((name, np.array(key, dtype=np.uint32), *rest))
-        torch.set_rng_state(state["torch"])
-        if torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["cuda"])
 
 
 class SaveDelta(L.Callback):

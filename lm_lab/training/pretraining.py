@@ -10,9 +10,9 @@ from torch import Tensor
 
 from lm_lab.backbones import Backbone
 from lm_lab.objectives import Loss, Objective
-from lm_lab.training import pretrained
+from lm_lab.training import budget, pretrained
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
-from lm_lab.training.schedules import SchedulerFactory, WarmupLinear, total_steps
+from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
 
 ObjectiveFactory = Callable[[Backbone], Objective]
 
@@ -42,7 +42,7 @@ class Pretraining(L.LightningModule):
         self.backbone = backbone
         self.objective = objective(backbone)
         self.optimizer, self.scheduler, self.learning_rate = optimizer, scheduler, learning_rate
-        # tokens this process has trained on, padding left out; in the checkpoint, so a resumed run counts on
+        # tokens that all processes have trained on, padding left out; in the checkpoint, so a resumed run counts on
         self.register_buffer("tokens", torch.zeros((), dtype=torch.long))
 
     def forward(self, batch: dict[str, Tensor]) -> Loss:
@@ -55,7 +55,7 @@ class Pretraining(L.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Return the loss of a batch, and count its tokens."""
-        self.tokens += batch["attention_mask"].sum()
+        self.tokens += self.trainer.strategy.reduce(batch["attention_mask"].sum(), reduce_op="sum")
         return self._report("train", batch)
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
@@ -65,8 +65,13 @@ class Pretraining(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its schedule, stepped at every step."""
         optimizer = self.optimizer(parameter_groups(self, self.learning_rate), self.learning_rate)
-        scheduler = self.scheduler(optimizer, total_steps(self.trainer))
+        self.total_steps = budget.total_steps(self.trainer)
+        scheduler = self.scheduler(optimizer, self.total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:  # noqa: ARG002
+        """Move the schedule on, by steps or by time."""
+        budget.advance(scheduler, self.trainer, self.total_steps)
 
     def _report(self, stage: str, batch: dict[str, Tensor]) -> Tensor:
         loss = self(batch)
@@ -111,7 +116,7 @@ def card(trainer: L.Trainer, module: Pretraining) -> str:
         "objective": type(module.objective).__name__,
         "corpus": corpus,
         "steps": f"{trainer.global_step:,}",
-        "tokens": f"{int(module.tokens) * trainer.world_size:,}",
+        "tokens": f"{int(module.tokens):,}",
         "highest learning rate": f"{module.learning_rate:g}",
         "precision": str(trainer.precision),
     }

@@ -1,42 +1,18 @@
-"""Learning-rate schedules: a warm-up, then linear to zero, cosine to a floor, or constant.
+"""Learning-rate schedules: a warm-up, then linear to zero, cosine to a floor, an inverse square root, or constant.
 
-A schedule is a callable of (optimiser, total steps).
+A schedule is a callable of (optimiser, total steps); see `lm_lab.training.budget` for how many those are.
 """
 
 import math
 from collections.abc import Callable
 from functools import partial
 
-import lightning as L
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from lm_lab.errors import UsageError
 
 SchedulerFactory = Callable[[Optimizer, int], LambdaLR]
-
-
-def total_steps(trainer: L.Trainer) -> int:
-    """Optimiser steps of the whole fit.
-
-    `trainer.estimated_stepping_batches` says the same, but builds the loaders before a resumed run has given them
-    their place in the epoch, which is then lost.
-
-    Raises:
-        UsageError: neither epochs nor steps are limited, so no schedule can end.
-    """
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    if data is None:
-        return int(trainer.estimated_stepping_batches)
-    if trainer.max_epochs in (None, -1) and trainer.max_steps < 0:
-        raise UsageError("neither max_epochs nor max_steps limits the run, so a schedule has no end; set one.")
-    batches, limit = len(data.train_dataloader()), trainer.limit_train_batches
-    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-    steps = math.ceil(batches / trainer.accumulate_grad_batches)
-    if trainer.max_epochs not in (None, -1):
-        steps *= trainer.max_epochs or 0
-        return min(steps, trainer.max_steps) if trainer.max_steps >= 0 else steps
-    return trainer.max_steps
 
 
 def linear(step: int, total: int, warmup: int) -> float:
@@ -50,6 +26,14 @@ def cosine(step: int, total: int, warmup: int, floor: float) -> float:
         return _rise(step, warmup)
     progress = min(1.0, (step - warmup) / max(1, total - warmup))
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def inverse_sqrt(step: int, warmup: int) -> float:
+    """Factor: up over `warmup` steps, then as one over the root of the number of steps.
+
+    With n = step + 1, k = warmup + 1: min(n / k, sqrt(k / n)), the formula of Vaswani et al. 2017 over its peak.
+    """
+    return min((step + 1) / (warmup + 1), math.sqrt((warmup + 1) / (step + 1)))
 
 
 def constant(step: int, warmup: int) -> float:
@@ -94,6 +78,21 @@ class WarmupCosine(LambdaLR):
     def __init__(self, optimizer: Optimizer, total_steps: int, warmup: float = 0.1, floor: float = 0.1) -> None:
         steps = _warmup_steps(warmup, total_steps)
         super().__init__(optimizer, partial(cosine, total=total_steps, warmup=steps, floor=floor))
+
+
+class WarmupInverseSqrt(LambdaLR):
+    """Warm up, then fall as one over the root of the steps (Vaswani et al. 2017); it has no end to reach.
+
+    T5 (Raffel et al. 2020) holds the highest rate over its first 10,000 of 524,288 steps instead of rising to it.
+
+    Args:
+        optimizer: whose learning rates are scaled.
+        total_steps: of which `warmup` is a share.
+        warmup: share of `total_steps`.
+    """
+
+    def __init__(self, optimizer: Optimizer, total_steps: int, warmup: float = 0.1) -> None:
+        super().__init__(optimizer, partial(inverse_sqrt, warmup=_warmup_steps(warmup, total_steps)))
 
 
 class WarmupConstant(LambdaLR):

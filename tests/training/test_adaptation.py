@@ -9,9 +9,10 @@ from lm_lab import GLUE, Adaptation
 from lm_lab.errors import UsageError
 from lm_lab.strategies import FullFineTuning, LinearProbe, LoRA
 from lm_lab.strategies.heads import Standardise
-from lm_lab.training.callbacks import DivergedError, ExactResume, TrainingMeter
+from lm_lab.training.budget import total_steps
+from lm_lab.training.callbacks import DivergedError, TrainingMeter
 from lm_lab.training.predictions import Predictions
-from lm_lab.training.schedules import total_steps
+from lm_lab.training.resuming import ExactResume
 
 QUIET = {
     "accelerator": "cpu",

@@ -7,7 +7,16 @@ from transformers import Adafactor
 
 from lm_lab.errors import UsageError
 from lm_lab.training.optimizers import AdamW, BertAdam, parameter_groups
-from lm_lab.training.schedules import WarmupConstant, WarmupCosine, WarmupLinear, constant, cosine, linear
+from lm_lab.training.schedules import (
+    WarmupConstant,
+    WarmupCosine,
+    WarmupInverseSqrt,
+    WarmupLinear,
+    constant,
+    cosine,
+    inverse_sqrt,
+    linear,
+)
 
 
 @pytest.mark.parametrize(("step", "ratio"), [(1, 3.16), (12, 6.57), (234, 2.19), (3000, 1.03)])
@@ -62,6 +71,7 @@ def test_biases_and_norms_do_not_decay():
 
 
 OPTIMIZERS = {
+    "adam": lambda groups: torch.optim.Adam(groups, 0.05),
     "adamw": lambda groups: AdamW(groups, 0.05),
     "bert_adam": lambda groups: BertAdam(groups, 0.05),
     "sgd": lambda groups: torch.optim.SGD(groups, 0.05, momentum=0.9),
@@ -99,11 +109,19 @@ def test_cosine_falls_to_its_floor():
     assert cosine(100, 100, 10, 0.1) == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("step", [1, 2, 400, 3999, 4000, 4001, 100_000])
+def test_inverse_square_root_is_the_formula_of_the_transformer(step):
+    """d^-0.5 min(step^-0.5, step warmup^-1.5), steps counted from 1, over its highest value."""
+    warmup, d = 4000, 512
+    rate = d**-0.5 * min(step**-0.5, step * warmup**-1.5)
+    assert inverse_sqrt(step - 1, warmup - 1) == pytest.approx(rate / (d * warmup) ** -0.5)
+
+
 def test_constant_stays():
     assert [constant(step, 2) for step in range(4)] == pytest.approx([1 / 3, 2 / 3, 1, 1])
 
 
-@pytest.mark.parametrize("schedule", [WarmupLinear, WarmupCosine, WarmupConstant])
+@pytest.mark.parametrize("schedule", [WarmupLinear, WarmupCosine, WarmupInverseSqrt, WarmupConstant])
 def test_schedules_scale_the_optimisers_rate(schedule):
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.5)
     scheduler = schedule(optimizer, 10, warmup=0.2)
