@@ -9,6 +9,7 @@ from lm_lab.commands.lightning_cli import LabCLI, allow_imports, quiet
 from lm_lab.data.corpus import Corpus
 from lm_lab.training.pretraining import Pretraining, SaveBackbone
 from lm_lab.training.resuming import ExactResume
+from lm_lab.training.throughput import Throughput
 
 
 class PretrainCLI(LabCLI):
@@ -42,5 +43,5 @@ def build(args: Any = None, run: bool = True) -> PretrainCLI:
         auto_configure_optimizers=False,
         seed_everything_default=0,
         save_config_kwargs={"overwrite": True},
-        trainer_defaults={"callbacks": [ExactResume()], "log_every_n_steps": 10},
+        trainer_defaults={"callbacks": [ExactResume(), Throughput()], "log_every_n_steps": 10},
     )

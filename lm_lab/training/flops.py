@@ -1,7 +1,9 @@
-"""What an adaptation costs at inference, counted from the shapes of its matrix products: nothing is computed."""
+"""What is computed, counted from the shapes of matrix products: an adaptation's inference, without running it."""
+
+from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 from transformers import PreTrainedModel
 
 from lm_lab.backbones import Backbone
@@ -21,6 +23,27 @@ def inference_flops(backbone: Backbone, length: int) -> int:
     with torch.device("meta"), torch.no_grad(), counter:
         backbone.eval().last(input_ids=torch.zeros(1, length, dtype=torch.long, device="meta"))
     return counter.get_total_flops()
+
+
+def counter() -> FlopCounterMode:
+    """torch's counter, which sees forward and backward passes within it, and a CPU's fused attention too."""
+    return FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION)
+
+
+def _attention(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+def _attention_backward(
+    gradient: torch.Size, query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any
+) -> int:
+    return sdpa_backward_flop_count(gradient, query, key, value)
+
+
+_CPU_ATTENTION = {  # which torch 2.13 leaves out
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+}
 
 
 def _say_nothing(*_: object) -> None:

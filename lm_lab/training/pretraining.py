@@ -13,6 +13,7 @@ from lm_lab.objectives import Loss, Objective
 from lm_lab.training import budget, pretrained
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
 from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
+from lm_lab.training.throughput import Throughput
 
 ObjectiveFactory = Callable[[Backbone], Objective]
 
@@ -117,9 +118,20 @@ def card(trainer: L.Trainer, module: Pretraining) -> str:
         "corpus": corpus,
         "steps": f"{trainer.global_step:,}",
         "tokens": f"{int(module.tokens):,}",
+        **_cost(trainer),
         "highest learning rate": f"{module.learning_rate:g}",
         "precision": str(trainer.precision),
     }
-    losses = {name: f"{float(value):.4f}" for name, value in sorted(trainer.callback_metrics.items())}
+    metrics = sorted(trainer.callback_metrics.items())
+    losses = {name: f"{float(value):.4f}" for name, value in metrics if not name.startswith("speed/")}
     rows = "\n".join(f"| {name} | {value} |" for name, value in (facts | losses).items())
     return f"# Pretrained with lm_lab\n\n| | |\n|---|---|\n{rows}\n"
+
+
+def _cost(trainer: L.Trainer) -> dict[str, str]:
+    """Operations and seconds, if they were counted."""
+    meter = next((c for c in trainer.callbacks if isinstance(c, Throughput)), None)  # type: ignore[attr-defined]
+    if meter is None:
+        return {}
+    counted = f"{meter.flops:.3e} (forward and backward, multiply and add apart)"
+    return {"floating point operations": counted, "seconds of training": f"{meter.seconds:.0f}"}
