@@ -8,7 +8,7 @@ scale is d^-1/2 for a T5 that ties them (Raffel et al. 2020, https://arxiv.org/a
 layer of its own stays as it was pretrained.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -67,8 +67,15 @@ class LanguageOutput(nn.Module):
         return torch.empty_like(table).normal_(std=getattr(backbone.config, "initializer_range", 0.02))
 
 
-def next_token_loss(output: LanguageOutput, states: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-    """Mean cross-entropy of each real token given those before it; states (b, t, d), ids and mask (b, t)."""
+def next_token_loss(output: Callable[[Tensor], Tensor], states: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+    """Mean cross-entropy of each real token given those before it; states (b, t, d), ids and mask (b, t).
+
+    Args:
+        output: from states (n, d) to scores (n, V), a `LanguageOutput` or the like.
+        states: final hidden states.
+        ids: what was read.
+        mask: 0 for padding.
+    """
     real = (mask[:, 1:] * mask[:, :-1]).bool()
     logits = output(states[:, :-1][real])  # (n, V): none for padding, since V is large
     return F.cross_entropy(logits.float(), ids[:, 1:][real])

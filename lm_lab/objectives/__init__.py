@@ -6,11 +6,13 @@ from lm_lab.objectives.causal_lm import CausalLM
 from lm_lab.objectives.masked_lm import MaskedLM
 from lm_lab.objectives.masking import Masking, NGramMasking, SpanMasking, TokenMasking, WholeWordMasking
 from lm_lab.objectives.mass import MASS
+from lm_lab.objectives.permutation_lm import PermutationLM
 from lm_lab.objectives.phrases import EntityMasking
 from lm_lab.objectives.replaced_token import ReplacedToken
 from lm_lab.objectives.span_bert import SpanBERT
 from lm_lab.objectives.span_corruption import SpanCorruption
 from lm_lab.objectives.t5_noise import BertStyle, Deshuffling, DropTokens, MassStyle, PrefixLM, ReplaceSpans
+from lm_lab.objectives.transformer_xl import TransformerXL
 from lm_lab.objectives.unilm import UniLM
 from lm_lab.objectives.weighted_sum import SumOfObjectives
 
@@ -28,6 +30,7 @@ __all__ = [
     "MassStyle",
     "NGramMasking",
     "Objective",
+    "PermutationLM",
     "PrefixLM",
     "ReplaceSpans",
     "ReplacedToken",
@@ -36,6 +39,7 @@ __all__ = [
     "SpanMasking",
     "SumOfObjectives",
     "TokenMasking",
+    "TransformerXL",
     "UniLM",
     "WholeWordMasking",
 ]

@@ -43,11 +43,16 @@ class CausalLM(Objective):
             UsageError: no text of the batch has a second token.
         """
         ids, mask = batch["input_ids"], batch["attention_mask"]
-        if not (mask[:, 1:] * mask[:, :-1]).any():
-            raise UsageError("no text of this batch has two tokens, so no token has a next one; leave such texts out.")
+        require_next_token(mask)
         states = backbone.last(input_ids=ids, attention_mask=mask)
         loss = next_token_loss(self.output, states, ids, mask)
         return Loss(loss, {"causal_lm": loss})
+
+
+def require_next_token(mask: Tensor) -> None:
+    """Raise `UsageError` if no text of a batch, mask (b, t), has two tokens."""
+    if not (mask[:, 1:] * mask[:, :-1]).any():
+        raise UsageError("no text of this batch has two tokens, so no token has a next one; leave such texts out.")
 
 
 def trained_output(backbone: Backbone) -> LanguageOutput:

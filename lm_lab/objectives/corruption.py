@@ -123,12 +123,18 @@ def _check(backbone: Backbone, probability: float, static: int) -> None:
         raise UsageError(f"probability={probability}: the share of tokens to mask must be above 0 and at most 1.")
     if static < 0:
         raise UsageError(f"static={static}: expected the number of maskings per text (BERT: 10), or 0 for new ones.")
-    tokenizer, size = backbone.tokenizer, backbone.embeddings.get_parameter("weight").shape[0]
+    tokenizer = backbone.tokenizer
     if tokenizer.mask_token_id is None:
         raise UsageError(
             f"The tokenizer of '{tokenizer.name_or_path}' has no mask token, which this objective needs; "
             "choose a backbone of the BERT family, or add a mask token to the tokenizer."
         )
+    require_vocabulary(backbone)
+
+
+def require_vocabulary(backbone: Backbone) -> None:
+    """Raise `UsageError` if the tokenizer has ids that the backbone does not embed."""
+    tokenizer, size = backbone.tokenizer, len(backbone.embeddings.get_parameter("weight"))
     if len(tokenizer) > size:
         raise UsageError(
             f"The tokenizer has {len(tokenizer)} tokens but the backbone embeds {size}; "

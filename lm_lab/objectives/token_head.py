@@ -1,4 +1,10 @@
-"""BERT's output layer over a tied table of embeddings: z = LayerNorm(gelu(W h + c)), scores z E^T + bias."""
+"""Output layers over the table of input embeddings E (v, e), which is given at each use: tied, yet no parameter here.
+
+    TokenHead     BERT's: z = LayerNorm(gelu(W h + c)), scores z E^T + bias
+    TiedOutput    XLNet's: scores h E^T + bias
+
+Scores are in fp32.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -25,3 +31,19 @@ class TokenHead(nn.Module):
     def forward(self, hidden: Tensor, embeddings: Tensor) -> Tensor:
         """Scores (n, v) in fp32 from hidden states (n, d) and input embeddings (v, e)."""
         return F.linear(self.norm(F.gelu(self.dense(hidden))), embeddings, self.bias).float()
+
+
+class TiedOutput(nn.Module):
+    """Scores of every token from hidden states as wide as the embeddings, which are given at each use.
+
+    Args:
+        size: number v of tokens.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(size))
+
+    def forward(self, hidden: Tensor, embeddings: Tensor) -> Tensor:
+        """Scores (..., v) in fp32 from hidden states (..., d) and input embeddings (v, d)."""
+        return F.linear(hidden, embeddings, self.bias).float()
