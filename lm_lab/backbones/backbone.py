@@ -23,9 +23,11 @@ class Backbone(nn.Module):
     last one has seen the whole text through the encoder, and the tokens before t once more.
 
     Args:
-        source: hub id, folder, or configuration (`.json`, or a folder without weights: random weights).
+        source: hub id, folder, or configuration (`.json`, a folder without weights, or `new:bert-mini` and the like
+            (`lm_lab.backbones.architectures`): random weights).
         pretrained: False takes the architecture of `source` with random weights: the control every probe needs.
-        tokenizer: where the tokenizer is, if not at `source`.
+        tokenizer: where the tokenizer is, if not at `source`. Random weights take the size of its vocabulary and its
+            special tokens, whatever their configuration says.
         revision: branch, tag or commit on the hub.
         dropout: overrides every dropout probability of the configuration.
         attention: attention implementation of `transformers` ("sdpa", "eager", "flash_attention_2"). None takes sdpa
@@ -66,10 +68,12 @@ class Backbone(nn.Module):
         if dropout is not None:
             loading.set_dropout(self.config, dropout)
         self.pretrained = pretrained and loading.has_weights(found)
+        self._tokenizer = (tokenizer or found, options)
+        if tokenizer and not self.pretrained:
+            loading.fit_vocabulary(self.config, self.tokenizer)
         self.fingerprint = loading.fingerprint(found, self.config, self.pretrained)
         attention = attention or loading.default_attention(self.config)
         self.model = loading.load_model(found, self.config, self.pretrained, attention, **options)
-        self._tokenizer = (tokenizer or found, options)
 
     @cached_property
     def tokenizer(self) -> Any:

@@ -15,12 +15,14 @@ from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from lm_lab import hub
+from lm_lab.backbones import architectures
 from lm_lab.errors import UsageError
 
 _REMEDY = (
     "Give a folder that holds config.json and model.safetensors, or set LM_LAB_WEIGHTS (or LM_LAB_DATA) to a "
     "local mirror"
 )
+_SENTINEL_FAMILIES, _SENTINELS = ("t5", "mt5", "umt5"), 100
 _DROPOUTS = (
     "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "resid_pdrop",
     "embd_pdrop", "attn_pdrop", "embedding_dropout", "mlp_dropout",
@@ -33,6 +35,8 @@ def locate(source: str) -> str:
     Raises:
         UsageError: within seconds, if `source` is neither local nor reachable.
     """
+    if source.startswith(architectures.PREFIX):
+        return source
     if folder := hub.local_weights(source):
         return str(folder)
     if source.startswith((".", "/", "~")) or source.endswith(".json"):
@@ -43,13 +47,17 @@ def locate(source: str) -> str:
 
 
 def load_config(source: str, **options: Any) -> PreTrainedConfig:
-    """The configuration at `source`: a hub id, a folder, or a `.json` file."""
+    """The configuration at `source`: a hub id, a folder, a `.json` file, or `new:FAMILY-SIZE`."""
+    if source.startswith(architectures.PREFIX):
+        return architectures.config_of(source)
     with _clear_errors(source):
         return AutoConfig.from_pretrained(source, **options)
 
 
 def has_weights(source: str) -> bool:
-    """False for a configuration without weights beside it (a `.json` file, or a folder with no weights)."""
+    """False for a configuration without weights beside it (a `.json` file, a folder with no weights, `new:`)."""
+    if source.startswith(architectures.PREFIX):
+        return False
     path = Path(source)
     return not path.exists() or (path.is_dir() and bool(weight_files(path)))
 
@@ -87,6 +95,8 @@ def default_attention(config: PreTrainedConfig) -> str:
 
 def load_tokenizer(source: str, **options: Any) -> Any:
     """The fast tokenizer at `source`, with a padding token (the end token where the model was given none)."""
+    if source.startswith(architectures.PREFIX):
+        raise UsageError(f"'{source}' is an architecture alone; give a tokenizer beside it (backbone.tokenizer).")
     folder = str(Path(source).parent) if source.endswith(".json") else source
     with _clear_errors(folder), _quiet():
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, **options)
@@ -102,6 +112,32 @@ def set_dropout(config: PreTrainedConfig, probability: float) -> None:
     for name in _DROPOUTS:
         if hasattr(config, name):
             setattr(config, name, probability)
+
+
+def fit_vocabulary(config: PreTrainedConfig, tokenizer: Any) -> None:
+    """Give a configuration of random weights the size and the special tokens of a tokenizer.
+
+    The start token of a decoder stays what it was to the old ones: padding in T5, the end of a text in BART. A T5 gets
+    100 ids more for sentinels, where the tokenizer has none.
+    """
+    found = {
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": _first(tokenizer.bos_token_id, tokenizer.cls_token_id),
+        "eos_token_id": _first(tokenizer.eos_token_id, tokenizer.sep_token_id),
+    }
+    start = getattr(config, "decoder_start_token_id", None)
+    role = next((name for name in found if start is not None and getattr(config, name, None) == start), None)
+    sentinels = config.model_type in _SENTINEL_FAMILIES and "<extra_id_0>" not in tokenizer.get_vocab()
+    config.vocab_size = len(tokenizer) + _SENTINELS * sentinels
+    for name, token in found.items():
+        if getattr(config, name, None) is not None and token is not None:
+            setattr(config, name, token)
+    if role is not None:
+        config.decoder_start_token_id = found[role]
+
+
+def _first(*tokens: int | None) -> int | None:
+    return next((token for token in tokens if token is not None), None)
 
 
 def fingerprint(source: str, config: PreTrainedConfig, pretrained: bool) -> str:

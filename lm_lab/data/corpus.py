@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from lm_lab.data import raw, store
@@ -79,6 +80,18 @@ class Corpus(L.LightningDataModule):
         count = len(self.training.store) + held_out
         return f"{self.source}, {count:,} documents of which {held_out:,} held out{seeded}"
 
+    @property
+    def unigram_loss(self) -> float:
+        """Cross entropy in nats of a held-out token, guessed by how often it stands in the text to train on (plus 1).
+
+        What a model of one token at a time must beat to have learned anything from the others.
+        """
+        assert self.training is not None and self.validation is not None, "setup comes first"  # noqa: PT018
+        size = len(self._backbone.tokenizer)
+        seen, held_out = (rows.store.counts(size) for rows in (self.training, self.validation))
+        logs = np.log((seen + 1) / (seen.sum() + size))
+        return float(-(logs * held_out).sum() / held_out.sum())
+
     def prepare_data(self) -> None:
         """Tokenise what is not in the cache yet, in one process of each machine."""
         if self.source != MICROWORLD:  # which is made in memory
@@ -91,7 +104,8 @@ class Corpus(L.LightningDataModule):
         backbone = self._backbone
         if not 0 < self.max_length <= backbone.max_length:
             raise UsageError(f"max_length={self.max_length}: this backbone takes 1 to {backbone.max_length} tokens.")
-        layout = Layout.of(backbone.tokenizer, backbone.family.causal, self.max_length, self.seed)
+        segments = getattr(backbone.config, "type_vocab_size", 2)
+        layout = Layout.of(backbone.tokenizer, backbone.family.causal, self.max_length, self.seed, segments)
         training, validation = self._stores(backbone.tokenizer)
         self.training, self.validation = self.rows(training, layout), self.rows(validation, layout)
 
@@ -149,7 +163,8 @@ class Corpus(L.LightningDataModule):
 
 
 def _require_known(tokens: TokenStore, tokenizer: Any) -> None:
-    share = tokens.share(tokenizer.unk_token_id) if tokenizer.unk_token_id is not None else 0.0
+    counts, unknown = tokens.counts(len(tokenizer)), tokenizer.unk_token_id
+    share = counts[unknown] / max(1, counts.sum()) if unknown is not None else 0.0
     if share > _UNKNOWN_SHARE:
         raise UsageError(
             f"{share:.0%} of the corpus is unknown to the tokenizer of '{tokenizer.name_or_path}'; "

@@ -6,13 +6,14 @@ paragraph or a sentence each) says by `starts` where a new one begins.
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.dataset
+import pyarrow.json
+import pyarrow.parquet
 
 from lm_lab import hub
 from lm_lab.errors import UsageError
@@ -20,12 +21,7 @@ from lm_lab.errors import UsageError
 HUB = "hub:"
 _LINES = ".txt"
 _BATCH = 1024  # rows that are read at a time
-_FORMATS = {
-    ".parquet": pa.dataset.ParquetFileFormat,
-    ".csv": lambda: pa.dataset.CsvFileFormat(parse_options=pa.csv.ParseOptions(newlines_in_values=True)),
-    ".json": pa.dataset.JsonFileFormat,
-    ".jsonl": pa.dataset.JsonFileFormat,
-}
+_FORMATS = (".parquet", ".csv", ".json", ".jsonl")
 _SUFFIXES = (*_FORMATS, _LINES)
 
 
@@ -128,16 +124,27 @@ def _lines(path: Path) -> Iterator[str]:
 
 def _column(path: Path, name: str) -> Iterator[str]:
     try:
-        table = pa.dataset.dataset(str(path), format=_FORMATS[path.suffix]())
-        if name not in table.schema.names:
-            have = ", ".join(table.schema.names)
-            raise UsageError(f"{path} has no column '{name}' of texts; it has {have} (--column).")
+        names, batches = _open(path)
+        if name not in names:
+            raise UsageError(f"{path} has no column '{name}' of texts; it has {', '.join(names)} (--column).")
         row = 0
-        for batch in table.to_batches(columns=[name], batch_size=_BATCH, batch_readahead=1, fragment_readahead=1):
-            yield from _texts(batch.column(0), row, f"{path}", name)
+        for batch in batches:
+            yield from _texts(batch[name], row, f"{path}", name)
             row += len(batch)
     except (pa.ArrowInvalid, OSError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
+
+
+def _open(path: Path) -> tuple[list[str], Iterable[pa.RecordBatch]]:
+    """The names of the columns, and the rows a little at a time."""
+    if path.suffix == ".parquet":
+        file = pa.parquet.ParquetFile(path)
+        return file.schema_arrow.names, file.iter_batches(_BATCH)
+    if path.suffix == ".csv":
+        reader = pa.csv.open_csv(path, parse_options=pa.csv.ParseOptions(newlines_in_values=True))
+    else:
+        reader = pa.json.open_json(path)
+    return reader.schema.names, reader
 
 
 def _texts(values: pa.Array, first: int, origin: str, name: str) -> Iterator[str]:

@@ -26,6 +26,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from lm_lab.data.tokenised import Shard, join_ends, tokenise
 
 _SHARD = 16_000_000  # characters of a shard: about 4 million tokens of English
+_CHUNK = 1_000_000  # tokens that are counted at a time
 _COMPLETE = "complete.json"
 
 
@@ -80,10 +81,11 @@ class TokenStore:
             self.parts, self.starts, self.sentences, self.documents[first : last + 1], self.firsts[first:last]
         )
 
-    def share(self, token: int) -> float:
-        """Share of all tokens that are `token`."""
-        count = sum(int((part == token).sum()) for part in self.parts)
-        return count / max(1, int(self.starts[-1]))
+    def counts(self, size: int) -> np.ndarray:
+        """(size,) how often each token stands in these documents."""
+        start, stop = int(self.bounds[0]), int(self.bounds[-1])
+        parts = (self.tokens(place, min(stop, place + _CHUNK)) for place in range(start, stop, _CHUNK))
+        return sum((np.bincount(part, minlength=size) for part in parts), np.zeros(size, np.int64))
 
 
 def build(folder: Path, documents: Iterable[str], tokenizer: Any) -> TokenStore:

@@ -9,12 +9,14 @@ from lm_lab.objectives.mass import MASS
 from lm_lab.objectives.permutation_lm import PermutationLM
 from lm_lab.objectives.phrases import EntityMasking
 from lm_lab.objectives.replaced_token import ReplacedToken
+from lm_lab.objectives.sentence_relation import NextSentence, SentenceOrder, SentenceStructure
 from lm_lab.objectives.span_bert import SpanBERT
 from lm_lab.objectives.span_corruption import SpanCorruption
 from lm_lab.objectives.t5_noise import BertStyle, Deshuffling, DropTokens, MassStyle, PrefixLM, ReplaceSpans
 from lm_lab.objectives.transformer_xl import TransformerXL
 from lm_lab.objectives.unilm import UniLM
 from lm_lab.objectives.weighted_sum import SumOfObjectives
+from lm_lab.objectives.word_structure import WordStructure
 
 __all__ = [
     "BART",
@@ -29,11 +31,14 @@ __all__ = [
     "Masking",
     "MassStyle",
     "NGramMasking",
+    "NextSentence",
     "Objective",
     "PermutationLM",
     "PrefixLM",
     "ReplaceSpans",
     "ReplacedToken",
+    "SentenceOrder",
+    "SentenceStructure",
     "SpanBERT",
     "SpanCorruption",
     "SpanMasking",
@@ -42,4 +47,5 @@ __all__ = [
     "TransformerXL",
     "UniLM",
     "WholeWordMasking",
+    "WordStructure",
 ]

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
 
+_READ = ("attention_mask", "token_type_ids")
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -17,11 +19,14 @@ class Loss:
         total: scalar to minimise.
         parts: scalar losses by name, before any weighting; an objective with one term has one part.
         metrics: scalars to watch, without gradient, such as the accuracy on predicted positions.
+        states: final hidden states (b, t, d) that the loss was read from, for other terms of a sum to read; None
+            where there are no such.
     """
 
     total: Tensor
     parts: dict[str, Tensor]
     metrics: dict[str, Tensor] = field(default_factory=dict)
+    states: Tensor | None = None
 
 
 class Objective(nn.Module, ABC):
@@ -33,3 +38,20 @@ class Objective(nn.Module, ABC):
     @abstractmethod
     def forward(self, backbone: Backbone, batch: Mapping[str, Tensor]) -> Loss:
         """Return the loss of a batch: `input_ids`, `attention_mask`, perhaps `token_type_ids`, each (b, t)."""
+
+
+class Reader(Objective):
+    """An objective that only reads final hidden states, so that a sum can let it read those of another term."""
+
+    def forward(self, backbone: Backbone, batch: Mapping[str, Tensor]) -> Loss:
+        """Return the loss of a batch as it is."""
+        return self.read(backbone.last(**model_inputs(batch, batch["input_ids"])), batch)
+
+    @abstractmethod
+    def read(self, states: Tensor, batch: Mapping[str, Tensor]) -> Loss:
+        """Return the loss of final hidden states (b, t, d) of a batch, whose tokens may have been corrupted."""
+
+
+def model_inputs(batch: Mapping[str, Tensor], input_ids: Tensor) -> dict[str, Tensor]:
+    """What the backbone reads of a batch, with other ids: neither labels nor units."""
+    return {name: batch[name] for name in _READ if name in batch} | {"input_ids": input_ids}

@@ -113,11 +113,6 @@ class Corruption(nn.Module):
         return found
 
 
-def without_units(batch: Mapping[str, Tensor], input_ids: Tensor) -> dict[str, Tensor]:
-    """What the backbone reads of a batch: its entries with other ids, less the units, which no model takes."""
-    return {name: value for name, value in batch.items() if name != "units"} | {"input_ids": input_ids}
-
-
 def _check(backbone: Backbone, probability: float, static: int) -> None:
     if not 0 < probability <= 1:
         raise UsageError(f"probability={probability}: the share of tokens to mask must be above 0 and at most 1.")

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lm_lab.backbones import Backbone
-from lm_lab.objectives.base import Loss, Objective
-from lm_lab.objectives.corruption import Corrupted, Corruption, without_units
+from lm_lab.objectives.base import Loss, Objective, model_inputs
+from lm_lab.objectives.corruption import Corrupted, Corruption
 from lm_lab.objectives.masking import Masking
 from lm_lab.objectives.noise import IGNORED
 from lm_lab.objectives.token_head import TokenHead
@@ -47,7 +47,7 @@ class MaskedLM(Objective):
     def forward(self, backbone: Backbone, batch: Mapping[str, Tensor]) -> Loss:
         """Return the mean cross entropy and the accuracy on the masked positions of a batch."""
         corrupted: Corrupted = self.corrupt(batch)
-        hidden = backbone.last(**without_units(batch, corrupted.input_ids))
+        hidden = backbone.last(**model_inputs(batch, corrupted.input_ids))
         return self.predict(hidden, corrupted.targets, embeddings(backbone))
 
     def predict(self, hidden: Tensor, targets: Tensor, table: Tensor) -> Loss:
@@ -56,7 +56,7 @@ class MaskedLM(Objective):
         logits = self.head(hidden[chosen], table)  # (n, v)
         loss = F.cross_entropy(logits, targets[chosen])
         accuracy = (logits.detach().argmax(dim=-1) == targets[chosen]).float().mean()
-        return Loss(loss, {"masked_lm": loss}, {"accuracy": accuracy})
+        return Loss(loss, {"masked_lm": loss}, {"accuracy": accuracy}, hidden)
 
 
 def embeddings(backbone: Backbone) -> Tensor:

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
-from lm_lab.objectives.base import Loss, Objective
-from lm_lab.objectives.corruption import Corrupted, Corruption, without_units
+from lm_lab.objectives.base import Loss, Objective, model_inputs
+from lm_lab.objectives.corruption import Corrupted, Corruption
 from lm_lab.objectives.generator import Generator
 from lm_lab.objectives.masked_lm import embeddings
 from lm_lab.objectives.masking import Masking
@@ -82,7 +82,7 @@ class ReplacedToken(Objective):
         replaced = self.replace(backbone, batch)
         real = batch["attention_mask"].bool()
         labels = (replaced.input_ids != batch["input_ids"])[real]  # (n,)
-        scores = self.discriminate(backbone.last(**without_units(batch, replaced.input_ids))[real])
+        scores = self.discriminate(backbone.last(**model_inputs(batch, replaced.input_ids))[real])
         loss = F.binary_cross_entropy_with_logits(scores, labels.float())
         return Loss(
             replaced.loss + self.weight * loss,
@@ -99,7 +99,7 @@ class ReplacedToken(Objective):
         noise = self.corrupt.generator(batch["input_ids"].device)
         corrupted: Corrupted = self.corrupt(batch, noise)
         chosen = corrupted.targets != IGNORED
-        hidden = self.generator(backbone, without_units(batch, corrupted.input_ids))[chosen]
+        hidden = self.generator(backbone, model_inputs(batch, corrupted.input_ids))[chosen]
         logits, targets = self.generator.head(hidden, embeddings(backbone)), corrupted.targets[chosen]
         ids = batch["input_ids"].masked_scatter(chosen, sample(logits, noise))
         accuracy = (logits.detach().argmax(dim=-1) == targets).float().mean()

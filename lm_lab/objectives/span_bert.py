@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
-from lm_lab.objectives.base import Loss, Objective
-from lm_lab.objectives.corruption import Corrupted, without_units
+from lm_lab.objectives.base import Loss, Objective, model_inputs
+from lm_lab.objectives.corruption import Corrupted
 from lm_lab.objectives.masked_lm import MaskedLM, embeddings
 from lm_lab.objectives.masking import Masking, SpanMasking
 from lm_lab.objectives.token_head import TokenHead
@@ -60,7 +60,7 @@ class SpanBERT(Objective):
     def forward(self, backbone: Backbone, batch: Mapping[str, Tensor]) -> Loss:
         """Return the sum of both losses, each by name, and both accuracies on the masked positions."""
         corrupted: Corrupted = self.masked_lm.corrupt({**batch, "attention_mask": inner(batch["attention_mask"])})
-        hidden, table = backbone.last(**without_units(batch, corrupted.input_ids)), embeddings(backbone)
+        hidden, table = backbone.last(**model_inputs(batch, corrupted.input_ids)), embeddings(backbone)
         plain = self.masked_lm.predict(hidden, corrupted.targets, table)
         targets = corrupted.targets[corrupted.units >= 0]
         logits = self.boundary(hidden, corrupted.units, table)

@@ -20,8 +20,8 @@ from torch import Tensor
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.attention import attention_mask
 from lm_lab.errors import UsageError
-from lm_lab.objectives.base import Loss
-from lm_lab.objectives.corruption import Corrupted, without_units
+from lm_lab.objectives.base import Loss, model_inputs
+from lm_lab.objectives.corruption import Corrupted
 from lm_lab.objectives.masked_lm import MaskedLM, embeddings
 from lm_lab.objectives.masking import Masking
 
@@ -57,7 +57,7 @@ class UniLM(MaskedLM):
         """Return the mean cross entropy and the accuracy on the masked positions of a batch."""
         corrupted: Corrupted = self.corrupt(batch)
         allowed = self.allowed(batch, self.corrupt.generator(batch["input_ids"].device))
-        inputs = without_units(batch, corrupted.input_ids) | {"attention_mask": attention_mask(backbone, allowed)}
+        inputs = model_inputs(batch, corrupted.input_ids) | {"attention_mask": attention_mask(backbone, allowed)}
         return self.predict(backbone.last(**inputs), corrupted.targets, embeddings(backbone))
 
     def allowed(self, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> Tensor:

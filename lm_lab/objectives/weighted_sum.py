@@ -2,18 +2,20 @@
 
     loss = sum over i of w_i loss_i(backbone, batch)
 
-Each term corrupts the batch by itself and runs the backbone once, so a step costs the sum of theirs. Weights are taken
-as given: they need not add up to 1.
+Each term corrupts the batch by itself and runs the backbone once, so a step costs the sum of theirs. A term that only
+reads states (`NextSentence`) reads those of the first other term that has any (`MaskedLM`): one pass for both, as in
+BERT, over masked tokens. Weights are taken as given: they need not add up to 1.
 """
 
 import math
 from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
-from lm_lab.objectives.base import Loss, Objective
+from lm_lab.objectives.base import Loss, Objective, Reader
 
 ObjectiveFactory = Callable[[Backbone], Objective]
 
@@ -41,11 +43,20 @@ class SumOfObjectives(Objective):
 
     def forward(self, backbone: Backbone, batch: Mapping[str, Tensor]) -> Loss:
         """Return the weighted sum; `parts` and `metrics` are those of the terms, before weighting."""
-        losses = {name: term(backbone, batch) for name, term in self.terms.items()}
-        total = sum(self.weights[name] * loss.total for name, loss in losses.items())
+        losses = self._losses(backbone, batch)
+        total = torch.stack([self.weights[name] * loss.total for name, loss in losses.items()]).sum()
         parts = {f"{name}/{part}": value for name, loss in losses.items() for part, value in loss.parts.items()}
         metrics = {f"{name}/{metric}": value for name, loss in losses.items() for metric, value in loss.metrics.items()}
         return Loss(total, parts, metrics)
+
+    def _losses(self, backbone: Backbone, batch: Mapping[str, Tensor]) -> dict[str, Loss]:
+        readers = {name: term for name, term in self.terms.items() if isinstance(term, Reader)}
+        others = {name: term for name, term in self.terms.items() if name not in readers}
+        losses = {name: term(backbone, batch) for name, term in others.items()}
+        states = next((loss.states for loss in losses.values() if loss.states is not None), None)
+        for name, term in readers.items():
+            losses[name] = term(backbone, batch) if states is None else term.read(states, batch)
+        return {name: losses[name] for name in self.terms}
 
 
 def _check(terms: Mapping[str, ObjectiveFactory], weights: Mapping[str, float]) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lm_lab.backbones import Backbone
+from lm_lab.data.corpus import Corpus
 from lm_lab.objectives import Loss, Objective
 from lm_lab.training import budget, pretrained
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
@@ -109,13 +110,12 @@ class SaveBackbone(L.Callback):
 
 def card(trainer: L.Trainer, module: Pretraining) -> str:
     """Return the README of a pretrained backbone: the text, the objective, the budget and the losses, in Markdown."""
-    corpus = getattr(trainer.datamodule, "description", "unnamed")  # type: ignore[attr-defined]
     facts = {
         "architecture": type(module.backbone.model).__name__,
         "parameters": f"{sum(p.numel() for p in module.backbone.parameters()):,}",
         "started from": "weights" if module.backbone.pretrained else "random weights",
         "objective": type(module.objective).__name__,
-        "corpus": corpus,
+        **_text(trainer.datamodule),  # type: ignore[attr-defined]
         "steps": f"{trainer.global_step:,}",
         "tokens": f"{int(module.tokens):,}",
         **_cost(trainer),
@@ -126,6 +126,13 @@ def card(trainer: L.Trainer, module: Pretraining) -> str:
     losses = {name: f"{float(value):.4f}" for name, value in metrics if not name.startswith("speed/")}
     rows = "\n".join(f"| {name} | {value} |" for name, value in (facts | losses).items())
     return f"# Pretrained with lm_lab\n\n| | |\n|---|---|\n{rows}\n"
+
+
+def _text(data: Any) -> dict[str, str]:
+    """What text it was, and the loss of guessing by frequency alone."""
+    if not isinstance(data, Corpus):
+        return {"corpus": "unnamed"}
+    return {"corpus": data.description, "unigram baseline": f"{data.unigram_loss:.4f}"}
 
 
 def _cost(trainer: L.Trainer) -> dict[str, str]:

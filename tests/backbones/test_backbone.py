@@ -5,10 +5,14 @@ import time
 import pytest
 import torch
 from tiny_models import FAMILIES
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 
 from lm_lab import hub
 from lm_lab.backbones import Backbone
+from lm_lab.backbones.architectures import ARCHITECTURES, SIZES
 from lm_lab.backbones.pooling import POOLINGS, combine, pool
+from lm_lab.data.tokenizers import train
 from lm_lab.errors import UsageError
 
 
@@ -162,3 +166,58 @@ def _seeded(config: str, seed: int) -> Backbone:
 
 def _weight(backbone: Backbone) -> torch.Tensor:
     return backbone.model.encoder.layer[0].output.dense.weight
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "gpt2", "llama", "t5", "bart", "xlnet"])
+def test_random_weights_take_vocabulary_and_special_tokens_of_a_given_tokenizer(make, family, tmp_path):
+    words = train(["a cat sat on a mat ."] * 3, "wordpiece", 300)
+    words.save_pretrained(tmp_path / "words")
+    old = make(family, pretrained=False)
+    new = make(family, pretrained=False, tokenizer=str(tmp_path / "words"))
+    sentinels = 100 if family == "t5" else 0
+    assert len(new.embeddings.get_parameter("weight")) == len(words) + sentinels == new.config.vocab_size
+    assert old.config.vocab_size != new.config.vocab_size
+    assert new.config.pad_token_id in (0, None)
+    if family == "bart":
+        assert new.config.decoder_start_token_id == words.sep_token_id
+    ids = words(["a cat", "a cat sat on a mat"], padding=True, return_tensors="pt")
+    inputs = {name: ids[name] for name in ("input_ids", "attention_mask")}
+    assert new.last(**inputs).shape[:2] == ids["input_ids"].shape
+
+
+def test_pretrained_weights_keep_their_vocabulary(make, tmp_path):
+    train(["a cat sat"] * 3).save_pretrained(tmp_path / "words")
+    assert make().config.vocab_size == make(tokenizer=str(tmp_path / "words")).config.vocab_size
+
+
+@pytest.mark.parametrize("family", ARCHITECTURES)
+@pytest.mark.parametrize("size", SIZES)
+def test_an_architecture_has_the_layers_and_width_of_its_size(family, size, tmp_path):
+    train(["a cat sat on a mat ."] * 3).save_pretrained(tmp_path / "words")
+    backbone = Backbone(f"new:{family}-{size}", tokenizer=str(tmp_path / "words"))
+    parts = 2 if backbone.config.is_encoder_decoder else 1
+    assert not backbone.pretrained
+    assert (backbone.num_layers, backbone.hidden_size) == (SIZES[size].layers * parts, SIZES[size].width)
+    ids = torch.randint(5, len(backbone.tokenizer), (2, 7))
+    assert backbone.last(input_ids=ids, attention_mask=torch.ones_like(ids)).shape == (2, 7, SIZES[size].width)
+    assert backbone.max_length >= 512
+
+
+def test_bert_tiny_has_its_published_size(tmp_path):
+    """4.4 million parameters with 30,522 tokens (Turc et al. 2019), of which the pooler's 16,512 are left out here."""
+    words = {"[PAD]": 0, "[UNK]": 1} | {f"w{i}": i for i in range(2, 30_522)}
+    core = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    PreTrainedTokenizerFast(tokenizer_object=core, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(tmp_path / "w")
+    backbone = Backbone("new:bert-tiny", tokenizer=str(tmp_path / "w"))
+    assert sum(p.numel() for p in backbone.parameters()) == 4_385_920 - 16_512
+
+
+@pytest.mark.parametrize("source", ["new:bert", "new:bert-huge", "new:gpt5-mini"])
+def test_an_architecture_that_is_none_is_refused(source):
+    with pytest.raises(UsageError, match=f"'{source}': expected new:FAMILY-SIZE with one of bert, roberta"):
+        Backbone(source)
+
+
+def test_an_architecture_needs_a_tokenizer():
+    with pytest.raises(UsageError, match=r"architecture alone; give a tokenizer beside it \(backbone\.tokenizer\)"):
+        _ = Backbone("new:bert-tiny").tokenizer

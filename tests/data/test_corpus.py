@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,8 +8,9 @@ import pytest
 import torch
 
 from lm_lab.backbones import Backbone
-from lm_lab.data import microworld
+from lm_lab.data import microworld, store
 from lm_lab.data.corpus import Corpus
+from lm_lab.data.rows import Documents, NextSentencePairs, Packed, RowsFactory
 from lm_lab.errors import UsageError
 
 Make = Callable[..., Backbone]
@@ -117,3 +119,52 @@ def test_a_file_without_readable_text_is_refused(make: Make, tmp_path: Path, con
     (tmp_path / "text.txt").write_bytes(content)
     with pytest.raises(UsageError, match=r"text\.txt"):
         prepared(make(), source=str(tmp_path / "text.txt"))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*")
+@pytest.mark.parametrize("rows", [Documents, Packed, NextSentencePairs])
+def test_worker_processes_change_nothing(make: Make, rows: RowsFactory) -> None:
+    def epochs(workers: int) -> list[list[list[int]]]:
+        loader = prepared(make(), rows=rows, num_workers=workers).train_dataloader()
+        found = []
+        for epoch in range(2):
+            loader.batch_sampler.set_epoch(epoch)
+            found.append([row for batch in loader for row in batch["input_ids"].tolist()])
+        return found
+
+    assert epochs(2) == epochs(0)
+
+
+def test_a_folders_own_split_is_validated_on(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("it was good .\nit was fine .\n")
+    (tmp_path / "validation.txt").write_text("the beast was good .\n")
+    backbone = make()
+    data = prepared(backbone, source=str(tmp_path), held_out=0, documents=1)
+    data.prepare_data()
+    assert decoded(data, data.train_dataloader(), backbone.tokenizer) == ["[CLS] it was good . [SEP]"]
+    assert decoded(data, data.val_dataloader(), backbone.tokenizer) == ["[CLS] the beast was good . [SEP]"]
+
+
+def test_text_is_tokenised_once_and_anew_when_it_changes(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("it was good .\nit was fine .\n")
+    made, tokenise = [], store.tokenise
+    monkeypatch.setattr(store, "tokenise", lambda *given: made.append(given) or tokenise(*given))
+    for _ in range(2):
+        prepared(make(), source=str(path), documents=None, held_out=1).prepare_data()
+    assert len(made) == 1
+    path.write_text("it was good .\nit was poor and fine .\n")
+    prepared(make(), source=str(path), documents=None, held_out=1)
+    assert len(made) == 2
+
+
+def test_the_unigram_baseline_is_the_loss_of_guessing_by_frequency(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("good poor\ngood good good poor\n")
+    backbone = make()
+    data = prepared(backbone, source=str(path), documents=None, held_out=1)
+    size = len(backbone.tokenizer)
+    expected = -(math.log(4 / (4 + size)) + math.log(2 / (4 + size))) / 2
+    assert data.unigram_loss == pytest.approx(expected)

@@ -54,12 +54,15 @@ class Layout:
     seed: int
 
     @staticmethod
-    def of(tokenizer: Any, causal: bool, max_length: int, seed: int) -> "Layout":
-        """The layout of a tokenizer's own template; between documents stands what ends one, or begins the next."""
+    def of(tokenizer: Any, causal: bool, max_length: int, seed: int, segments: int = 2) -> "Layout":
+        """The layout of a tokenizer's own template, for a model that embeds so many segments.
+
+        Between documents stands what ends one, or begins the next.
+        """
         frame = Frame.of(tokenizer)
         ends = (frame.end + frame.start) if causal else frame.end
         spare = [token for token in (tokenizer.eos_token_id, tokenizer.sep_token_id) if token is not None]
-        typed = "token_type_ids" in tokenizer.model_input_names
+        typed = "token_type_ids" in tokenizer.model_input_names and segments > 1
         return Layout(frame, ends or tuple(spare[:1]), not causal, max_length, tokenizer.pad_token_id, typed, seed)
 
     def row(self, first: np.ndarray, second: np.ndarray | None = None, **labels: int) -> "Row":
