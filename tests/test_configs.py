@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from lm_lab.backbones.loading import load_config
 from lm_lab.benchmark.suite import load_suite
 from lm_lab.commands import adapt, pretrain
 from lm_lab.data.tags import PLACES as TAGGED
@@ -98,7 +99,8 @@ def test_every_pretraining_parses_and_its_backbone_is_there(path: Path, monkeypa
     parser = pretrain.build([f"--config={path}"], run=False).parser
     said = yaml.safe_load(path.read_text())
     assert list(differences(said, parser.parse_args([f"--config={path}"]).as_dict())) == []
-    assert (ROOT / said["model"]["backbone"]["source"] / "config.json").is_file()
+    source = said["model"]["backbone"]["source"]
+    assert load_config(source if source.startswith("new:") else str(ROOT / source)).model_type
     assert path.read_text().startswith(f"# lm-lab pretrain fit --config {named(path)}\n")
 
 
