@@ -23,6 +23,7 @@ from lm_lab.benchmark.report_comparisons import Comparison, compare
 from lm_lab.benchmark.report_details import details, domains
 from lm_lab.benchmark.report_headline import headline
 from lm_lab.benchmark.report_layers import layer_weights
+from lm_lab.benchmark.report_losses import training_losses
 from lm_lab.benchmark.report_script import JS
 from lm_lab.benchmark.report_style import CSS
 from lm_lab.benchmark.report_svg import write_svg
@@ -45,6 +46,8 @@ and task. Bold: Holm's p is at most 0.05. A difference that is not bold is not t
 
 _MIXED = """Learned weights of the layers, summing to 1: 0 is the embeddings. Bars are means, dots seeds; the upper line
 is an equal share."""
+
+_LOSSES = """Loss of single batches at equal steps, averaged over seeds and five records; dotted: random weights."""
 
 _BESIDE = """Means over seeds of what a task reports beside its metrics; none of it was used to choose anything."""
 
@@ -96,6 +99,7 @@ def _page(
         _optional("Beside the score", details(points, found.records), _BESIDE),
         _optional("Other domains", domains(points, found.records), _DOMAINS),
         _optional("What a mix gives to each layer", layer_weights(points, found.records), _MIXED),
+        _optional("Training loss of full fine-tuning", training_losses(points, found.records), _LOSSES),
         _section("Selection of the tuned values", sections.selection(points), "Bold: the value that was chosen."),
         _section("Cells that failed", sections.failures(found.records, found.broken)),
         _section("How it was measured", f"<p>{_PROTOCOL}</p>{sections.provenance(found.records, suite)}"),

@@ -227,3 +227,24 @@ def test_a_mix_of_layers_is_drawn_a_bar_a_layer(tmp_path):
     assert drawn.count("<rect") == 2
     assert drawn.count("<circle") == 4
     assert "embeddings: 0.500" in drawn
+
+
+def test_training_losses_of_pretrained_and_random_weights_are_drawn(results):
+    for path in (results / "cells").glob("*.json"):
+        record = json.loads(path.read_text())
+        level = 2.0 if record["cell"]["control"] else 1.0
+        history = [{"step": step, "loss": level + 0.1 * record["cell"]["seed"]} for step in range(1, 11)]
+        path.write_text(json.dumps(record | {"history": history}))
+    text = write_report(results, draws=50).read_text()
+    section = text.split("Training loss of full fine-tuning")[1].split("</section>")[0]
+    lines = re.findall(r'<polyline points="([^"]*)"', section)
+    assert [len(line.split()) for line in lines] == [10] * 8
+    assert section.count("<title>last loss 1.100</title>") == 4  # the mean of three seeds
+    assert section.count("<title>last loss 2.100</title>") == section.count("stroke-dasharray") == 4
+
+
+def test_one_backbone_has_no_training_losses_to_compare(results):
+    for path in (results / "cells").glob("*.json"):
+        if json.loads(path.read_text())["cell"]["control"]:
+            path.unlink()
+    assert "Training loss of full fine-tuning" not in write_report(results, draws=50).read_text()
