@@ -13,6 +13,7 @@ import numpy as np
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from lm_lab.data import raw, store
+from lm_lab.data.annotated import Text, annotated
 from lm_lab.data.batching import grouped_loader, place
 from lm_lab.data.encoding import cache_folder
 from lm_lab.data.microworld import corpus
@@ -43,6 +44,8 @@ class Corpus(L.LightningDataModule):
         column: the column of texts in a data file.
         starts: regular expression; a line or row that it matches starts a document, and those that follow belong to
             it. None: each is a document.
+        spans: column of a data file with the phrases or entities of each text, as a list of pairs of characters
+            [start, end): what `EntityMasking` hides whole.
         rows: how documents become rows: `Documents`, `Packed`, `Continuing`, `NextSentencePairs`,
             `SentenceOrderPairs` or `ThreeWayPairs` of `lm_lab.data.rows`.
 
@@ -61,13 +64,14 @@ class Corpus(L.LightningDataModule):
         num_workers: int = 0,
         column: str = "text",
         starts: str | None = None,
+        spans: str | None = None,
         rows: RowsFactory = Documents,
     ) -> None:
         super().__init__()
         self.source, self.batch_size, self.max_length = source, batch_size, max_length
         self.documents, self.held_out = documents, held_out
         self.seed, self.num_workers = seed, num_workers
-        self.column, self.starts, self.rows = column, starts, rows
+        self.column, self.starts, self.spans, self.rows = column, starts, spans, rows
         self.training: Rows | None = None
         self.validation: Rows | None = None
 
@@ -139,6 +143,8 @@ class Corpus(L.LightningDataModule):
         return whole.part(self.held_out, len(whole)), whole.part(0, self.held_out)
 
     def _store(self, split: str, tokenizer: Any) -> TokenStore:
+        if self.spans and (self.starts or self.source == MICROWORLD or self.source.startswith(raw.HUB)):
+            raise UsageError(f"spans='{self.spans}': spans stand in a column of a data file, without starts.")
         if self.documents is not None and self.documents < 1:
             raise UsageError(f"documents={self.documents}: expected 1 or more, or null for all.")
         if self.source == MICROWORLD:
@@ -148,13 +154,15 @@ class Corpus(L.LightningDataModule):
         _require_known(found, tokenizer)
         return found
 
-    def _texts(self, split: str) -> Iterator[str]:
-        texts: Iterable[str] = raw.documents([self.source], self.column, self.starts, split)
+    def _texts(self, split: str) -> Iterator[str | Text]:
+        texts: Iterable[str | Text] = raw.documents([self.source], self.column, self.starts, split)
+        if self.spans:
+            texts = annotated([self.source], self.column, self.spans, split)
         return islice(texts, self.documents if split == "train" else None)
 
     def _folder(self, split: str, tokenizer: Any) -> Path:
         """Where the cache keeps this text in this tokenizer's ids."""
-        read = [self.column, self.starts, split, self.documents if split == "train" else None]
+        read = [self.column, self.starts, self.spans, split, self.documents if split == "train" else None]
         if self.source.startswith(raw.HUB):
             return cache_folder() / "corpora" / store.fingerprint(tokenizer, self.source, *read)
         paths = [path.resolve() for path in raw.files(self.source, split)]

@@ -21,8 +21,8 @@ from lm_lab.errors import UsageError
 HUB = "hub:"
 _LINES = ".txt"
 _BATCH = 1024  # rows that are read at a time
-_FORMATS = (".parquet", ".csv", ".json", ".jsonl")
-_SUFFIXES = (*_FORMATS, _LINES)
+FORMATS = (".parquet", ".csv", ".json", ".jsonl")
+_SUFFIXES = (*FORMATS, _LINES)
 
 
 def documents(
@@ -64,7 +64,7 @@ def files(source: str, split: str = "train") -> list[Path]:
             return _of_folder(path, split)
     raise UsageError(
         f"no text at '{source}'; give a UTF-8 text file with one document a line, a file that ends in "
-        f"{', '.join(_FORMATS)}, or a folder of such files, from here or below LM_LAB_DATA; or {HUB}NAME."
+        f"{', '.join(FORMATS)}, or a folder of such files, from here or below LM_LAB_DATA; or {HUB}NAME."
     )
 
 
@@ -110,7 +110,7 @@ def _pieces(source: str, column: str, split: str) -> Iterator[str]:
         yield from _streamed(source, column, split)
         return
     for path in files(source, split):
-        yield from _column(path, column) if path.suffix in _FORMATS else _lines(path)
+        yield from read_texts(path, column) if path.suffix in FORMATS else _lines(path)
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -122,15 +122,22 @@ def _lines(path: Path) -> Iterator[str]:
         raise UsageError(f"'{path}' cannot be read ({error}); give UTF-8 text, one document a line.") from error
 
 
-def _column(path: Path, name: str) -> Iterator[str]:
+def read_texts(path: Path, name: str) -> Iterator[str]:
+    """A column of texts; what a null or another type is called names file, row and column."""
+    row = 0
+    for values in read_column(path, name):
+        yield from _texts(values, row, f"{path}", name)
+        row += len(values)
+
+
+def read_column(path: Path, name: str) -> Iterator[pa.Array]:
+    """A column of a data file, a little at a time. Raises `UsageError` if there is none, or it cannot be read."""
     try:
         names, batches = _open(path)
         if name not in names:
-            raise UsageError(f"{path} has no column '{name}' of texts; it has {', '.join(names)} (--column).")
-        row = 0
+            raise UsageError(f"{path} has no column '{name}'; it has {', '.join(names)} (--column).")
         for batch in batches:
-            yield from _texts(batch[name], row, f"{path}", name)
-            row += len(batch)
+            yield batch[name]
     except (pa.ArrowInvalid, OSError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
 

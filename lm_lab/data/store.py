@@ -1,6 +1,6 @@
 """Token ids of a corpus on disk, memory-mapped: built once, a shard at a time, and taken up again where it stopped.
 
-    FOLDER/00000/{tokens,sentences,documents,firsts}.npy    a shard of whole documents (`Shard`)
+    FOLDER/00000/{tokens,sentences,documents,firsts,units}.npy    a shard of whole documents (`Shard`)
     FOLDER/complete.json                                    the counts; written last
 
 A shard appears in one step, when it is whole. Only the ends of sentences and documents are held in memory: 8 bytes a
@@ -12,10 +12,10 @@ import json
 import shutil
 import tempfile
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate, islice
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
+from lm_lab.data.annotated import Text
 from lm_lab.data.tokenised import Shard, join_ends, tokenise
 
+UNIT_BITS = 32  # below the number of a token's span
 _SHARD = 16_000_000  # characters of a shard: about 4 million tokens of English
 _CHUNK = 1_000_000  # tokens that are counted at a time
 _COMPLETE = "complete.json"
@@ -40,6 +42,7 @@ class TokenStore:
         sentences: (s + 1,) 0 and where each sentence ends, in tokens.
         documents: (d + 1,) where each document starts in `sentences`, and where the last one ends.
         firsts: (d,) tokens of a document's first segment, -1 for a document of one segment.
+        units: the numbers of spans that came with the text, in arrays like `parts`; () if there are none.
     """
 
     parts: tuple[np.ndarray, ...]
@@ -47,6 +50,7 @@ class TokenStore:
     sentences: np.ndarray
     documents: np.ndarray
     firsts: np.ndarray
+    units: tuple[np.ndarray, ...] = ()
 
     @staticmethod
     def of(*shards: Shard) -> "TokenStore":
@@ -54,7 +58,9 @@ class TokenStore:
         sentences, documents, firsts = join_ends(shards)
         parts = tuple(shard.tokens for shard in shards)
         starts = [0, *accumulate(map(len, parts))]
-        return TokenStore(parts, starts, np.append(0, sentences), np.append(0, documents), firsts)
+        marked = any(len(shard.units) for shard in shards)
+        units = tuple(s.units if len(s.units) else np.zeros(len(s.tokens), np.uint8) for s in shards) if marked else ()
+        return TokenStore(parts, starts, np.append(0, sentences), np.append(0, documents), firsts, units)
 
     def __len__(self) -> int:
         """Number of documents."""
@@ -66,29 +72,33 @@ class TokenStore:
         return self.sentences[self.documents]
 
     def tokens(self, start: int, stop: int) -> np.ndarray:
-        """Ids from `start` to before `stop`, (stop - start,)."""
+        """Ids from `start` to before `stop`, (stop - start,); the number of a token's span in its upper 32 bits."""
+        ids = self._read(self.parts, start, stop)
+        if not self.units:
+            return ids
+        return ids.astype(np.int64) | self._read(self.units, start, stop).astype(np.int64) << UNIT_BITS
+
+    def _read(self, parts: Sequence[np.ndarray], start: int, stop: int) -> np.ndarray:
         first = bisect_right(self.starts, start) - 1
         found = []
         while start < stop:
             base, end = self.starts[first], min(stop, self.starts[first + 1])
-            found.append(self.parts[first][start - base : end - base])
+            found.append(parts[first][start - base : end - base])
             start, first = end, first + 1
-        return found[0] if len(found) == 1 else np.concatenate(found or [self.parts[0][:0]])
+        return found[0] if len(found) == 1 else np.concatenate(found or [parts[0][:0]])
 
     def part(self, first: int, last: int) -> "TokenStore":
         """The documents from `first` to before `last`; tokens keep their places."""
-        return TokenStore(
-            self.parts, self.starts, self.sentences, self.documents[first : last + 1], self.firsts[first:last]
-        )
+        return replace(self, documents=self.documents[first : last + 1], firsts=self.firsts[first:last])
 
     def counts(self, size: int) -> np.ndarray:
         """(size,) how often each token stands in these documents."""
         start, stop = int(self.bounds[0]), int(self.bounds[-1])
-        parts = (self.tokens(place, min(stop, place + _CHUNK)) for place in range(start, stop, _CHUNK))
+        parts = (self._read(self.parts, place, min(stop, place + _CHUNK)) for place in range(start, stop, _CHUNK))
         return sum((np.bincount(part, minlength=size) for part in parts), np.zeros(size, np.int64))
 
 
-def build(folder: Path, documents: Iterable[str], tokenizer: Any) -> TokenStore:
+def build(folder: Path, documents: Iterable[str | Text], tokenizer: Any) -> TokenStore:
     """The store in `folder`; whatever of it is not there yet is tokenised from `documents` and written.
 
     Args:
@@ -115,7 +125,7 @@ def fingerprint(tokenizer: Any, *parts: Any) -> str:
     return hashlib.sha256(json.dumps([state, parts]).encode()).hexdigest()[:32]
 
 
-def _write(folder: Path, documents: Iterator[str], tokenizer: Any) -> None:
+def _write(folder: Path, documents: Iterator[str | Text], tokenizer: Any) -> None:
     counts = {"shards": 0, "documents": 0, "tokens": 0}
     columns = TextColumn("tokenising: {task.completed:,.0f} tokens"), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -135,11 +145,11 @@ def _write(folder: Path, documents: Iterator[str], tokenizer: Any) -> None:
     temporary.replace(folder / _COMPLETE)
 
 
-def _next_shard(documents: Iterator[str]) -> list[str]:
-    texts, size = list[str](), 0
-    while size < _SHARD and (following := list(islice(documents, 1))):
-        texts += following
-        size += len(following[0])
+def _next_shard(documents: Iterator[str | Text]) -> list[str | Text]:
+    texts, size = list[str | Text](), 0
+    while size < _SHARD and (following := next(documents, None)) is not None:
+        texts.append(following)
+        size += len(following if isinstance(following, str) else following.text)
     return texts
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lm_lab.data.annotated import Text
 from lm_lab.data.microworld import SEGMENT
 from lm_lab.data.sentences import ends
 
@@ -21,32 +22,36 @@ class Shard(NamedTuple):
         sentences: (s,) where each sentence ends in `tokens`.
         documents: (d,) where each document ends in `sentences`.
         firsts: (d,) tokens of a document's first segment, -1 for a document of one segment.
+        units: (n,) 1 to 255, the same for the tokens of one span that came with the text and another for the next
+            one; 0 outside spans. (0,) if no document has any.
     """
 
     tokens: np.ndarray
     sentences: np.ndarray
     documents: np.ndarray
     firsts: np.ndarray
+    units: np.ndarray
 
 
-def tokenise(texts: Sequence[str], tokenizer: Any) -> Shard:
+def tokenise(texts: Sequence[str | Text], tokenizer: Any) -> Shard:
     """Tokenise documents on all cores; a tab in one ends its first segment.
 
     Args:
-        texts: documents.
+        texts: documents, with or without spans.
         tokenizer: a fast tokenizer of `transformers`.
     """
     backend = tokenizer.backend_tokenizer
     backend.no_truncation(), backend.no_padding()
     kind = np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32
-    return _join([_tokenise(group, backend, kind) for group in _groups(texts)], kind)
+    documents = [Text(text) if isinstance(text, str) else text for text in texts]
+    return _join([_tokenise(group, backend, kind) for group in _groups(documents)], kind)
 
 
-def _groups(texts: Sequence[str]) -> Iterator[list[str]]:
-    group, size = list[str](), 0
+def _groups(texts: Sequence[Text]) -> Iterator[list[Text]]:
+    group, size = list[Text](), 0
     for text in texts:
         group.append(text)
-        size += len(text)
+        size += len(text.text)
         if size >= _AT_ONCE:
             yield group
             group, size = [], 0
@@ -54,36 +59,62 @@ def _groups(texts: Sequence[str]) -> Iterator[list[str]]:
         yield group
 
 
-def _tokenise(texts: Sequence[str], backend: Any, kind: type) -> Shard:
-    pieces = [(place, segment, *piece) for place, text in enumerate(texts) for segment, piece in _pieces(text)]
-    encodings = backend.encode_batch([text for _, _, text, _ in pieces], add_special_tokens=False)
-    ids, sentences, size = list[np.ndarray](), list[np.ndarray](), 0
+class _Piece(NamedTuple):
+    """Part of a document: which one and which segment, its text, where that starts and where its sentences end."""
+
+    document: int
+    segment: int
+    text: str
+    start: int
+    stops: list[int]
+
+
+def _tokenise(texts: Sequence[Text], backend: Any, kind: type) -> Shard:
+    pieces = [piece for place, text in enumerate(texts) for piece in _pieces(place, text.text)]
+    encodings = backend.encode_batch([piece.text for piece in pieces], add_special_tokens=False)
+    ids, sentences, units, size = list[np.ndarray](), list[np.ndarray](), list[np.ndarray](), 0
     counts, firsts = np.zeros((2, len(texts)), np.int64), np.full(len(texts), -1)
-    for (place, segment, _, stops), encoding in zip(pieces, encodings, strict=True):
-        found = size + _token_ends(stops, encoding)
+    for piece, encoding in zip(pieces, encodings, strict=True):
+        text = texts[piece.document]
+        found = size + _token_ends(piece.stops, encoding)
         found = found[np.diff(found, prepend=size) > 0]  # a sentence of no token is none
         ids.append(np.array(encoding.ids, kind))
         sentences.append(found)
+        units.append(_units(text, piece.start, encoding))
         size += len(encoding.ids)
-        counts[:, place] += len(encoding.ids), len(found)
-        if segment == 0 and SEGMENT in texts[place]:
-            firsts[place] = counts[0, place]
-    full = counts[0] > 0
+        counts[:, piece.document] += len(encoding.ids), len(found)
+        if piece.segment == 0 and SEGMENT in text.text:
+            firsts[piece.document] = counts[0, piece.document]
+    full, marked = counts[0] > 0, any(text.spans for text in texts)
     tokens = np.concatenate(ids) if ids else np.zeros(0, kind)
-    return Shard(tokens, _concatenate(sentences), counts[1, full].cumsum(), firsts[full])
+    numbers = np.concatenate(units) if marked else np.zeros(0, np.uint8)
+    return Shard(tokens, _concatenate(sentences), counts[1, full].cumsum(), firsts[full], numbers)
 
 
-def _pieces(text: str) -> Iterator[tuple[int, tuple[str, list[int]]]]:
-    """The segment of each piece, its text and where its sentences end in it."""
+def _pieces(place: int, text: str) -> Iterator[_Piece]:
+    begin = 0
     for number, segment in enumerate(text.split(SEGMENT, maxsplit=1)):
         start, stops = 0, list[int]()
         for end in ends(segment):
             if stops and end - start > _PIECE:
-                yield number, (segment[start : stops[-1]], [stop - start for stop in stops])
+                ended = [stop - start for stop in stops]
+                yield _Piece(place, number, segment[start : stops[-1]], begin + start, ended)
                 start, stops = stops[-1], []
             stops.append(end)
         if stops or not start:
-            yield number, (segment[start:], [stop - start for stop in stops])
+            yield _Piece(place, number, segment[start:], begin + start, [stop - start for stop in stops])
+        begin += len(segment) + len(SEGMENT)
+
+
+def _units(text: Text, start: int, encoding: Any) -> np.ndarray:
+    """(n,) the number of the span each token lies in, 0 outside. The space before a word may be part of its token."""
+    units = np.zeros(len(encoding.ids), np.uint8)
+    if text.spans and len(units):
+        begins, stops = (np.array(column) + start for column in zip(*encoding.offsets, strict=True))
+        for number, (first, last) in enumerate(text.spans):
+            space = text.text[first - 1 : first].isspace()
+            units[(begins >= first - space) & (stops > first) & (stops <= last)] = 1 + number % 255
+    return units
 
 
 def _token_ends(stops: Sequence[int], encoding: Any) -> np.ndarray:
@@ -96,7 +127,9 @@ def _token_ends(stops: Sequence[int], encoding: Any) -> np.ndarray:
 def _join(shards: Sequence[Shard], kind: type) -> Shard:
     """One shard of several."""
     tokens = np.concatenate([shard.tokens for shard in shards]) if shards else np.zeros(0, kind)
-    return Shard(tokens, *join_ends(shards))
+    marked = any(len(shard.units) for shard in shards)
+    units = [shard.units if len(shard.units) else np.zeros(len(shard.tokens), np.uint8) for shard in shards]
+    return Shard(tokens, *join_ends(shards), np.concatenate(units) if marked else np.zeros(0, np.uint8))
 
 
 def join_ends(shards: Sequence[Shard]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,3 +1,4 @@
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ from lm_lab.data import microworld, store
 from lm_lab.data.corpus import Corpus
 from lm_lab.data.rows import Documents, NextSentencePairs, Packed, RowsFactory
 from lm_lab.errors import UsageError
+from lm_lab.objectives import EntityMasking
+from lm_lab.objectives.corruption import Corruption
 
 Make = Callable[..., Backbone]
 IGNORE_VITAL = pytest.mark.filterwarnings("ignore:.*set_vital.*")  # torchdata 0.11 under torch 2.13
@@ -168,3 +171,21 @@ def test_the_unigram_baseline_is_the_loss_of_guessing_by_frequency(make: Make, t
     size = len(backbone.tokenizer)
     expected = -(math.log(4 / (4 + size)) + math.log(2 / (4 + size))) / 2
     assert data.unigram_loss == pytest.approx(expected)
+
+
+def test_entities_of_a_corpus_are_masked_whole(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "texts.jsonl"
+    rows = [{"text": "the beast was good and not poor .", "entities": [[14, 26]]}] * 8
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    backbone = make()
+    data = prepared(backbone, source=str(path), documents=None, held_out=1, spans="entities")
+    corrupt = Corruption(backbone, 0.4, EntityMasking())
+    for batch in data.train_dataloader():
+        hidden = corrupt(batch).targets >= 0
+        assert hidden[batch["units"] > 0].all()
+        assert (hidden.sum(dim=1) == 3).all()  # three tokens of the entity, and no word more
+
+
+def test_spans_need_a_column(make: Make) -> None:
+    with pytest.raises(UsageError, match="spans='entities': spans stand in a column of a data file, without starts"):
+        prepared(make(), spans="entities")

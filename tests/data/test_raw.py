@@ -11,6 +11,7 @@ import pytest
 
 from lm_lab import hub
 from lm_lab.data import raw
+from lm_lab.data.annotated import Text, annotated
 from lm_lab.errors import UsageError
 
 WIKITEXT = [" ", " = One = ", " ", " The first .", " = = A part = = ", " More .", " = Two = ", " Another ."]
@@ -80,3 +81,37 @@ def test_a_set_of_the_hub_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_hub_that_is_not_there_says_what_to_give() -> None:
     with pytest.raises(UsageError, match="Give a file or a folder of text instead"):
         list(raw.documents(["hub:owner/name"]))
+
+
+def spanned(path: Path, spans: list[Any]) -> str:
+    path.write_text("".join(json.dumps({"text": "a cat sat", "spans": each}) + "\n" for each in spans))
+    return str(path)
+
+
+def test_spans_come_with_their_text(tmp_path: Path) -> None:
+    source = spanned(tmp_path / "texts.jsonl", [[[6, 9], [2, 5]], [], None])
+    assert list(annotated([source], "text", "spans")) == [
+        Text("a cat sat", ((2, 5), (6, 9))),
+        Text("a cat sat"),
+        Text("a cat sat"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spans", "message"),
+    [
+        ([[], [[2, 10]]], r"texts\.jsonl, row 1, column 'spans': \[2, 10\] is no part of a text of 9 characters"),
+        ([[[3, 3]]], r"row 0, column 'spans': \[3, 3\] is no part"),
+        ([[1, 2]], r"row 0, column 'spans': expected pairs of characters"),
+        (["cat"], r"row 0, column 'spans': expected pairs of characters"),
+    ],
+)
+def test_spans_that_are_none_are_named(tmp_path: Path, spans: list[Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        list(annotated([spanned(tmp_path / "texts.jsonl", spans)], "text", "spans"))
+
+
+def test_lines_have_no_spans(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("a cat")
+    with pytest.raises(UsageError, match=r"text\.txt has no columns, so no spans"):
+        list(annotated([str(tmp_path / "text.txt")], "text", "spans"))

@@ -10,8 +10,10 @@ from transformers import AutoTokenizer
 
 from lm_lab.backbones import Backbone
 from lm_lab.data import store, tokenised
+from lm_lab.data.annotated import Text
 from lm_lab.data.microworld import corpus
 from lm_lab.data.microworld import tokenizer as microworld_tokenizer
+from lm_lab.data.rows import Documents, Layout, Packed
 from lm_lab.data.sentences import ends
 from lm_lab.data.store import TokenStore
 from lm_lab.data.tokenizers import RECIPES, save, train
@@ -57,7 +59,7 @@ def test_a_long_document_is_tokenised_in_pieces_of_whole_sentences(monkeypatch: 
     whole = tokenised.tokenise([text], tokenizer)
     monkeypatch.setattr(tokenised, "_PIECE", 300)
     pieces = tokenised.tokenise([text], tokenizer)
-    assert len(list(tokenised._pieces(text))) > 10
+    assert len(list(tokenised._pieces(0, text))) > 10
     for a, b in zip(whole, pieces, strict=True):
         assert np.array_equal(a, b)
 
@@ -77,7 +79,7 @@ def test_the_store_on_disk_equals_the_one_in_memory(tmp_path: Path, monkeypatch:
     assert counts == {"shards": len(found.parts), "documents": 300, "tokens": int(memory.starts[-1])}
     assert counts["shards"] > 3
     assert all(isinstance(part, np.memmap) and part.dtype == np.uint16 for part in found.parts)
-    for name in ("sentences", "documents", "firsts"):
+    for name in ("sentences", "documents", "firsts", "units"):
         assert np.array_equal(getattr(found, name), getattr(memory, name)), name
     end = int(memory.starts[-1])
     for start, stop in [(0, end), (5, 6), (int(found.starts[1]) - 2, int(found.starts[3]) + 2), (7, 7)]:
@@ -125,3 +127,34 @@ def test_the_fingerprint_follows_the_tokenizer_and_the_text(make: Make) -> None:
     assert (
         len({store.fingerprint(first, ["a"]), store.fingerprint(first, ["b"]), store.fingerprint(second, ["a"])}) == 3
     )
+
+
+def test_the_tokens_of_a_span_share_a_number(tokenizer: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "A cat sat. It slept! Then it ate."
+    spans = ((2, 9), (11, 13), (14, 19))  # "cat sat", "It", "slept"
+    for piece in (20_000, 12):
+        monkeypatch.setattr(tokenised, "_PIECE", piece)
+        found = TokenStore.of(tokenised.tokenise(["one two", Text(text, spans)], tokenizer))
+        start, stop = found.bounds[1:3]
+        units = found.tokens(int(start), int(stop)) >> 32
+        assert (found.tokens(0, int(start)) >> 32 == 0).all()
+        offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]  # type: ignore[operator]
+        words = [(i + len(text[i:j]) - len(text[i:j].lstrip()), j) for i, j in offsets]  # without the space before
+        inside = [next((k + 1 for k, (a, b) in enumerate(spans) if a <= i < j <= b), 0) for i, j in words]
+        assert units.tolist() == inside
+        assert set(inside) == {0, 1, 2, 3}
+
+
+def test_spans_survive_the_disk_and_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_SHARD", 30)
+    tokenizer = microworld_tokenizer()
+    texts = [Text("the beast was good .", ((0, 9),)), *["it was fine ."] * 6, Text("it was not good .", ((7, 15),))]
+    found = store.build(tmp_path, texts, tokenizer)
+    assert len(found.parts) > 2
+    for make in (Documents, Packed):
+        rows = make(found, Layout.of(tokenizer, False, 16, 0))
+        batch = rows.collate([rows[0, i] for i in range(len(rows))])
+        marked = [row[unit > 0].tolist() for row, unit in zip(batch["input_ids"], batch["units"], strict=True)]
+        words = [" ".join(tokenizer.convert_ids_to_tokens(row)) for row in marked if row]
+        assert words == ["the beast", "not good"]
+    assert found.counts(len(tokenizer)).sum() == found.starts[-1]

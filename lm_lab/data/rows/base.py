@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lm_lab.data.framing import Frame
-from lm_lab.data.store import TokenStore
+from lm_lab.data.store import UNIT_BITS, TokenStore
 
+_ID_MASK = (1 << UNIT_BITS) - 1
 Key = tuple[int, int]  # an epoch and the number of a row in it
 
 
@@ -115,14 +116,17 @@ class Rows(Dataset[Row], ABC):
     def collate(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         """A batch: `input_ids`, `attention_mask`, perhaps `token_type_ids`, each (b, t), and labels, each (b,).
 
-        Rows are padded on the right to the longest.
+        Rows are padded on the right to the longest. A text that came with spans adds `units` (b, t), the number of
+        each token's span, 0 outside.
         """
         sizes = np.array([len(row.ids) for row in rows])[:, None]
         places = np.arange(sizes.max())
         real = places < sizes
         ids = np.full(real.shape, self.layout.pad_id)
         ids[real] = np.concatenate([row.ids for row in rows])
-        batch = {"input_ids": ids}
+        batch = {"input_ids": ids & _ID_MASK}
+        if self.store.units:
+            batch["units"] = ids >> UNIT_BITS
         if self.layout.typed:
             first, second = self.layout.frame.types
             later = places >= sizes - np.array([row.later for row in rows])[:, None]
