@@ -6,8 +6,8 @@
 
 15% of the tokens in spans of 3 on average, whose number the length of the text fixes (`random_spans`): 568 tokens
 become 512 of source and 114 of target, end tokens included. As in the released code, and unlike the paper's figure, the
-target ends without a last sentinel. Texts are not packed to 568 tokens here, and the published draw hides the very end
-of a text that is too short for a second span (under 30 tokens): set `roll` for short texts.
+target ends without a last sentinel. Rows are of 568 tokens only if the corpus packs them so, and the published draw
+hides the very end of a text that is too short for a second span (under 30 tokens): set `roll` for short texts.
 """
 
 import re
