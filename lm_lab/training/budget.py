@@ -58,7 +58,7 @@ def _time_share(trainer: L.Trainer) -> float | None:
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, Timer) and (left := callback.time_remaining()) is not None:
             elapsed = callback.time_elapsed()
-            return min(1.0, elapsed / (elapsed + left))
+            return elapsed / (elapsed + left) if left > 0 else 1.0
     return None
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lm_lab.backbones import Backbone
 from lm_lab.data.corpus import Corpus
+from lm_lab.errors import UsageError
 from lm_lab.objectives import Loss, Objective
 from lm_lab.training import budget, pretrained
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
@@ -50,6 +51,12 @@ class Pretraining(L.LightningModule):
     def forward(self, batch: dict[str, Tensor]) -> Loss:
         """Return the objective's loss of a batch of tokens, each entry (b, t)."""
         return self.objective(self.backbone, batch)
+
+    def setup(self, stage: str) -> None:  # noqa: ARG002
+        """Refuse strategies that split weights among processes: they are saved whole here, and decay by their shape."""
+        name = type(self.trainer.strategy).__name__
+        if name in {"FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy"}:
+            raise UsageError(f"{name} splits weights among processes, which pretraining cannot save; use ddp.")
 
     def on_fit_start(self) -> None:
         """Switch dropout on: weights that were loaded come in eval mode, and Lightning keeps what it finds."""

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lm_lab.training.flops import counter
 
-Shapes = tuple[torch.Size, ...]
+Shapes = tuple[tuple[int, ...], ...]
 
 
 class Throughput(L.Callback):
@@ -87,7 +87,7 @@ class Throughput(L.Callback):
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep the totals, and stop the clock until the next batch."""
         self.on_validation_start(trainer, pl_module)
-        checkpoint["throughput"] = {"seconds": self.seconds, "flops": self.flops}
+        checkpoint["throughput"] = {"seconds": self.seconds, "flops": self.flops, "of_shape": dict(self._of_shape)}
 
     def on_load_checkpoint(
         self,
@@ -96,8 +96,8 @@ class Throughput(L.Callback):
         checkpoint: dict[str, Any],
     ) -> None:
         """Count on from the totals of a checkpoint that has them."""
-        saved = checkpoint.get("throughput", {"seconds": 0.0, "flops": 0})
-        self.seconds, self.flops = saved["seconds"], saved["flops"]
+        if saved := checkpoint.get("throughput"):
+            self.seconds, self.flops, self._of_shape = saved["seconds"], saved["flops"], saved["of_shape"]
 
     def _lap(self, trainer: L.Trainer, module: L.LightningModule) -> dict[str, float]:
         """Add what the clock has measured since it was last read, and return its speeds."""
@@ -149,7 +149,7 @@ def _tokens(module: L.LightningModule) -> int:
 
 
 def _shapes(batch: dict[str, Any]) -> Shapes:
-    return tuple(value.shape for value in batch.values() if isinstance(value, Tensor))
+    return tuple(tuple(value.shape) for value in batch.values() if isinstance(value, Tensor))
 
 
 def _wait_for(device: torch.device) -> None:

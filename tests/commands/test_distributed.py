@@ -1,0 +1,120 @@
+"""Two processes on a CPU train as one does on batches of both; each draws its own noise; they resume to the bit."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch.strategies import FSDPStrategy
+from safetensors.torch import load_file
+
+from lm_lab.backbones import Backbone
+from lm_lab.cli import main
+from lm_lab.commands.lightning_cli import restrict
+from lm_lab.errors import UsageError
+from lm_lab.objectives import CausalLM
+from lm_lab.training.pretraining import Pretraining
+
+ROOT = Path(__file__).parents[2]
+SHORT = [
+    "--data.documents=160", "--data.held_out=32", "--data.batch_size=16", "--trainer.precision=32-true",
+    "--trainer.enable_progress_bar=false", "--trainer.check_val_every_n_epoch=1", "--allow-import=spies",
+    "--trainer.callbacks+=spies.Trace",
+]  # fmt: skip
+TWO = ["--trainer.devices=2", "--trainer.strategy=ddp"]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
+    """The command in this process."""
+    monkeypatch.setattr("sys.argv", ["lm-lab"])
+    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    yield main
+    restrict()
+
+
+def two_processes(words: list[str]) -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(ROOT)])}
+    subprocess.run(
+        [sys.executable, "-m", "lm_lab", *words, *TWO], env=environment, stdout=subprocess.DEVNULL, check=True
+    )
+
+
+def traces(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("rank*.json"))]
+
+
+def card(folder: Path) -> dict[str, str]:
+    rows = [line.strip("| ").split(" | ") for line in (folder / "README.md").read_text().splitlines()]
+    return dict(row for row in rows if len(row) == 2)
+
+
+def test_two_processes_are_one_with_twice_the_batch(
+    here: Callable[..., int], folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """Processes take turns over the list of batches, so one that sums up two batches a step sees the same ones.
+
+    Neither dropout nor the objective draws anything; SGD, since Adam's first steps turn rounding into signs.
+    """
+
+    def words(name: str) -> list[str]:
+        return [
+            "pretrain", "fit", f"--config={ROOT / 'configs/pretraining/microworld_causal_lm.yaml'}",
+            f"--config={ROOT / 'configs/optimizers/sgd.yaml'}", f"--model.backbone.source={folders['gpt2']}",
+            "--model.backbone.dropout=0", "--trainer.max_epochs=2", f"--save.output={tmp_path / name}", *SHORT,
+            f"--trainer.callbacks.folder={tmp_path / f'{name}-seen'}",
+        ]  # fmt: skip
+
+    two_processes(words("two"))
+    assert here([*words("one"), "--trainer.accumulate_grad_batches=2"]) == 0
+    (one,), two = traces(tmp_path / "one-seen"), traces(tmp_path / "two-seen")
+    assert len(one["losses"]) == 16
+    dealt = [loss for both in zip(*(rank["losses"] for rank in two), strict=True) for loss in both]
+    assert dealt == pytest.approx(one["losses"], rel=1e-5)
+    assert [rank["tokens"] for rank in two] == [one["tokens"]] * 2
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value, rtol=1e-4, atol=1e-6)
+    facts, of_two = card(tmp_path / "one"), card(tmp_path / "two")
+    assert (facts["steps"], facts["tokens"]) == (of_two["steps"], of_two["tokens"])
+    counted = [float(said["floating point operations"].split()[0]) for said in (facts, of_two)]
+    assert counted[0] == pytest.approx(counted[1], rel=0.02)  # each counts the first batch of a shape that it meets
+    assert float(facts["val/loss"]) == pytest.approx(float(of_two["val/loss"]), abs=2e-4)
+    assert two[0]["generator"] != two[1]["generator"]  # each will hide other places and drop other units
+
+
+@pytest.mark.slow
+def test_two_processes_resume_to_the_bit(folders: dict[str, Path], tmp_path: Path) -> None:
+    """From a checkpoint in the middle; masks and dropout are drawn, so each process needs its own generators back."""
+
+    def words(name: str) -> list[str]:
+        keep = "--trainer.callbacks+=lightning.pytorch.callbacks.ModelCheckpoint"
+        return [
+            "pretrain", "fit", f"--config={ROOT / 'configs/pretraining/microworld_mlm.yaml'}",
+            f"--model.backbone.source={folders['bert']}", "--trainer.max_epochs=2", *SHORT,
+            f"--trainer.callbacks.folder={tmp_path / f'{name}-seen'}", f"--save.output={tmp_path / name}",
+            "--trainer.enable_checkpointing=true", keep, f"--trainer.callbacks.dirpath={tmp_path / 'kept'}",
+            "--trainer.callbacks.every_n_train_steps=3", "--trainer.callbacks.save_top_k=-1",
+            "--trainer.callbacks.filename={step}",
+        ]  # fmt: skip
+
+    two_processes(words("whole"))
+    two_processes([*words("resumed"), f"--ckpt_path={tmp_path / 'kept' / 'step=3.ckpt'}"])
+    whole, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "resumed"))
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+    ends = [[rank["generator"] for rank in traces(tmp_path / f"{name}-seen")] for name in ("whole", "resumed")]
+    assert ends[0] == ends[1]
+    assert ends[0][0] != ends[0][1]
+
+
+def test_sharded_weights_are_refused(make: Callable[..., Backbone]) -> None:
+    model = Pretraining(make("gpt2"), CausalLM)
+    model.trainer = SimpleNamespace(strategy=FSDPStrategy())
+    with pytest.raises(UsageError, match=r"FSDPStrategy splits weights among processes.*use ddp"):
+        model.setup("fit")
