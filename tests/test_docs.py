@@ -84,7 +84,7 @@ def _lightning(parser: Any, subcommands: set[str], words: list[str]) -> None:
     assert words[0] in subcommands
     rest = words[1:]
     of_a_fit = "--delta" in rest  # then model and data come from the folder
-    for flag in ("--delta", "--text"):
+    for flag in ("--delta", "--text", "--ckpt_path"):  # which the parser of a subcommand takes
         rest, _ = adapt.take(rest, flag)
     if not of_a_fit and rest != ["--help"]:
         parser.parse_args(rest)
