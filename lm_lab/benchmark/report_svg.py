@@ -65,9 +65,11 @@ def _curve(curve: Sequence[Point], frame: Frame, colour: str, rank: str) -> Iter
     yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.2"/>'
     for point, (x, y) in zip(curve, at, strict=True):
         if not math.isnan(point.interval.half):
-            ends = [_y(100 * value, frame) for value in (point.interval.low, point.interval.high)]
-            yield _line(x, ends[0], x, ends[1], colour)
-            yield from (_line(x - 3, end, x + 3, end, colour) for end in ends)
+            ends = [100 * value for value in (point.interval.low, point.interval.high)]
+            shown = [_y(min(max(value, frame[2]), frame[3]), frame) for value in ends]
+            yield _line(x, shown[0], x, shown[1], colour)
+            whole = [y for value, y in zip(ends, shown, strict=True) if frame[2] <= value <= frame[3]]
+            yield from (_line(x - 3, end, x + 3, end, colour) for end in whole)  # no cap where it goes on
         for value in point.scores.values():
             yield f'<circle cx="{x + 9:.1f}" cy="{_y(100 * value, frame):.1f}" r="2" fill="{colour}" opacity=".4"/>'
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.8" fill="{colour}" stroke="#fff" stroke-width="1.2">'
@@ -116,8 +118,10 @@ def _axes(frame: Frame) -> Iterable[str]:
 
 def _frame(listed: Sequence[Point]) -> Frame:
     xs = [math.log10(max(p.trained(), 1)) for p in listed]
-    edges = [100 * v for p in listed for v in (p.interval.low, p.interval.high, *p.scores.values())]
-    ys = [v for v in edges if not math.isnan(v)]
+    seeds = [100 * v for p in listed for v in p.scores.values()]
+    beyond = (max(seeds) - min(seeds)) / 4  # one wide interval must not squeeze all curves into a line
+    edges = [100 * v for p in listed for v in (p.interval.low, p.interval.high) if not math.isnan(v)]
+    ys = [*seeds, *(min(max(v, min(seeds) - beyond), max(seeds) + beyond) for v in edges)]
     pad = max(0.06 * (max(ys) - min(ys)), 0.5)
     wide = max(0.05 * (max(xs) - min(xs)), 0.15)
     return min(xs) - wide, max(xs) + wide, min(ys) - pad, max(ys) + pad
