@@ -108,7 +108,7 @@ def test_documents_of_lines_columns_and_folders(tmp_path: Path, monkeypatch: pyt
         ("blank.txt", "'blank.txt' holds no text"),
         ("bytes.txt", r"'bytes\.txt' cannot be read"),
         ("numbers.csv", r"numbers\.csv, column 'text': expected text, found int64"),
-        ("other.csv", r"other\.csv has no column 'text' of texts; it has words"),
+        ("other.csv", r"other\.csv has no column 'text'; it has words"),
     ],
 )
 def test_sources_without_text(tmp_path: Path, source: str, message: str) -> None:
