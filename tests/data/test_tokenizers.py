@@ -82,7 +82,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "tokenizer: made: 12 tokens from 16 documents, of which" in capsys.readouterr().out
     assert len(AutoTokenizer.from_pretrained(tmp_path / "made")) == 12
     assert main(["tokenizer", "--source", "reviews", "--out", "made"]) == 2
-    assert "no column 'text' of texts; it has review, label (--column)" in capsys.readouterr().err
+    assert "no column 'text'; it has review, label (--column)" in capsys.readouterr().err
 
 
 def test_a_folder_with_a_model_keeps_its_tokenizer(tmp_path: Path) -> None:
