@@ -27,9 +27,16 @@ class ExactResume(L.Callback):
         self._summing: L.LightningModule | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
-        """Seed processes apart; their weights were drawn from the same numbers."""
+        """Seed processes apart, since their weights were drawn from the same numbers, and see that epochs are counted.
+
+        Resumed from a checkpoint of an epoch's very last batch, Lightning goes on with the next epoch without counting
+        it as begun. A checkpoint written in it would then be taken for one between two epochs.
+        """
         if trainer.global_rank > 0:
             torch.manual_seed(torch.initial_seed() + trainer.global_rank)
+        loop, epoch = trainer.fit_loop, trainer.fit_loop.epoch_progress.current
+        if loop.restarted_mid_epoch and epoch.ready == epoch.processed:
+            loop.reset_restart_stage()
 
     def state_dict(self) -> dict[str, Any]:
         """The state of every process, which all of them must ask for."""
