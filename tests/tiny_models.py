@@ -10,6 +10,10 @@ _BART = {
     "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2,
     "decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "max_position_embeddings": 130,
 }  # fmt: skip
+_REFORMER = {
+    "hidden_size": 32, "attn_layers": ["local", "lsh"], "num_attention_heads": 2, "attention_head_size": 16,
+    "feed_forward_size": 64, "axial_pos_embds": False, "max_position_embeddings": 128,
+}  # fmt: skip
 CONFIGS = {
     "bert": ("BertConfig", _WIDTHS),
     "roberta": ("RobertaConfig", _WIDTHS | _ENDS | {"max_position_embeddings": 130, "type_vocab_size": 1}),
@@ -23,5 +27,10 @@ CONFIGS = {
     "xlnet": ("XLNetConfig", {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64} | _ENDS),
     "t5": ("T5Config", {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2} | _ENDS),
     "bart": ("BartConfig", _BART | _ENDS | {"decoder_start_token_id": 3}),
+    "longformer": (
+        "LongformerConfig",
+        _WIDTHS | _ENDS | {"max_position_embeddings": 130, "type_vocab_size": 1, "attention_window": 4},
+    ),
+    "reformer": ("ReformerConfig", _REFORMER),
 }
 FAMILIES = tuple(CONFIGS)

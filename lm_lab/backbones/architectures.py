@@ -6,7 +6,8 @@
     small    4         512
 
 An encoder-decoder has so many layers in either part. Vocabulary and special tokens are those of the tokenizer that is
-given beside it. Rows of 512 tokens are the longest where positions are learned.
+given beside it. Rows of 512 tokens are the longest where positions are learned; of 4096 in a Longformer or Reformer,
+whose attention reaches 64 tokens at once.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from transformers import AutoConfig, PreTrainedConfig
 from lm_lab.errors import UsageError
 
 PREFIX = "new:"
-_POSITIONS = 512
+_POSITIONS, _LONG = 512, 4096
+_NEAR = 64  # tokens that attention for long texts reaches at once
 
 
 class Size(NamedTuple):
@@ -78,6 +80,23 @@ def _bart(size: Size) -> dict[str, Any]:
     return parts | {"d_model": size.width, "max_position_embeddings": _POSITIONS}
 
 
+def _longformer(size: Size) -> dict[str, Any]:
+    return _bert(size) | {"attention_window": _NEAR, "max_position_embeddings": _LONG + 2, "type_vocab_size": 1}
+
+
+def _reformer(size: Size) -> dict[str, Any]:
+    return {
+        "attn_layers": ["local", "lsh"] * (size.layers // 2),
+        "hidden_size": size.width,
+        "num_attention_heads": size.heads,
+        "feed_forward_size": 4 * size.width,
+        "local_attn_chunk_length": _NEAR,
+        "lsh_attn_chunk_length": _NEAR,
+        "axial_pos_embds": False,
+        "max_position_embeddings": _LONG,
+    }
+
+
 ARCHITECTURES: dict[str, Callable[[Size], dict[str, Any]]] = {
     "bert": _bert,
     "roberta": lambda size: _bert(size) | {"max_position_embeddings": _POSITIONS + 2, "type_vocab_size": 1},
@@ -88,6 +107,8 @@ ARCHITECTURES: dict[str, Callable[[Size], dict[str, Any]]] = {
     "xlnet": _xlnet,
     "t5": _t5,
     "bart": _bart,
+    "longformer": _longformer,
+    "reformer": _reformer,
 }
 
 

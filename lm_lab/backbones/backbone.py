@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lm_lab.backbones import loading
@@ -84,6 +85,11 @@ class Backbone(nn.Module):
     @property
     def hidden_size(self) -> int:
         """Width d of every hidden state."""
+        return self.residual_size * self.family.streams
+
+    @property
+    def residual_size(self) -> int:
+        """Width of what a sublayer adds to the residual stream; half of d in a Reformer, whose state is two streams."""
         return self.config.hidden_size
 
     @property
@@ -112,10 +118,11 @@ class Backbone(nn.Module):
     def max_length(self) -> int:
         """Longest input in tokens, less those positions that a strategy has taken for itself.
 
-        RoBERTa's positions start at pad + 1, so it has two fewer than it says; relative positions have no end.
+        Positions of RoBERTa and Longformer start at pad + 1, so there are two fewer than configured; relative ones have
+        no end.
         """
         positions = getattr(self.config, "max_position_embeddings", None) or 0
-        shifted = self.config.model_type in {"roberta", "xlm-roberta"}
+        shifted = self.config.model_type in {"roberta", "xlm-roberta", "longformer"}
         free = positions - self.config.pad_token_id - 1 if shifted else positions
         return (free if free > 0 else 10**9) - self.reserved
 
@@ -156,6 +163,8 @@ class Backbone(nn.Module):
         return self.model(**self._inputs(encoding)).last_hidden_state
 
     def _inputs(self, encoding: dict[str, Tensor]) -> dict[str, Any]:
+        if self.config.model_type == "longformer":
+            return encoding | {"global_attention_mask": _first_token(**encoding)}
         if not self.config.is_encoder_decoder:
             return encoding
         start = getattr(self.config, "decoder_start_token_id", None)
@@ -167,3 +176,10 @@ class Backbone(nn.Module):
     @property
     def _decoder_layers(self) -> int:
         return getattr(self.config, "num_decoder_layers", None) or self.config.decoder_layers
+
+
+def _first_token(input_ids: Tensor, attention_mask: Tensor | None = None, **_: Tensor) -> Tensor:
+    """Ones (b, t) at the first token of each text: it sees all and is seen by all, as a Longformer's must be that
+    classifies (Beltagy et al. 2020, https://arxiv.org/abs/2004.05150)."""
+    real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+    return ((real.cumsum(dim=1) == 1) & (real == 1)).long()

@@ -10,9 +10,11 @@ from lm_lab.backbones.sites import Family, Site
 from lm_lab.errors import UsageError
 
 
-def _family(pooling: Pooling, /, *, shared_layers: bool = False, causal: bool = False, **sites: str | Site) -> Family:
+def _family(
+    pooling: Pooling, /, *, shared_layers: bool = False, causal: bool = False, streams: int = 1, **sites: str | Site
+) -> Family:
     rows = {role: Site(site) if isinstance(site, str) else site for role, site in sites.items()}
-    return Family(pooling, rows, shared_layers, causal)
+    return Family(pooling, rows, shared_layers, causal, streams)
 
 
 def _fused(pattern: str) -> dict[str, Any]:
@@ -40,6 +42,39 @@ _BERT = _family(
     mlp_out=rf"{_LAYER}\.output\.dense",
     attn_residual=rf"{_LAYER}\.attention\.output\.dropout",
     mlp_residual=rf"{_LAYER}\.output\.dropout",
+)
+# queries, keys and values of the tokens with global attention have weights of their own
+_LONGFORMER = _family(
+    "cls",
+    block=_LAYER,
+    embeddings=r"embeddings",
+    norm=r".*\.LayerNorm",
+    query=rf"{_LAYER}\.attention\.self\.query(_global)?",
+    key=rf"{_LAYER}\.attention\.self\.key(_global)?",
+    value=rf"{_LAYER}\.attention\.self\.value(_global)?",
+    attn_out=rf"{_LAYER}\.attention\.output\.dense",
+    mlp_in=rf"{_LAYER}\.intermediate\.dense",
+    mlp_out=rf"{_LAYER}\.output\.dense",
+    attn_residual=rf"{_LAYER}\.attention\.output\.dropout",
+    mlp_residual=rf"{_LAYER}\.output\.dropout",
+)
+_REFORMER_LAYER = r"encoder\.layers\.\d+"
+_REFORMER_ATTENTION = rf"{_REFORMER_LAYER}\.attention"
+_REFORMER = _family(
+    "cls",
+    streams=2,
+    block=_REFORMER_LAYER,
+    embeddings=r"embeddings",
+    final_norm=r"encoder\.layer_norm",
+    norm=r".*layer_norm",
+    query=rf"{_REFORMER_ATTENTION}\.self_attention\.query(_key)?",  # hashed attention has one projection for both
+    key=rf"{_REFORMER_ATTENTION}\.self_attention\.key",
+    value=rf"{_REFORMER_ATTENTION}\.self_attention\.value",
+    attn_out=rf"{_REFORMER_ATTENTION}\.output\.dense",
+    mlp_in=rf"{_REFORMER_LAYER}\.feed_forward\.dense\.dense",
+    mlp_out=rf"{_REFORMER_LAYER}\.feed_forward\.output\.dense",
+    attn_residual=rf"{_REFORMER_ATTENTION}\.output",
+    mlp_residual=rf"{_REFORMER_LAYER}\.feed_forward\.output",
 )
 _DISTIL = r"transformer\.layer\.\d+"
 _DISTILBERT = _family(
@@ -199,6 +234,8 @@ FAMILIES: dict[str, Family] = {
     "xlnet": _XLNET,
     "t5": _T5,
     "bart": _BART,
+    "longformer": _LONGFORMER,
+    "reformer": _REFORMER,
 }
 
 

@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from lm_lab import hub
 from lm_lab.backbones import architectures
+from lm_lab.backbones.reformer import ReformerModel
 from lm_lab.errors import UsageError
 
 _REMEDY = (
@@ -25,7 +26,8 @@ _REMEDY = (
 _SENTINEL_FAMILIES, _SENTINELS = ("t5", "mt5", "umt5"), 100
 _DROPOUTS = (
     "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "resid_pdrop",
-    "embd_pdrop", "attn_pdrop", "embedding_dropout", "mlp_dropout",
+    "embd_pdrop", "attn_pdrop", "embedding_dropout", "mlp_dropout", "local_attention_probs_dropout_prob",
+    "lsh_attention_probs_dropout_prob",
 )  # fmt: skip
 
 
@@ -72,11 +74,14 @@ def load_model(
     if "add_pooling_layer" in inspect.signature(_model_class(config)).parameters:
         options["add_pooling_layer"] = False
     options |= {"attn_implementation": attention, "dtype": torch.float32}
+    own = config.model_type == "reformer"
+    if own:
+        options.pop("trust_remote_code", None)
     if not pretrained:
         options.pop("revision", None)
-        return AutoModel.from_config(config, **options)
+        return (ReformerModel._from_config if own else AutoModel.from_config)(config, **options)
     with _clear_errors(source), _quiet():
-        model, report = AutoModel.from_pretrained(
+        model, report = (ReformerModel if own else AutoModel).from_pretrained(
             source, config=config, output_loading_info=True, weights_only=True, **options
         )
     if missing := sorted(report["missing_keys"]):

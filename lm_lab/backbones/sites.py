@@ -40,6 +40,7 @@ class Family:
     sites: dict[str, Site]
     shared_layers: bool = False  # one set of weights serves every layer (ALBERT)
     causal: bool = False  # a token sees no later one
+    streams: int = 1  # residual streams, side by side in a hidden state (the Reformer has two)
 
 
 @dataclass(frozen=True)

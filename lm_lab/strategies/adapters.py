@@ -66,11 +66,11 @@ class SerialAdapter(AdaptationStrategy):
     def inject(self, backbone: Backbone) -> None:
         """Add a bottleneck at each place."""
         for match in above(backbone, self._places(backbone), self.skip):
-            attach(match.module, "adapter", Bottleneck(backbone.hidden_size, self.size, self.activation))
+            attach(match.module, "adapter", Bottleneck(backbone.residual_size, self.size, self.activation))
 
     def parameters(self, backbone: Backbone) -> int:
         """2 d m + d + m a bottleneck."""
-        d, m = backbone.hidden_size, self.size
+        d, m = backbone.residual_size, self.size
         return len(above(backbone, self._places(backbone), self.skip)) * (2 * d * m + d + m)
 
 

@@ -84,10 +84,10 @@ class ParallelAdapter(AdaptationStrategy):
         for before, after in zip(inputs, outputs, strict=True):
             tap = Tap()
             attach(before.module, "parallel_tap", tap)
-            bottleneck = ParallelBottleneck(tap, backbone.hidden_size, self.size, self.scale, self.activation)
+            bottleneck = ParallelBottleneck(tap, backbone.residual_size, self.size, self.scale, self.activation)
             attach(after.module, "parallel_adapter", bottleneck)
 
     def parameters(self, backbone: Backbone) -> int:
         """2 d m + d + m a block."""
-        d, m = backbone.hidden_size, self.size
+        d, m = backbone.residual_size, self.size
         return len(above(backbone, backbone.sites("mlp_in"), self.skip)) * (2 * d * m + d + m)

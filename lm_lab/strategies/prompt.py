@@ -47,8 +47,9 @@ def _prepend(model: Any, args: tuple[Any, ...], inputs: dict[str, Any]) -> tuple
     inputs["inputs_embeds"] = torch.cat([prompt.to(embedded.dtype), embedded], dim=1)
     if inputs.get("token_type_ids") is not None:
         inputs["token_type_ids"] = nn.functional.pad(inputs["token_type_ids"], (k, 0))
-    if inputs.get("attention_mask") is not None:
-        inputs["attention_mask"] = _widened(inputs["attention_mask"], k)
+    for name in ("attention_mask", "global_attention_mask"):  # what is global sees all and is seen by all
+        if inputs.get(name) is not None:
+            inputs[name] = _widened(inputs[name], k)
     if (places := inputs.get("position_ids")) is not None:
         first = torch.arange(k, device=places.device).expand(len(places), -1)
         inputs["position_ids"] = torch.cat([first + places.min(), places + k], dim=1)

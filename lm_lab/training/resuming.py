@@ -34,7 +34,8 @@ class ExactResume(L.Callback):
         """
         if trainer.global_rank > 0:
             torch.manual_seed(torch.initial_seed() + trainer.global_rank)
-        loop, epoch = trainer.fit_loop, trainer.fit_loop.epoch_progress.current
+        loop = trainer.fit_loop
+        epoch: Any = loop.epoch_progress.current
         if loop.restarted_mid_epoch and epoch.ready == epoch.processed:
             loop.reset_restart_stage()
 

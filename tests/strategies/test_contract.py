@@ -35,7 +35,7 @@ REFUSED = {
     **{
         (name, family): "no site for the role"
         for name in ("PrefixTuning", "PTuningV2", "Combination of prefix and parallel adapter")
-        for family in ("deberta-v2", "xlnet")
+        for family in ("deberta-v2", "xlnet", "longformer", "reformer")
     },
     **{
         (name, "xlnet"): "no site for the role"

@@ -1,4 +1,4 @@
-"""Chains of interruptions of a tiny run, each resumed from the last checkpoint: the end is that of an undisturbed run."""
+"""A tiny run interrupted again and again, each time resumed from the last checkpoint, ends as an undisturbed one."""
 
 from collections.abc import Sequence
 from pathlib import Path
