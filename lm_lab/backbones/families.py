@@ -11,10 +11,17 @@ from lm_lab.errors import UsageError
 
 
 def _family(
-    pooling: Pooling, /, *, shared_layers: bool = False, causal: bool = False, streams: int = 1, **sites: str | Site
+    pooling: Pooling,
+    /,
+    *,
+    shared_layers: bool = False,
+    causal: bool = False,
+    streams: int = 1,
+    static: bool = True,
+    **sites: str | Site,
 ) -> Family:
     rows = {role: Site(site) if isinstance(site, str) else site for role, site in sites.items()}
-    return Family(pooling, rows, shared_layers, causal, streams)
+    return Family(pooling, rows, shared_layers, causal, streams, static)
 
 
 def _fused(pattern: str) -> dict[str, Any]:
@@ -46,6 +53,7 @@ _BERT = _family(
 # queries, keys and values of the tokens with global attention have weights of their own
 _LONGFORMER = _family(
     "cls",
+    static=False,
     block=_LAYER,
     embeddings=r"embeddings",
     norm=r".*\.LayerNorm",
@@ -63,6 +71,7 @@ _REFORMER_ATTENTION = rf"{_REFORMER_LAYER}\.attention"
 _REFORMER = _family(
     "cls",
     streams=2,
+    static=False,
     block=_REFORMER_LAYER,
     embeddings=r"embeddings",
     final_norm=r"encoder\.layer_norm",

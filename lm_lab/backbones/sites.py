@@ -41,6 +41,7 @@ class Family:
     shared_layers: bool = False  # one set of weights serves every layer (ALBERT)
     causal: bool = False  # a token sees no later one
     streams: int = 1  # residual streams, side by side in a hidden state (the Reformer has two)
+    static: bool = True  # what is computed follows from shapes alone, so that it can be counted without weights
 
 
 @dataclass(frozen=True)

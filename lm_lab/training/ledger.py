@@ -2,7 +2,8 @@
 
 import torch
 
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import Backbone, loading
+from lm_lab.backbones.families import family_of
 from lm_lab.strategies.base import AdaptationStrategy, Delta
 from lm_lab.tasks import Task
 from lm_lab.training import delta
@@ -32,7 +33,7 @@ def ledger(model: Adaptation) -> dict[str, int]:
 
 
 def full_ledger(source: str, strategy: AdaptationStrategy, task: Task, serve: int, length: int) -> dict[str, float]:
-    """Everything a choice costs, without weights: the model stands on the meta device and nothing is trained.
+    """Everything a choice costs, without its weights and without training: where shapes tell, the model stands on the meta device.
 
     Args:
         source: a hub id, a folder or a configuration file.
@@ -45,7 +46,8 @@ def full_ledger(source: str, strategy: AdaptationStrategy, task: Task, serve: in
     backbone is shared; inference_flops_ratio: operations of a forward pass, against the backbone's own;
     merged_flops_ratio: the same once the delta is folded into the weights, where that is possible.
     """
-    with torch.device("meta"):
+    family = family_of(loading.load_config(loading.locate(source)).model_type)
+    with torch.device("meta" if family.static else "cpu"):
         plain = Backbone(source, pretrained=False)
         model = Adaptation(Backbone(source, pretrained=False), strategy, task)
         base = inference_flops(plain, length)
