@@ -19,6 +19,7 @@ from lm_lab.benchmark.results import CellRecord
 from lm_lab.benchmark.statistics import Interval, t_interval
 
 AVERAGE = "average"
+_FEW = 3
 
 
 class Key(NamedTuple):
@@ -137,6 +138,11 @@ def shared_tasks(points: Iterable[Point]) -> tuple[str, ...]:
         return ()
     first, *others = scored.values()
     return tuple(task for task in first if all(task in other for other in others))
+
+
+def compares_backbones(points: Iterable[Point]) -> bool:
+    """True for a suite that asks what to start from rather than how to adapt: more than three pretrained backbones."""
+    return len({point.key.backbone for point in points if not point.control}) > _FEW
 
 
 def average(points: Iterable[Point]) -> list[Point]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import Key, Point, curves
+from lm_lab.benchmark.curves import Key, Point, compares_backbones, curves
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -95,7 +95,8 @@ def trade_off(points: Sequence[Point], task: str, axis: str = "parameters", titl
         for trace in _traces(curve, AXES[axis], label, palette[strategy], symbols[backbone]):
             figure.add_trace(trace)
     every = [curve for _, curve in ranked]
-    _full_lines(figure, every, not alone)
+    if not compares_backbones(points):
+        _full_lines(figure, every, not alone)
     figure.update_layout(_ticks(every, AXES[axis]))
     if axis == "parameters":
         _head_buttons(figure, every)

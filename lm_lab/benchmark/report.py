@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from lm_lab.benchmark import report_sections as sections
-from lm_lab.benchmark.curves import AVERAGE, Point, shared_tasks
+from lm_lab.benchmark.curves import AVERAGE, Point, compares_backbones, shared_tasks
 from lm_lab.benchmark.figures import AXES, all_figures
+from lm_lab.benchmark.report_backbones import side_by_side
 from lm_lab.benchmark.report_comparisons import Comparison, compare
 from lm_lab.benchmark.report_details import details, domains
 from lm_lab.benchmark.report_headline import headline
@@ -48,6 +49,9 @@ _MIXED = """Learned weights of the layers, summing to 1: 0 is the embeddings. Ba
 is an equal share."""
 
 _LOSSES = """Loss of single batches at equal steps, averaged over seeds and five records; dotted: random weights."""
+
+_BACKBONES = """Each row is a backbone, best mean of its strategies first; faded rows are controls with random weights.
+Intervals longer than 10 points are cut there."""
 
 _BESIDE = """Means over seeds of what a task reports beside its metrics; none of it was used to choose anything."""
 
@@ -88,12 +92,13 @@ def _page(
 ) -> str:
     name = escape(str(suite.get("name", "results")))
     sentences = "".join(f"<p>{escape(line)}</p>" for line in headline(points, gaps))
+    beside = _optional("Backbones side by side", side_by_side(points), _BACKBONES)
     body = [
         f"<h1>What each way of adapting costs: {name}</h1>",
         f'<p class="muted">{escape(str(suite.get("description", "")))} {_counts(suite, points, found)}</p>',
         f'<div class="lead">{sentences}</div>',
         _warnings(suite, found, points, problems),
-        _figures(points),
+        *([beside, _figures(points)] if compares_backbones(points) else [_figures(points), beside]),
         _section("Scores and costs", sections.results(points), _table_note(points)),
         _section("Against full fine-tuning", _tab_bar(points) + sections.comparisons(gaps, rows(points)), _COMPARED),
         _optional("Beside the score", details(points, found.records), _BESIDE),

@@ -3,20 +3,26 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import AVERAGE, Key, Point
+from lm_lab.benchmark.curves import AVERAGE, Key, Point, compares_backbones
 from lm_lab.benchmark.figures import references
 from lm_lab.benchmark.report_comparisons import Comparison
+from lm_lab.benchmark.report_table import best
 
 MARGIN = 0.01
 
 
 def headline(points: Sequence[Point], comparisons: Sequence[Comparison]) -> list[str]:
-    """Return up to three sentences for each pretrained backbone, on the average (or the only task)."""
+    """Return up to three sentences for each pretrained backbone, on the average (or the only task).
+
+    Where there are many, a sentence for each strategy: which backbone it does best on.
+    """
     scored = [p for p in points if p.scores]
     if not scored:
         return ["No cell has finished yet: there is nothing to compare."]
     tasks = {p.task for p in scored}
     task = AVERAGE if AVERAGE in tasks else sorted(tasks)[0]
+    if compares_backbones(scored):
+        return list(_strategies([p for p in scored if p.task == task]))
     backbones = dict.fromkeys(p.key.backbone for p in scored if not p.control)
     sentences = []
     for backbone in backbones:
@@ -58,6 +64,24 @@ def _backbone(
             f"No cheaper strategy has a mean within {100 * MARGIN:.0f} point of it; the nearest is "
             f"{text.name(nearest.key, nearest.knob)}, {_gap(nearest)}."
         )
+
+
+def _strategies(points: Sequence[Point]) -> Iterator[str]:
+    for names in dict.fromkeys((p.key.strategy, p.key.size) for p in points):
+        mine = [p for p in points if (p.key.strategy, p.key.size) == names]
+        pretrained, random = ([p for p in mine if p.control is control] for control in (False, True))
+        if not pretrained:
+            continue
+        marked = [p for p in pretrained if (p.key, p.task) in best(pretrained)]
+        top = max(pretrained, key=lambda p: p.mean)
+        sentence = (
+            f"{text.name(top.key, top.knob)} does best on {top.key.backbone}, {text.plus_minus(top.interval)}; "
+            f"{len(marked) - 1} of {len(pretrained) - 1} other backbones are not told from it over the seeds."
+        )
+        if random:
+            least = max(random, key=lambda p: p.mean)
+            sentence += f" The best of random weights is {least.key.backbone}, {text.plus_minus(least.interval)}."
+        yield sentence
 
 
 def _cheapest(comparison: Comparison, by_key: Mapping[Key, Point], full: Point) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import AVERAGE, Point, curves
+from lm_lab.benchmark.curves import AVERAGE, Point, compares_backbones, curves
 from lm_lab.benchmark.figures import colours, references
 
 WIDTH, HEIGHT = 860, 470
@@ -42,7 +42,7 @@ def _drawing(
     palette = colours(p.key.strategy for p in points)
     backbones = {backbone for backbone, _ in shown}
     yield from _axes(frame)
-    full = references(listed)
+    full = frozenset() if compares_backbones(listed) else references(listed)
     for point in (p for p in listed if p.key in full):
         y = _y(100 * point.mean, frame)
         yield _line(_LEFT, y, WIDTH - _RIGHT, y, palette[point.key.strategy], 'stroke-dasharray="5 4"')

@@ -33,7 +33,7 @@ def ledger(model: Adaptation) -> dict[str, int]:
 
 
 def full_ledger(source: str, strategy: AdaptationStrategy, task: Task, serve: int, length: int) -> dict[str, float]:
-    """Everything a choice costs, without its weights and without training: where shapes tell, the model stands on the meta device.
+    """Everything a choice costs, without training. Where shapes tell, the model stands on the meta device.
 
     Args:
         source: a hub id, a folder or a configuration file.

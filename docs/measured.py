@@ -1,0 +1,54 @@
+"""Write the scores of benchmarks/strategies.yaml into the strategies' pages: `python docs/measured.py`.
+
+A page says where and which: `<!-- measured: lora lora_all -->`, names of the suite, up to `<!-- end -->`.
+"""
+
+import csv
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks/results/strategies/report/results.csv"
+PAGES = sorted((ROOT / "docs/strategies").glob("*.md"))
+TASKS = {"sst2": "SST-2", "mrpc": "MRPC", "stsb": "STS-B", "qqp": "QQP"}
+BESIDE = ("full", "probe")  # what every method is compared with
+PLACE = re.compile(r"(<!-- measured: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+Row = dict[str, str]
+
+
+def scores(path: Path = RESULTS) -> dict[str, dict[str, Row]]:
+    """Rows of the report's table by strategy and task."""
+    found: dict[str, dict[str, Row]] = {}
+    with open(path, encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            found.setdefault(row["strategy"], {})[row["task"]] = row
+    return found
+
+
+def table(names: Iterable[str], found: dict[str, dict[str, Row]]) -> str:
+    """A row a strategy of the page, then those that it is compared with."""
+    wanted = [*names, *(name for name in BESIDE if name not in names)]
+    head = f"| | {' | '.join(TASKS.values())} | trained |\n|---|{'---|' * len(TASKS)}---|\n"
+    return head + "".join(_line(name, found[name]) for name in wanted)
+
+
+def _line(name: str, of_tasks: dict[str, Row]) -> str:
+    cells = [_score(of_tasks[task]) if task in of_tasks else "" for task in TASKS]
+    share = max(float(row["trained_share"]) for row in of_tasks.values())
+    return f"| `{name}` | {' | '.join(cells)} | {100 * share:.2g}% |\n"
+
+
+def _score(row: Row) -> str:
+    mean, half = float(row["mean"]), (float(row["high"]) - float(row["low"])) / 2
+    return f"{100 * mean:.1f} ± {100 * half:.1f}"
+
+
+def filled(page: str, found: dict[str, dict[str, Row]]) -> str:
+    """The page with its table as the records have it."""
+    return PLACE.sub(lambda place: place[1] + table(place[2].split(), found) + place[3], page)
+
+
+if __name__ == "__main__":
+    for path in PAGES:
+        path.write_text(filled(path.read_text(encoding="utf-8"), scores()), encoding="utf-8")

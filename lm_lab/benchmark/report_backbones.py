@@ -1,0 +1,107 @@
+"""Backbones side by side: a row a backbone, a dot a strategy, for suites that compare what to start from."""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from statistics import fmean
+
+from lm_lab.benchmark import report_text as text
+from lm_lab.benchmark.curves import AVERAGE, Key, Point
+from lm_lab.benchmark.figures import colours
+from lm_lab.benchmark.report_table import columns
+
+_LEFT, _WIDTH, _ROW, _TOP = 150, 700, 22, 40
+_SHIFT = 4  # how far apart the strategies of a row are drawn, so that intervals do not cover each other
+_GREY = "rgba(128,128,128,0.35)"
+Rows = dict[str, list[Point]]
+
+
+def side_by_side(points: Sequence[Point]) -> str:
+    """A figure for the average, or for the first task, and one for each other task; "" for a single backbone."""
+    scored = [point for point in points if point.scores]
+    if len({point.key.backbone for point in scored if not point.control}) < 2:
+        return ""
+    palette = colours(point.key.strategy for point in scored)
+    tasks = sorted(columns(scored), key=lambda task: task != AVERAGE)
+    figures = [_figure(_rows(scored, task), palette, task) for task in tasks]
+    others = f"<details><summary>Each task</summary>{''.join(figures[1:])}</details>" if figures[1:] else ""
+    return figures[0] + others
+
+
+def _rows(points: Sequence[Point], task: str) -> Rows:
+    """The points of a task by backbone: best mean first, controls last."""
+    found: Rows = {}
+    for point in points:
+        if point.task == task:
+            found.setdefault(point.key.backbone, []).append(point)
+    return dict(sorted(found.items(), key=lambda row: (row[1][0].control, -fmean(point.mean for point in row[1]))))
+
+
+def _figure(rows: Rows, palette: Mapping[str, str], task: str) -> str:
+    every = [point for row in rows.values() for point in row]
+    low = min(point.mean - _half(point) for point in every)
+    high = max(point.mean + _half(point) for point in every)
+    keys = list(dict.fromkeys((point.key.strategy, point.key.size) for point in every))
+    height = _TOP + _ROW * len(rows) + 26
+    parts = [_legend(every, palette), *(_tick(value, low, high, height) for value in _ticks(low, high))]
+    for place, (name, row) in enumerate(rows.items()):
+        y = _TOP + _ROW * (place + 0.5)
+        faded = ' opacity="0.6"' if row[0].control else ""
+        label = f'<text x="{_LEFT - 10}" y="{y + 4:.0f}" text-anchor="end">{escape(name)}</text>'
+        dots = [_dot(p, _x(low, high), y + _offset(keys, p.key), palette[p.key.strategy]) for p in row]
+        parts.append(f"<g{faded}>{label}{''.join(dots)}</g>")
+    box = f'viewBox="0 0 {_WIDTH + 20} {height}" width="{_WIDTH + 20}" height="{height}"'
+    style = 'font-size="12" fill="currentColor" font-family="sans-serif"'
+    caption = f"<figcaption>{escape(task)}: mean score and 95% interval over seeds</figcaption>"
+    return f"<figure>{caption}<svg {box} {style}>{''.join(parts)}</svg></figure>"
+
+
+def _dot(point: Point, scale: tuple[float, float], y: float, colour: str) -> str:
+    start, by = scale
+    x, half = start + by * point.mean, by * _half(point)
+    name = f"{text.name(point.key, point.knob)}, {point.key.backbone}: {text.plus_minus(point.interval)}"
+    return (
+        f'<line x1="{x - half:.1f}" y1="{y:.1f}" x2="{x + half:.1f}" y2="{y:.1f}" stroke="{colour}"/>'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{escape(name)}</title></circle>'
+    )
+
+
+def _legend(points: Sequence[Point], palette: Mapping[str, str]) -> str:
+    parts, x = [], float(_LEFT)
+    for name in dict.fromkeys(text.name(point.key, point.knob) for point in points):
+        strategy = next(p.key.strategy for p in points if text.name(p.key, p.knob) == name)
+        parts.append(f'<circle cx="{x:.0f}" cy="12" r="4" fill="{palette[strategy]}"/>')
+        parts.append(f'<text x="{x + 9:.0f}" y="16">{escape(name)}</text>')
+        x += 30 + 7 * len(name)
+    return "".join(parts)
+
+
+def _tick(value: float, low: float, high: float, height: int) -> str:
+    start, by = _x(low, high)
+    x = start + by * value
+    return (
+        f'<line x1="{x:.1f}" y1="{_TOP - 8}" x2="{x:.1f}" y2="{height - 22}" stroke="{_GREY}"/>'
+        f'<text x="{x:.1f}" y="{height - 6}" text-anchor="middle">{100 * value:g}</text>'
+    )
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round values between the ends, four to nine of them."""
+    step = next(s for s in (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2) if (high - low) / s < 10 or s == 0.2)
+    return [step * number for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _x(low: float, high: float) -> tuple[float, float]:
+    """Where nought is drawn, and how many units wide a score of one is."""
+    by = (_WIDTH - _LEFT) / max(high - low, 1e-3)
+    return _LEFT - by * low, by
+
+
+def _offset(keys: Sequence[tuple[str, object]], key: Key) -> float:
+    return _SHIFT * (keys.index((key.strategy, key.size)) - (len(keys) - 1) / 2)
+
+
+def _half(point: Point) -> float:
+    """Half of the interval; none from a single seed, and no more than a tenth, which would hide all others."""
+    half = point.interval.half
+    return 0.0 if math.isnan(half) else min(half, 0.1)
