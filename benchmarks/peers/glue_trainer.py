@@ -12,7 +12,6 @@ is mean pooling. Training seconds are optimiser steps on either side, evaluation
 import argparse
 import json
 import tempfile
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,12 @@ import datasets
 import numpy as np
 import peft
 import torch
+from clock import Clock
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     DataCollatorWithPadding,
     Trainer,
-    TrainerCallback,
     TrainingArguments,
     set_seed,
 )
@@ -43,18 +42,6 @@ SOURCE = "sentence-transformers/paraphrase-MiniLM-L3-v2"
 RATES = {"full": 3e-4, "lora": 3e-3, "frozen": 1e-3}
 CLASSES = {"full": "FullFineTuning", "lora": "LoRA", "frozen": "LinearProbe"}
 PRECISION = usable("bf16-mixed")
-
-
-class Clock(TrainerCallback):
-    """Wall time of the Trainer's training."""
-
-    def on_train_begin(self, *_: Any, **__: Any) -> None:
-        """Start."""
-        self.started = time.perf_counter()
-
-    def on_train_end(self, *_: Any, **__: Any) -> None:
-        """Stop."""
-        self.seconds = time.perf_counter() - self.started
 
 
 def ours(kind: str, seed: int, limit: int) -> dict[str, float]:
