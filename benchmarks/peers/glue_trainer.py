@@ -14,7 +14,6 @@ import json
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import datasets
 import numpy as np
