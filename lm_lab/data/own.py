@@ -6,11 +6,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lm_lab.data.checks import UNLABELLED, TextRows, check, require_labels, text_rows
-from lm_lab.data.encode_texts import EncodedTexts, encode_texts
-from lm_lab.data.encoding import Encoding
-from lm_lab.data.module import TaskData
+from lm_lab.data.checks import UNLABELLED, TextRows, check, require_labels
 from lm_lab.data.sources import Place, read_table
+from lm_lab.data.text_data import TextData
 from lm_lab.errors import UsageError
 from lm_lab.tasks import TextTask
 from lm_lab.tasks.metrics import accuracy, f1, matthews, pearson, spearman
@@ -22,7 +20,7 @@ _FORM = {"sentence", "sentence2", "label", "idx"}
 _COLUMNS = {"sentence": "sentence", "label": "label"}
 
 
-class OwnTexts(TaskData):
+class OwnTexts(TextData):
     """Text classification, or a graded score, on data of your own.
 
     Args:
@@ -38,8 +36,6 @@ class OwnTexts(TaskData):
     Raises:
         UsageError: no such data, a bad row, labels that are no classes, or an unknown metric.
     """
-
-    task: TextTask
 
     def __init__(
         self,
@@ -74,14 +70,6 @@ class OwnTexts(TaskData):
         table, origin = read_table(self.place, split, self.source, columns)
         rows = check(self.task, table if self.task.regression else _as_words(table), origin)
         return require_labels(self.task, rows, split) if labelled else rows
-
-    def read_text(self) -> TextRows:
-        """A text a line, or two with a tab between them."""
-        return text_rows(self.lines(self.task.columns))
-
-    def encode_rows(self, rows: TextRows, encoding: Encoding, train: bool) -> EncodedTexts:  # noqa: ARG002
-        """One or two texts a row as tokens."""
-        return encode_texts(rows, encoding)
 
     def settings(self) -> dict[str, Any]:
         """The task as it was found, so that it is the same without the training split, and the longest sequence."""
