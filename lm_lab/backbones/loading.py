@@ -80,7 +80,7 @@ def load_model(
     if not pretrained:
         options.pop("revision", None)
         return (ReformerModel._from_config if own else AutoModel.from_config)(config, **options)
-    with _clear_errors(source), _quiet():
+    with _clear_errors(source), quiet():
         model, report = (ReformerModel if own else AutoModel).from_pretrained(
             source, config=config, output_loading_info=True, weights_only=True, **options
         )
@@ -103,7 +103,7 @@ def load_tokenizer(source: str, **options: Any) -> Any:
     if source.startswith(architectures.PREFIX):
         raise UsageError(f"'{source}' is an architecture alone; give a tokenizer beside it (backbone.tokenizer).")
     folder = str(Path(source).parent) if source.endswith(".json") else source
-    with _clear_errors(folder), _quiet():
+    with _clear_errors(folder), quiet():
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, **options)
     if not tokenizer.is_fast:
         raise UsageError(f"'{folder}' has no fast tokenizer; save one there (tokenizer.json).")
@@ -187,7 +187,7 @@ def _clear_errors(source: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Heads that the checkpoint has and a bare model has not are expected; no report of them, no progress bar."""
     level = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()

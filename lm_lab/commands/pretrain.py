@@ -20,6 +20,13 @@ class PretrainCLI(LabCLI):
         super().add_arguments_to_parser(parser)
         parser.add_lightning_class_args(SaveBackbone, "save")
 
+    def before_fit(self) -> None:
+        """Hand over the whole configuration, to be saved beside the weights."""
+        text = self._parser("fit").dump(self.config["fit"], skip_none=False)
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, SaveBackbone):
+                callback.configuration = text
+
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """Offer `fit` alone: there is no labelled split to test on and nothing to predict."""
@@ -42,6 +49,6 @@ def build(args: Any = None, run: bool = True) -> PretrainCLI:
         run=run,
         auto_configure_optimizers=False,
         seed_everything_default=0,
-        save_config_kwargs={"overwrite": True},
+        save_config_callback=None,  # SaveBackbone has it
         trainer_defaults={"callbacks": [ExactResume(), Throughput()], "log_every_n_steps": 10},
     )

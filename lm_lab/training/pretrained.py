@@ -4,22 +4,28 @@ import os
 import tempfile
 from pathlib import Path
 
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import Backbone, loading
 from lm_lab.errors import UsageError
 
+CONFIGURATION = "pretraining.yaml"
 
-def save(backbone: Backbone, output: Path, card: str) -> Path:
-    """Write weights (safetensors), configuration, tokenizer and README.md to a folder, replacing a model there.
 
+def save(backbone: Backbone, output: Path, card: str, configuration: str = "") -> Path:
+    """Write weights (safetensors), configurations, tokenizer and README.md to a folder, replacing a model there.
+
+    `configuration` is what `lm-lab pretrain fit` was given, which trains such a backbone once more.
     A reader sees the old folder or the new one, never a part of it: the new one is written beside and renamed.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as beside:
         new = Path(beside, "new")
         new.mkdir()  # with the permissions of any new folder; the temporary one around it is private
-        backbone.model.save_pretrained(new)
-        backbone.tokenizer.save_pretrained(new)
+        with loading.quiet():
+            backbone.model.save_pretrained(new)
+            backbone.tokenizer.save_pretrained(new)
         (new / "README.md").write_text(card, encoding="utf-8")
+        if configuration:
+            (new / CONFIGURATION).write_text(configuration, encoding="utf-8")
         if output.exists():
             os.rename(output, Path(beside, "old"))
         os.rename(new, output)

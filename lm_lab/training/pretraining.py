@@ -100,6 +100,8 @@ class SaveBackbone(L.Callback):
         UsageError: before training, if `output` holds something that is no model.
     """
 
+    configuration = ""  # what the command line was given; saved beside the weights
+
     def __init__(self, output: str = "runs/pretrained") -> None:
         self.output = Path(output)
 
@@ -111,7 +113,7 @@ class SaveBackbone(L.Callback):
         """Save from the first process, and say where."""
         trial: bool = trainer.fast_dev_run  # type: ignore[attr-defined]
         if trainer.is_global_zero and isinstance(pl_module, Pretraining) and not trial:
-            folder = pretrained.save(pl_module.backbone, self.output, card(trainer, pl_module))
+            folder = pretrained.save(pl_module.backbone, self.output, card(trainer, pl_module), self.configuration)
             print(f"backbone: {folder}")
 
 

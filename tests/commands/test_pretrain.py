@@ -49,10 +49,17 @@ def test_every_optimiser_and_schedule_trains(pretrain: Command, fragment: Path, 
     moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert len(moved) > 0.9 * len(after)
     named = yaml.safe_load(fragment.read_text())["model"]
-    saved = yaml.safe_load(next(Path("runs").rglob("config.yaml")).read_text())["model"]
+    saved = yaml.safe_load(Path("out/pretraining.yaml").read_text())["model"]
     for part in ("optimizer", "scheduler"):
         if part in named:
             assert saved[part]["class_path"] == named[part]["class_path"]
+
+
+def test_what_is_saved_beside_the_weights_trains_them_once_more(pretrain: Command) -> None:
+    assert pretrain("--save.output=first", "--trainer.max_epochs=2") == 0
+    assert not list(Path().rglob("config.yaml"))
+    assert main(["pretrain", "fit", "--config=first/pretraining.yaml", "--save.output=second"]) == 0
+    assert (Path("first") / "model.safetensors").read_bytes() == (Path("second") / "model.safetensors").read_bytes()
 
 
 def test_pretraining_goes_on_from_what_was_saved(pretrain: Command, folders: dict[str, Path]) -> None:
