@@ -1,11 +1,14 @@
-"""Pretrain one backbone an objective, all on one corpus with one budget of tokens, for benchmarks/objectives.yaml.
+"""Pretrain one backbone an objective, all on one corpus with one budget of tokens, for the suites of objectives.
 
-    python benchmarks/objectives.py
+    python benchmarks/objectives.py microworld
     lm-lab bench run benchmarks/objectives.yaml --out runs/objectives/results
 
-Each is the configuration of its name in configs/pretraining, but for the corpus (37,000 documents of the microworld)
-and the number of steps: all read as many tokens as masked words read in five epochs. What is in runs/objectives
-already is not trained again.
+    lm-lab tokenizer --kind wordpiece --source wikitext-2-raw --vocab_size 8000 --lowercase --out runs/wordpieces
+    LM_LAB_DATA=../shared/data python benchmarks/objectives.py wikitext
+    LM_LAB_DATA=../shared/data lm-lab bench run benchmarks/objectives_wikitext.yaml --out runs/wikitext_results
+
+Each is the configuration of its name in configs/pretraining, but for the corpus, the size of the model and the number
+of steps: all read as many tokens as masked words read in some epochs. What is there already is not trained again.
 """
 
 import argparse
@@ -17,77 +20,120 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 from lm_lab.commands import pretrain
 from lm_lab.commands.lightning_cli import quiet
 
-OUT = Path("runs/objectives")
-REFERENCE, EPOCHS = "mlm", 5
-NAMES = (
-    "mlm", "ngram", "entity", "span", "spanbert", "bert_nsp", "albert", "structbert", "electra", "unilm",
-    "causal_lm", "xlnet", "transformer_xl", "span_corruption", "prefix_lm", "bert_style", "deshuffling", "mass_style",
-    "replace_spans", "drop_tokens", "bart", "mass",
-)  # fmt: skip
+REFERENCE = "mlm"
+PAIRED = ("bert_nsp", "albert", "structbert")
+FAMILIES = {
+    "bert": ("mlm", "ngram", "entity", "span", "spanbert", "bert_nsp", "structbert", "electra", "unilm"),
+    "albert": ("albert",),
+    "gpt2": ("causal_lm",),
+    "xlnet": ("xlnet", "transformer_xl"),
+    "t5": (
+        "span_corruption", "prefix_lm", "bert_style", "deshuffling", "mass_style", "replace_spans", "drop_tokens",
+    ),
+    "bart": ("bart", "mass"),
+}  # fmt: skip
+FAMILY = {name: family for family, names in FAMILIES.items() for name in names}
 
 
-@dataclass(frozen=True)
-class Epoch:
+class Epoch(NamedTuple):
     """What one pass over the corpus is to an objective, whose rows may be documents, pairs or pieces."""
 
     batches: int
     tokens: int
 
 
-def options(name: str) -> list[str]:
-    """What all have in common, and the configuration of one."""
-    shared = ["--data.documents=37000", "--trainer.check_val_every_n_epoch=null", "--trainer.enable_progress_bar=false"]
-    return [f"--config=configs/pretraining/microworld_{name}.yaml", *shared, f"--save.output={OUT / name}"]
+@dataclass(frozen=True)
+class Corpus:
+    """A text, the models that read it, and for how long: `epochs` of the reference."""
+
+    out: Path
+    epochs: float
+    options: tuple[str, ...]
+    names: tuple[str, ...] = tuple(FAMILY)
+    size: str | None = None  # of `new:FAMILY-SIZE`; None keeps the configuration's own model
+
+    def words(self, name: str) -> list[str]:
+        """Options of `lm-lab pretrain fit` for one objective."""
+        shared = ["--trainer.check_val_every_n_epoch=null", "--trainer.enable_progress_bar=false", *self.options]
+        if self.size:
+            shared.append(f"--model.backbone.source=new:{FAMILY[name]}-{self.size}")
+            if name not in (*PAIRED, "transformer_xl"):  # which have rows of their own
+                shared.append("--data.rows=lm_lab.data.rows.Packed")
+        config = f"--config=configs/pretraining/microworld_{name}.yaml"
+        return [config, *shared, f"--save.output={self.out / name}"]
 
 
-def epoch(name: str) -> Epoch:
+CORPORA = {
+    "microworld": Corpus(Path("runs/objectives"), 5, ("--data.documents=37000",)),
+    "wikitext": Corpus(
+        Path("runs/objectives_wikitext"),
+        4,
+        (
+            "--model.backbone.tokenizer=runs/wordpieces", "--data.source=wikitext-2-raw", "--data.starts= = [^=]",
+            "--data.documents=null", "--data.held_out=0", "--data.batch_size=64", "--data.max_length=128",
+        ),
+        ("mlm", "span", "bert_nsp", "electra", "unilm", "causal_lm", "xlnet", "span_corruption", "bart", "mass"),
+        "tiny",
+    ),
+}  # fmt: skip
+
+
+def epoch(corpus: Corpus, name: str) -> Epoch:
     """Batches and tokens of an epoch, padding left out."""
     with quiet():
-        run = pretrain.build(options(name), run=False)
+        run = pretrain.build(corpus.words(name), run=False)
     run.datamodule.trainer = SimpleNamespace(lightning_module=run.model, global_rank=0, world_size=1)
+    run.datamodule.prepare_data()
     run.datamodule.setup("fit")
     sizes = [int(batch["attention_mask"].sum()) for batch in run.datamodule.train_dataloader()]
     return Epoch(len(sizes), sum(sizes))
 
 
-def fit(name: str, steps: int, threads: int) -> str:
-    """Pretrain in a process of its own; return what it printed last."""
-    words = [*options(name), f"--trainer.max_steps={steps}", "--trainer.max_epochs=-1"]
-    command = [sys.executable, "-m", "lm_lab", "pretrain", "fit", *words, f"--trainer.val_check_interval={steps}"]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{name} failed, exit {done.returncode}:\n{done.stderr[-2000:]}")
-    return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
+def fit(corpus: Corpus, name: str, steps: int, threads: int) -> None:
+    """Pretrain in a process of its own; what it prints goes to a file beside the models."""
+    limits = [f"--trainer.max_steps={steps}", "--trainer.max_epochs=-1", f"--trainer.val_check_interval={steps}"]
+    command = [sys.executable, "-m", "lm_lab", "pretrain", "fit", *corpus.words(name), *limits]
+    log = corpus.out / f"{name}.log"
+    with open(log, "w", encoding="utf-8") as stream:
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        code = subprocess.run(command, env=environment, stdout=stream, stderr=stream, check=False).returncode
+    if code:
+        raise SystemExit(f"{name} failed, exit {code}: {log}")
 
 
 def main() -> None:
     """Pretrain what is missing, `--workers` at a time."""
+    cores = os.cpu_count() or 1
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="some of the objectives")
-    parser.add_argument("--epochs", type=float, default=EPOCHS, help="of the reference, which give the budget")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    parser.add_argument("corpus", choices=CORPORA)
+    parser.add_argument("--only", nargs="+", choices=tuple(FAMILY), help="some of the objectives")
+    parser.add_argument("--epochs", type=float, help="of the reference, which give the budget")
+    parser.add_argument("--workers", type=int, default=cores, help="processes (default: one a core)")
     chosen = parser.parse_args()
-    budget = chosen.epochs * epoch(REFERENCE).tokens
-    missing = [name for name in chosen.only if not (OUT / name / "config.json").exists()]
-    threads = max(1, (os.cpu_count() or 1) // chosen.workers)
+    corpus = CORPORA[chosen.corpus]
+    budget = (chosen.epochs or corpus.epochs) * epoch(corpus, REFERENCE).tokens
+    missing = [name for name in chosen.only or corpus.names if not (corpus.out / name / "config.json").exists()]
+    corpus.out.mkdir(parents=True, exist_ok=True)
+    plan = {name: _steps(epoch(corpus, name), budget) for name in missing}
 
     def run(name: str) -> None:
-        steps = plan[name]
-        print(f"{name}: {steps} steps, {fit(name, steps, threads)}", flush=True)
+        steps, tokens = plan[name]
+        fit(corpus, name, steps, max(1, cores // chosen.workers))
+        print(json.dumps({"objective": name, "steps": steps, "tokens": tokens}), flush=True)
 
-    plan = {name: _steps(epoch(name), budget) for name in missing}
     with ThreadPoolExecutor(chosen.workers) as pool:
         list(pool.map(run, missing))
-    (OUT / "budget.json").write_text(json.dumps({"tokens": int(budget), "steps": plan}, indent=1) + "\n")
 
 
-def _steps(of: Epoch, budget: float) -> int:
-    return max(1, round(budget / of.tokens * of.batches))
+def _steps(of: Epoch, budget: float) -> tuple[int, int]:
+    """Steps that come nearest to a budget of tokens, and their tokens."""
+    steps = max(1, round(budget / of.tokens * of.batches))
+    return steps, round(steps / of.batches * of.tokens)
 
 
 if __name__ == "__main__":
