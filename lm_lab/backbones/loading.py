@@ -41,7 +41,7 @@ def locate(source: str) -> str:
         return source
     if folder := hub.local_weights(source):
         return str(folder)
-    if source.startswith((".", "/", "~")) or source.endswith(".json"):
+    if source.startswith((".", "/", "~")) or source.endswith(".json") or source.count("/") > 1:
         raise UsageError(f"the backbone '{source}' does not exist on this disk. {_REMEDY}, or give a hub id.")
     if not hub.cached_model(source):
         hub.require(source, _REMEDY)

@@ -13,6 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 
+import lm_lab.training.sharding  # noqa: F401  its strategy gets a name
 from lm_lab.training import precision
 from lm_lab.training.resuming import WholeCheckpoints
 

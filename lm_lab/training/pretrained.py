@@ -4,16 +4,20 @@ import os
 import tempfile
 from pathlib import Path
 
+from torch import Tensor
+
 from lm_lab.backbones import Backbone, loading
 from lm_lab.errors import UsageError
 
 CONFIGURATION = "pretraining.yaml"
+State = dict[str, Tensor] | None
 
 
-def save(backbone: Backbone, output: Path, card: str, configuration: str = "") -> Path:
+def save(backbone: Backbone, output: Path, card: str, configuration: str = "", state: State = None) -> Path:
     """Write weights (safetensors), configurations, tokenizer and README.md to a folder, replacing a model there.
 
-    `configuration` is what `lm-lab pretrain fit` was given, which trains such a backbone once more.
+    `configuration` is what `lm-lab pretrain fit` was given, which trains such a backbone once more; `state` holds the
+    weights where the model itself has them in pieces.
     A reader sees the old folder or the new one, never a part of it: the new one is written beside and renamed.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -21,7 +25,7 @@ def save(backbone: Backbone, output: Path, card: str, configuration: str = "") -
         new = Path(beside, "new")
         new.mkdir()  # with the permissions of any new folder; the temporary one around it is private
         with loading.quiet():
-            backbone.model.save_pretrained(new)
+            backbone.model.save_pretrained(new, state_dict=state)
             backbone.tokenizer.save_pretrained(new)
         (new / "README.md").write_text(card, encoding="utf-8")
         if configuration:

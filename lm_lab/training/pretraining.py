@@ -12,7 +12,7 @@ from lm_lab.backbones import Backbone
 from lm_lab.data.corpus import Corpus
 from lm_lab.errors import UsageError
 from lm_lab.objectives import Loss, Objective
-from lm_lab.training import budget, pretrained
+from lm_lab.training import budget, pretrained, sharding
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
 from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
 from lm_lab.training.throughput import Throughput
@@ -53,10 +53,16 @@ class Pretraining(L.LightningModule):
         return self.objective(self.backbone, batch)
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
-        """Refuse strategies that split weights among processes: they are saved whole here, and decay by their shape."""
+        """Refuse strategies that split weights in ways of their own: they are saved whole, and decay by their shape."""
         name = type(self.trainer.strategy).__name__
         if name in {"FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy"}:
-            raise UsageError(f"{name} splits weights among processes, which pretraining cannot save; use ddp.")
+            raise UsageError(f"{name} is not supported; use ddp, or {sharding.NAME} to share weights out.")
+
+    def configure_model(self) -> None:
+        """Share the weights out among processes, where the strategy asks for it."""
+        strategy = self.trainer.strategy
+        if isinstance(strategy, sharding.FullySharded):
+            sharding.shard(self, self.backbone, strategy)
 
     def on_fit_start(self) -> None:
         """Switch dropout on: weights that were loaded come in eval mode, and Lightning keeps what it finds."""
@@ -112,9 +118,12 @@ class SaveBackbone(L.Callback):
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save from the first process, and say where."""
         trial: bool = trainer.fast_dev_run  # type: ignore[attr-defined]
-        if trainer.is_global_zero and isinstance(pl_module, Pretraining) and not trial:
-            folder = pretrained.save(pl_module.backbone, self.output, card(trainer, pl_module), self.configuration)
-            print(f"backbone: {folder}")
+        if not isinstance(pl_module, Pretraining) or trial:
+            return
+        state = sharding.whole_state(pl_module.backbone.model)
+        if trainer.is_global_zero:
+            about = card(trainer, pl_module), self.configuration
+            print(f"backbone: {pretrained.save(pl_module.backbone, self.output, *about, state)}")
 
 
 def card(trainer: L.Trainer, module: Pretraining) -> str:

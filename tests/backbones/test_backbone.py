@@ -134,8 +134,9 @@ def test_an_unknown_family_is_named(tmp_path, folders):
 
 
 def test_a_missing_path_says_what_to_give():
-    with pytest.raises(UsageError, match=r"'\./nowhere' does not exist .*config\.json and model\.safetensors"):
-        Backbone("./nowhere")
+    for source in ("./nowhere", "configs/backbones/nowhere"):
+        with pytest.raises(UsageError, match=rf"'{source}' does not exist .*config\.json and model\.safetensors"):
+            Backbone(source)
 
 
 def test_offline_says_what_to_set():

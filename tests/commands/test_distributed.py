@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from lightning.pytorch.strategies import FSDPStrategy
 from safetensors.torch import load_file
 
@@ -27,7 +28,6 @@ SHORT = [
     "--trainer.enable_progress_bar=false", "--trainer.check_val_every_n_epoch=1", "--allow-import=spies",
     "--trainer.callbacks+=spies.Trace",
 ]  # fmt: skip
-TWO = ["--trainer.devices=2", "--trainer.strategy=ddp"]
 
 
 @pytest.fixture
@@ -39,11 +39,10 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
     restrict()
 
 
-def two_processes(words: list[str]) -> None:
+def two_processes(words: list[str], strategy: str = "ddp") -> None:
+    words = [*words, "--trainer.devices=2", f"--trainer.strategy={strategy}"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(ROOT)])}
-    subprocess.run(
-        [sys.executable, "-m", "lm_lab", *words, *TWO], env=environment, stdout=subprocess.DEVNULL, check=True
-    )
+    subprocess.run([sys.executable, "-m", "lm_lab", *words], env=environment, stdout=subprocess.DEVNULL, check=True)
 
 
 def traces(folder: Path) -> list[dict[str, Any]]:
@@ -55,8 +54,9 @@ def card(folder: Path) -> dict[str, str]:
     return dict(row for row in rows if len(row) == 2)
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "fully_sharded"])
 def test_two_processes_are_one_with_twice_the_batch(
-    here: Callable[..., int], folders: dict[str, Path], tmp_path: Path
+    here: Callable[..., int], folders: dict[str, Path], tmp_path: Path, strategy: str
 ) -> None:
     """Processes take turns over the list of batches, so one that sums up two batches a step sees the same ones.
 
@@ -71,7 +71,7 @@ def test_two_processes_are_one_with_twice_the_batch(
             f"--trainer.callbacks.folder={tmp_path / f'{name}-seen'}",
         ]  # fmt: skip
 
-    two_processes(words("two"))
+    two_processes(words("two"), strategy)
     assert here([*words("one"), "--trainer.accumulate_grad_batches=2"]) == 0
     (one,), two = traces(tmp_path / "one-seen"), traces(tmp_path / "two-seen")
     assert len(one["losses"]) == 16
@@ -90,7 +90,8 @@ def test_two_processes_are_one_with_twice_the_batch(
 
 
 @pytest.mark.slow
-def test_two_processes_resume_to_the_bit(folders: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", ["ddp", "fully_sharded"])
+def test_two_processes_resume_to_the_bit(folders: dict[str, Path], tmp_path: Path, strategy: str) -> None:
     """From a checkpoint in the middle; masks and dropout are drawn, so each process needs its own generators back."""
 
     def words(name: str) -> list[str]:
@@ -104,8 +105,8 @@ def test_two_processes_resume_to_the_bit(folders: dict[str, Path], tmp_path: Pat
             "--trainer.callbacks.filename={step}",
         ]  # fmt: skip
 
-    two_processes(words("whole"))
-    two_processes([*words("resumed"), f"--ckpt_path={tmp_path / 'kept' / 'step=3.ckpt'}"])
+    two_processes(words("whole"), strategy)
+    two_processes([*words("resumed"), f"--ckpt_path={tmp_path / 'kept' / 'step=3.ckpt'}"], strategy)
     whole, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "resumed"))
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
     ends = [[rank["generator"] for rank in traces(tmp_path / f"{name}-seen")] for name in ("whole", "resumed")]
@@ -113,8 +114,44 @@ def test_two_processes_resume_to_the_bit(folders: dict[str, Path], tmp_path: Pat
     assert ends[0][0] != ends[0][1]
 
 
-def test_sharded_weights_are_refused(make: Callable[..., Backbone]) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mlm", "electra", "span_corruption", "bart", "bert_nsp", "xlnet", "transformer_xl"])
+def test_sharded_weights_learn_as_whole_ones(tmp_path: Path, name: str) -> None:
+    """Tied embeddings, a generator that shares them, two readers of one pass, memories; AdamW and dropout."""
+
+    def words(kind: str) -> list[str]:
+        config = ROOT / f"configs/pretraining/microworld_{name}.yaml"
+        source = yaml.safe_load(config.read_text())["model"]["backbone"]["source"]
+        return [
+            "pretrain", "fit", f"--config={config}", f"--model.backbone.source={ROOT / source}",
+            "--trainer.max_epochs=1", f"--save.output={tmp_path / kind}", *SHORT,
+            f"--trainer.callbacks.folder={tmp_path / f'{kind}-seen'}",
+        ]  # fmt: skip
+
+    two_processes(words("whole"), "ddp_find_unused_parameters_true")
+    two_processes(words("sharded"), "fully_sharded")
+    whole, sharded = (load_file(tmp_path / kind / "model.safetensors") for kind in ("whole", "sharded"))
+    assert whole.keys() == sharded.keys()
+    for tensor, value in whole.items():
+        torch.testing.assert_close(sharded[tensor], value, rtol=1e-3, atol=1e-4)
+    for found, expected in zip(traces(tmp_path / "sharded-seen"), traces(tmp_path / "whole-seen"), strict=True):
+        assert found["losses"] == pytest.approx(expected["losses"], rel=1e-4)
+
+
+def test_other_ways_of_sharing_weights_out_are_refused(make: Callable[..., Backbone]) -> None:
     model = Pretraining(make("gpt2"), CausalLM)
     model.trainer = SimpleNamespace(strategy=FSDPStrategy())
-    with pytest.raises(UsageError, match=r"FSDPStrategy splits weights among processes.*use ddp"):
+    with pytest.raises(UsageError, match="FSDPStrategy is not supported; use ddp, or fully_sharded"):
         model.setup("fit")
+
+
+def test_adaptation_is_not_sharded(tmp_path: Path) -> None:
+    """The error reaches the person at the command line."""
+    fragments = [f"--config={ROOT / 'configs' / name}" for name in ("tasks/rte.yaml", "strategies/full.yaml")]
+    words = ["adapt", "fit", *fragments, f"--model.backbone.source={ROOT / 'configs/backbones/microworld_bert'}"]
+    words += ["--data.source=microworld", "--trainer.strategy=fully_sharded", "--trainer.devices=1"]
+    command = [sys.executable, "-m", "lm_lab", *words]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "fully_sharded is for pretraining; adapt with --trainer.strategy ddp." in done.stderr

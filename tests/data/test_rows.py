@@ -150,6 +150,14 @@ def test_rows_go_on_where_those_of_the_batch_before_ended(world: int) -> None:
     assert len(seen) == len(set(seen))
 
 
+def test_lanes_that_fill_no_batch_are_shared_out_among_processes() -> None:
+    rows = made(stories(4), Continuing, causal=True)
+    each = [list(RowBatches(rows, 64, rank=rank, world=2)) for rank in range(2)]
+    assert [len(batch) for batches in each for batch in batches] == [len(rows) // 2] * 2
+    with pytest.raises(UsageError, match=rf"{len(rows)} rows cannot go on in {len(rows) + 1} processes"):
+        RowBatches(rows, 1, world=len(rows) + 1)
+
+
 @pytest.mark.parametrize("kind", PAIRS)
 def test_the_label_says_what_the_second_segment_is(kind: type[SentencePairs]) -> None:
     texts = stories()

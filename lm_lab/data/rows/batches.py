@@ -4,6 +4,7 @@ from typing import Any
 
 from lm_lab.data.batching import LengthGroupedBatches
 from lm_lab.data.rows.base import Rows
+from lm_lab.errors import UsageError
 
 # batches group lengths this coarsely: documents of exactly one length are of one kind, and batches of one kind
 # after another slow learning down far more than some padding does
@@ -19,7 +20,10 @@ class RowBatches(LengthGroupedBatches):
         seed: of the shuffling.
         shuffle: False gives the longest first, each row once, the same at every epoch.
         rank, world: this process and their number. They take turns over the batches; where rows go on from batch to
-            batch, each process has lanes of its own.
+            batch, each process has lanes of its own, as many as any other.
+
+    Raises:
+        UsageError: rows that go on from batch to batch are fewer than processes.
     """
 
     def __init__(
@@ -29,7 +33,7 @@ class RowBatches(LengthGroupedBatches):
         place = {"rank": rank, "world": world} if lanes is None else {}
         super().__init__(rows.lengths(0) // _LENGTH_STEP, batch_size, seed, shuffle, **place)
         self.rows = rows
-        self.own = lanes and [batch[rank * batch_size : (rank + 1) * batch_size] for batch in lanes]
+        self.own = lanes and _share(lanes, rank, world)
 
     def __len__(self) -> int:
         return super().__len__() if self.own is None else len(self.own)
@@ -39,3 +43,11 @@ class RowBatches(LengthGroupedBatches):
             self.lengths = self.rows.lengths(self.epoch) // _LENGTH_STEP
         epoch = self.epoch if self.shuffle else 0
         return [[(epoch, index) for index in batch] for batch in self.own or super()._batches()]
+
+
+def _share(lanes: list[list[int]], rank: int, world: int) -> list[list[int]]:
+    """The lanes of one process; those that leave a remainder are read by none."""
+    each = len(lanes[0]) // world
+    if not each:
+        raise UsageError(f"{len(lanes[0])} rows cannot go on in {world} processes: give more text or shorter rows.")
+    return [batch[rank * each : (rank + 1) * each] for batch in lanes]
