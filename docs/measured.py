@@ -8,10 +8,13 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from lm_lab.benchmark import report_text as text
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results/strategies/report/results.csv"
 PAGES = sorted((ROOT / "docs/strategies").glob("*.md"))
 TASKS = {"sst2": "SST-2", "mrpc": "MRPC", "stsb": "STS-B", "qqp": "QQP"}
+SEEDS = "3"  # a task counts once all of them have run
 BESIDE = ("full", "probe")  # what every method is compared with
 PLACE = re.compile(r"(<!-- measured: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 Row = dict[str, str]
@@ -28,20 +31,22 @@ def scores(path: Path = RESULTS) -> dict[str, dict[str, Row]]:
 
 def table(names: Iterable[str], found: dict[str, dict[str, Row]]) -> str:
     """A row a strategy of the page, then those that it is compared with."""
+    names = list(names)
     wanted = [*names, *(name for name in BESIDE if name not in names)]
-    head = f"| | {' | '.join(TASKS.values())} | trained |\n|---|{'---|' * len(TASKS)}---|\n"
-    return head + "".join(_line(name, found[name]) for name in wanted)
+    tasks = [task for task in TASKS if all(found[name].get(task, {}).get("seeds") == SEEDS for name in wanted)]
+    head = f"| | {' | '.join(TASKS[task] for task in tasks)} | trained |\n|---|{'---|' * len(tasks)}---|\n"
+    return head + "".join(_line(name, found[name], tasks) for name in wanted)
 
 
-def _line(name: str, of_tasks: dict[str, Row]) -> str:
-    cells = [_score(of_tasks[task]) if task in of_tasks else "" for task in TASKS]
+def _line(name: str, of_tasks: dict[str, Row], tasks: Iterable[str]) -> str:
+    cells = [_score(of_tasks[task]) for task in tasks]
     share = max(float(row["trained_share"]) for row in of_tasks.values())
-    return f"| `{name}` | {' | '.join(cells)} | {100 * share:.2g}% |\n"
+    return f"| `{name}` | {' | '.join(cells)} | {text.percent(share)} |\n"
 
 
 def _score(row: Row) -> str:
     mean, half = float(row["mean"]), (float(row["high"]) - float(row["low"])) / 2
-    return f"{100 * mean:.1f} ± {100 * half:.1f}"
+    return f"{text.score(mean)} ± {text.score(half)}"
 
 
 def filled(page: str, found: dict[str, dict[str, Row]]) -> str:

@@ -126,3 +126,14 @@ def test_the_pictures_are_those_their_script_draws(monkeypatch: pytest.MonkeyPat
     pictures = import_module("pictures")
     drawn = {name: pictures.svg(picture) for name, picture in pictures.PICTURES.items()}
     assert {path.stem: path.read_text() for path in pictures.OUT.glob("*.svg")} == drawn
+
+
+def test_measured_scores_are_those_of_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    measured = import_module("measured")
+    found, named = measured.scores(), set[str]()
+    for page in measured.PAGES:
+        text = page.read_text()
+        assert text == measured.filled(text, found), page.name
+        named.update(name for place in measured.PLACE.finditer(text) for name in place[2].split())
+    assert named == set(found)
