@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import AVERAGE, Key, Point, compares_backbones
+from lm_lab.benchmark.curves import AVERAGE, Key, Point, compares_backbones, shared_tasks
 from lm_lab.benchmark.figures import references
 from lm_lab.benchmark.report_comparisons import Comparison
 from lm_lab.benchmark.report_table import best
@@ -28,7 +28,7 @@ def headline(points: Sequence[Point], comparisons: Sequence[Comparison]) -> list
     for backbone in backbones:
         mine = [p for p in scored if p.key.backbone == backbone and p.task == task]
         gaps = [c for c in comparisons if c.key.backbone == backbone and c.task == task]
-        sentences += list(_backbone(backbone, mine, gaps, sorted(tasks - {AVERAGE})))
+        sentences += list(_backbone(backbone, mine, gaps, shared_tasks(scored)))
     return sentences
 
 

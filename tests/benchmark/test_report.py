@@ -146,6 +146,11 @@ def test_the_headline_names_the_cheapest_within_a_point_of_full_fine_tuning(fini
     assert "bert-random" not in text
 
 
+def test_the_headline_counts_the_tasks_of_the_average_alone(finished):
+    records = [r for r in read_records(finished) if (r["cell"]["task"], r["cell"]["strategy"]) != ("stsb", "bitfit")]
+    assert "on the average of 3 tasks" in headline(all_points(records, read_suite(finished)), [])[0]
+
+
 def test_without_full_fine_tuning_nothing_is_claimed(results):
     records = [r for r in read_records(results) if r["cell"]["strategy"] != "full"]
     points = all_points(records, read_suite(results))
