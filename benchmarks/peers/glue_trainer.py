@@ -12,12 +12,12 @@ is mean pooling. Training seconds are optimiser steps on either side, evaluation
 import argparse
 import json
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
 import datasets
 import numpy as np
 import peft
+import record
 import torch
 from clock import Clock
 from transformers import (
@@ -30,7 +30,6 @@ from transformers import (
 )
 
 from lm_lab import hub
-from lm_lab.benchmark import provenance
 from lm_lab.commands.adapt import build
 from lm_lab.commands.lightning_cli import quiet, restrict
 from lm_lab.data.glue import GLUE
@@ -120,13 +119,8 @@ def main() -> None:
             rows.append(row)
             print(json.dumps(row), flush=True)
     if options.out:
-        record = {
-            "command": provenance.command(), "precision": PRECISION, "limit": options.limit, "rates": RATES,
-            "git": provenance.git_state(), "hardware": provenance.hardware(),
-            "versions": provenance.versions() | {"peft": peft.__version__},
-            "measured": datetime.now(UTC).isoformat(timespec="seconds"), "rows": rows,
-        }  # fmt: skip
-        options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        settings = {"precision": PRECISION, "limit": options.limit, "rates": RATES}
+        record.write(options.out, rows, {"peft": peft.__version__}, **settings)
 
 
 if __name__ == "__main__":

@@ -15,18 +15,17 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
+import record
 import torch
 import transformers
 from clock import Clock
 from transformers import BertForMaskedLM, DataCollatorForLanguageModeling, Trainer, TrainingArguments, set_seed
 
-from lm_lab.benchmark import provenance
 from lm_lab.commands.lightning_cli import quiet, restrict
 from lm_lab.commands.pretrain import PretrainCLI, build
 from lm_lab.training.precision import usable
@@ -159,13 +158,8 @@ def main() -> None:
             rows.append(run(kind, seed, options.steps, options.tokenizer))
             print(json.dumps(rows[-1]), flush=True)
     if options.out:
-        record = {
-            "command": provenance.command(), "precision": PRECISION, "steps": options.steps,
-            "git": provenance.git_state(), "hardware": provenance.hardware(), "threads": torch.get_num_threads(),
-            "versions": provenance.versions() | {"transformers": transformers.__version__},
-            "measured": datetime.now(UTC).isoformat(timespec="seconds"), "rows": rows,
-        }  # fmt: skip
-        options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        settings = {"precision": PRECISION, "steps": options.steps, "threads": torch.get_num_threads()}
+        record.write(options.out, rows, {"transformers": transformers.__version__}, **settings)
 
 
 if __name__ == "__main__":

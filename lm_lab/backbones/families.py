@@ -50,21 +50,18 @@ _BERT = _family(
     attn_residual=rf"{_LAYER}\.attention\.output\.dropout",
     mlp_residual=rf"{_LAYER}\.output\.dropout",
 )
+_AS_BERT = {role: site for role, site in _BERT.sites.items() if role != "attention"}
 # queries, keys and values of the tokens with global attention have weights of their own
-_LONGFORMER = _family(
+_LONGFORMER = Family(
     "cls",
+    _AS_BERT | {role: Site(rf"{_LAYER}\.attention\.self\.{role}(_global)?") for role in ("query", "key", "value")},
     static=False,
-    block=_LAYER,
-    embeddings=r"embeddings",
-    norm=r".*\.LayerNorm",
-    query=rf"{_LAYER}\.attention\.self\.query(_global)?",
-    key=rf"{_LAYER}\.attention\.self\.key(_global)?",
-    value=rf"{_LAYER}\.attention\.self\.value(_global)?",
-    attn_out=rf"{_LAYER}\.attention\.output\.dense",
-    mlp_in=rf"{_LAYER}\.intermediate\.dense",
-    mlp_out=rf"{_LAYER}\.output\.dense",
-    attn_residual=rf"{_LAYER}\.attention\.output\.dropout",
-    mlp_residual=rf"{_LAYER}\.output\.dropout",
+)
+_DEBERTA = Family(
+    "cls",
+    _AS_BERT
+    | {role: Site(rf"{_LAYER}\.attention\.self\.{role}_proj") for role in ("query", "key", "value")}
+    | {"embeddings": Site(r"embeddings|encoder\.rel_embeddings|encoder\.LayerNorm")},
 )
 _REFORMER_LAYER = r"encoder\.layers\.\d+"
 _REFORMER_ATTENTION = rf"{_REFORMER_LAYER}\.attention"
@@ -166,21 +163,6 @@ _LLAMA = _family(
     mlp_out=r"layers\.\d+\.mlp\.down_proj",
     attn_residual=r"layers\.\d+\.self_attn\.o_proj",
     mlp_residual=r"layers\.\d+\.mlp\.down_proj",
-)
-
-_DEBERTA = _family(
-    "cls",
-    block=_LAYER,
-    embeddings=r"embeddings|encoder\.rel_embeddings|encoder\.LayerNorm",
-    norm=r".*\.LayerNorm",
-    query=rf"{_LAYER}\.attention\.self\.query_proj",
-    key=rf"{_LAYER}\.attention\.self\.key_proj",
-    value=rf"{_LAYER}\.attention\.self\.value_proj",
-    attn_out=rf"{_LAYER}\.attention\.output\.dense",
-    mlp_in=rf"{_LAYER}\.intermediate\.dense",
-    mlp_out=rf"{_LAYER}\.output\.dense",
-    attn_residual=rf"{_LAYER}\.attention\.output\.dropout",
-    mlp_residual=rf"{_LAYER}\.output\.dropout",
 )
 # XLNet's attention keeps its projections as bare parameters and uses one dropout twice: no site inside it
 _XLNET = _family(

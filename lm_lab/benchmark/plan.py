@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lm_lab.benchmark.curves import candidates, choose
 from lm_lab.benchmark.results import Cell, CellRecord
+from lm_lab.benchmark.selection import candidates, choose
 from lm_lab.benchmark.suite import Setting, Suite
 
 Fingerprints = Callable[[dict[str, Any]], dict[str, str]]

@@ -1,6 +1,5 @@
 """The LightningModule that pairs a backbone with an adaptation strategy on a task."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import lightning as L
@@ -13,7 +12,7 @@ from lm_lab.data.encoding import Encoding, Pairs
 from lm_lab.data.framing import framed
 from lm_lab.errors import UsageError
 from lm_lab.strategies import AdaptationStrategy
-from lm_lab.strategies.heads import HeadKind, Standardise
+from lm_lab.strategies.heads import HeadKind
 from lm_lab.strategies.readout import Readout
 from lm_lab.strategies.writer import Writer
 from lm_lab.tasks import Task
@@ -25,6 +24,7 @@ from lm_lab.training.modes import freeze_modes
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
 from lm_lab.training.reading import build_head
 from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
+from lm_lab.training.standardising import fit_standardisation
 from lm_lab.training.writing import write_texts
 
 
@@ -180,9 +180,7 @@ class Adaptation(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Fit the head's standardisation, if it has one, to the features of the training set."""
-        for module in self.head.modules():
-            if isinstance(module, Standardise) and not module.fitted:
-                module.fit(self._training_vectors())
+        fit_standardisation(self)
 
     def on_train_epoch_start(self) -> None:
         """Let the strategy freeze what is not due yet."""
@@ -233,18 +231,6 @@ class Adaptation(L.LightningModule):
     def _rate_scale(self, name: str) -> float:
         inside = name.startswith("backbone.")
         return self.strategy.rate_scale(self.backbone, name.removeprefix("backbone.")) if inside else 1.0
-
-    @torch.no_grad()
-    def _training_vectors(self) -> Iterator[Tensor]:
-        self.eval()
-        with self.trainer.precision_plugin.forward_context():
-            for batch in self.trainer.train_dataloader:  # type: ignore[union-attr]
-                batch = self.trainer.strategy.batch_to_device(batch)
-                assert isinstance(self.head, Readout)
-                vectors = self.head.vector(self.features(batch))
-                real = batch["texts"][0]["attention_mask"].bool() if vectors.dim() == 3 else ...
-                yield vectors[real]
-        self.train()
 
 
 def trained_names(module: nn.Module) -> frozenset[str]:

@@ -19,10 +19,14 @@ def texts(backbone: Backbone, documents: int = 32) -> dict[str, Tensor]:
 
 
 def first_and_last(
-    objective: Objective, backbone: Backbone, steps: int = 40, rate: float = 1e-2
+    objective: Objective,
+    backbone: Backbone,
+    steps: int = 40,
+    rate: float = 1e-2,
+    batch: dict[str, Tensor] | None = None,
 ) -> tuple[float, float]:
     """The loss of a batch in eval mode before and after some steps on it."""
-    batch = texts(backbone)
+    batch = texts(backbone) if batch is None else batch
     optimizer = torch.optim.Adam([*backbone.parameters(), *objective.parameters()], lr=rate)
     losses = []
     for count in (0, steps):

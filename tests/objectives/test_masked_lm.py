@@ -4,6 +4,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from learning import first_and_last
 from transformers import BertConfig, BertForMaskedLM
 
 from lm_lab.backbones import Backbone
@@ -170,3 +171,16 @@ def test_mean_is_over_masked_positions_not_rows(make: Make) -> None:
     each = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
     expected = each.sum() / (targets != IGNORED).sum()
     assert objective(backbone, batch).total.item() == pytest.approx(expected.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("family", ["longformer", "reformer"])
+def test_long_rows_are_learned(make: Make, family: str) -> None:
+    """Rows that repeat two words, longer than attention reaches at once; every parameter gets a gradient."""
+    torch.manual_seed(0)
+    backbone = make(family, dropout=0.0)
+    ids = torch.tensor([[2, *[7, 9] * 49, 3]] * 4)
+    before, after = first_and_last(
+        MaskedLM(backbone), backbone, batch={"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    )
+    assert all(parameter.grad is not None for parameter in backbone.parameters())
+    assert after < 0.3 < before

@@ -1,0 +1,34 @@
+"""Fits a probe's standardisation to the features of the training set, before the first step."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from lm_lab.strategies.heads import Standardise
+from lm_lab.strategies.readout import Readout
+
+if TYPE_CHECKING:
+    from lm_lab.training.adaptation import Adaptation
+
+
+def fit_standardisation(model: "Adaptation") -> None:
+    """Fit what of the head standardises and has not been fitted; the model is left in train mode."""
+    for module in model.head.modules():
+        if isinstance(module, Standardise) and not module.fitted:
+            module.fit(_training_vectors(model))
+
+
+@torch.no_grad()
+def _training_vectors(model: "Adaptation") -> Iterator[Tensor]:
+    """What the head would read of each batch, (n, layers, d) without padding."""
+    assert isinstance(model.head, Readout)
+    model.eval()
+    with model.trainer.precision_plugin.forward_context():
+        for batch in model.trainer.train_dataloader:  # type: ignore[union-attr]
+            batch = model.trainer.strategy.batch_to_device(batch)
+            vectors = model.head.vector(model.features(batch))
+            real = batch["texts"][0]["attention_mask"].bool() if vectors.dim() == 3 else ...
+            yield vectors[real]
+    model.train()
