@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from lightning.pytorch.utilities import rank_zero_warn
 
 from lm_lab.data.checks import require_labels
 from lm_lab.data.encode_sequences import EncodedSequences, SequenceRows, encode_sequences, source_rows
@@ -32,7 +33,8 @@ class Sequences(TaskData):
         settings: those of `TaskData`.
 
     Raises:
-        UsageError: a split that is not there, a missing column, a row without text.
+        UsageError: a split that is not there, a missing column, a null, no row with two texts. Rows of which one is
+            empty are left out, with a warning that counts them.
     """
 
     task: SequenceTask
@@ -58,9 +60,14 @@ class Sequences(TaskData):
         name = self.task.name
         columns = self.columns or (_COLUMNS.get(name) if self.source != "microworld" else None)
         table, origin = read_table(Place(name, (name,), _HUB.get(name, name)), split, self.source, columns)
-        sources, targets = (_texts(table, column, origin) for column in ("source", "target"))
-        number = np.arange(len(sources))
-        return SequenceRows([self.prompt + text for text in sources], targets, np.zeros(len(number)), number, origin)
+        pairs = list(zip(*(_texts(table, column, origin) for column in ("source", "target")), strict=True))
+        kept = [row for row, pair in enumerate(pairs) if all(text.strip() for text in pair)]
+        if not kept:
+            raise UsageError(f"{origin} has no row with a source and a target; expected two texts a row.")
+        if blank := len(pairs) - len(kept):  # XSum has articles without a word
+            rank_zero_warn(f"{origin}: {blank} of {len(pairs)} rows have an empty source or target: left out")
+        sources, targets = ([pairs[row][side] for row in kept] for side in (0, 1))
+        return SequenceRows([self.prompt + text for text in sources], targets, np.zeros(len(kept)), np.array(kept), origin)
 
     def read_text(self) -> SequenceRows:
         """A source a line."""
@@ -131,8 +138,6 @@ def _texts(table: pa.Table, name: str, origin: str) -> list[str]:
         )
     texts = table[name].to_pylist()
     for row, text in enumerate(texts):
-        if not isinstance(text, str) or not text.strip():
+        if not isinstance(text, str):
             raise UsageError(f"{origin}, row {row}, column '{name}': expected text, found {text!r}.")
-    if not texts:
-        raise UsageError(f"{origin} is empty; expected rows with {name}.")
     return texts

@@ -91,12 +91,21 @@ def test_a_batch_has_ended_targets_and_counts_what_is_cut(make, tmp_path):
     ("rows", "message"),
     [
         ([{"source": "a", "summary": "b"}], "no column 'target'.*--data.columns"),
-        ([{"source": "a", "target": " "}], "row 0, column 'target': expected text"),
+        ([{"source": "a", "target": None}, {"source": "a", "target": "b"}], "row 0, column 'target': expected text"),
+        ([{"source": "a", "target": " "}], "no row with a source and a target"),
     ],
 )
 def test_bad_rows(tmp_path, rows, message):
     with pytest.raises(UsageError, match=message):
         Sequences("mine", source=own(tmp_path / "mine", rows)).rows("train")
+
+
+def test_rows_with_nothing_to_read_or_to_write_are_counted_and_left_out(tmp_path):
+    rows = [{"source": "a", "target": "b"}, {"source": "", "target": "c"}, {"source": "d", "target": "e"}]
+    data = Sequences("mine", source=own(tmp_path / "mine", rows))
+    with pytest.warns(UserWarning, match="1 of 3 rows have an empty source or target"):
+        found = data.rows("train")
+    assert (list(found.sources), list(found.targets), found.ids.tolist()) == (["a", "d"], ["b", "e"], [0, 2])
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2", "t5", "bart"])
