@@ -28,8 +28,17 @@ from lm_lab.benchmark.report_losses import training_losses
 from lm_lab.benchmark.report_script import JS
 from lm_lab.benchmark.report_style import CSS
 from lm_lab.benchmark.report_svg import write_svg
-from lm_lab.benchmark.report_table import all_points, cells_csv, columns, progress, results_csv, rows, terminal_table
-from lm_lab.benchmark.results import Scan, read_suite, scan
+from lm_lab.benchmark.report_table import (
+    all_points,
+    cells_csv,
+    columns,
+    progress,
+    results_csv,
+    rows,
+    terminal_table,
+    trivial_answers,
+)
+from lm_lab.benchmark.results import Baseline, Scan, read_baselines, read_suite, scan
 from lm_lab.benchmark.statistics import DRAWS
 
 __all__ = ["terminal_table", "write_report", "write_svg"]
@@ -79,7 +88,7 @@ def write_report(root: Path, out: Path | None = None, draws: int = DRAWS) -> Pat
     (out / "results.csv").write_text(results_csv(points))
     (out / "cells.csv").write_text(cells_csv(found.records))
     page = out / "index.html"
-    page.write_text(_page(suite, found, points, gaps, problems), encoding="utf-8")
+    page.write_text(_page(suite, found, points, gaps, problems, read_baselines(root)), encoding="utf-8")
     return page
 
 
@@ -89,6 +98,7 @@ def _page(
     points: Sequence[Point],
     gaps: Sequence[Comparison],
     problems: Sequence[str],
+    known: Mapping[str, Baseline],
 ) -> str:
     name = escape(str(suite.get("name", "results")))
     sentences = "".join(f"<p>{escape(line)}</p>" for line in headline(points, gaps))
@@ -99,7 +109,7 @@ def _page(
         f'<div class="lead">{sentences}</div>',
         _warnings(suite, found, points, problems),
         *([beside, _figures(points)] if compares_backbones(points) else [_figures(points), beside]),
-        _section("Scores and costs", sections.results(points), _table_note(points)),
+        _section("Scores and costs", sections.results(points, known), _table_note(points, known)),
         _section("Against full fine-tuning", _tab_bar(points) + sections.comparisons(gaps, rows(points)), _COMPARED),
         _optional("Beside the score", details(points, found.records), _BESIDE),
         _optional("Other domains", domains(points, found.records), _DOMAINS),
@@ -150,10 +160,12 @@ def _warnings(suite: Mapping[str, Any], found: Scan, points: Sequence[Point], pr
     return f'<div class="warn">{"".join(f"<p>{escape(line)}</p>" for line in lines)}</div>' if lines else ""
 
 
-def _table_note(points: Sequence[Point]) -> str:
+def _table_note(points: Sequence[Point], known: Mapping[str, Baseline]) -> str:
     marked = "Bold: the best of its column, or not told from it by Welch's t-test over seeds at 5%. "
     shared = shared_tasks(points)
-    return marked + f"The average is over {escape(', '.join(shared))}. Click a heading to sort." if shared else marked
+    over = f"The average is over {escape(', '.join(shared))}. " if shared else ""
+    beat = f"What any model has to beat, {escape(trivial_answers(points, known))}. " if known else ""
+    return f"{marked}{over}{beat}Click a heading to sort."
 
 
 def _figures(points: Sequence[Point]) -> str:

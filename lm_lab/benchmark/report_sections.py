@@ -9,8 +9,8 @@ from lm_lab.benchmark import report_text as text
 from lm_lab.benchmark.curves import AVERAGE, Key, Point
 from lm_lab.benchmark.figures import colours
 from lm_lab.benchmark.report_comparisons import Comparison
-from lm_lab.benchmark.report_table import best, columns, rows
-from lm_lab.benchmark.results import CellRecord
+from lm_lab.benchmark.report_table import TRIVIAL, best, columns, rows, trivial
+from lm_lab.benchmark.results import Baseline, CellRecord
 from lm_lab.benchmark.selection import on_edge
 
 
@@ -33,8 +33,8 @@ def table(header: Sequence[str], body: Sequence[tuple[Sequence[Data], str]]) -> 
     )
 
 
-def results(points: Sequence[Point]) -> str:
-    """Return the table of scores: a row a strategy and size, a column a task, and what it costs."""
+def results(points: Sequence[Point], known: Mapping[str, Baseline]) -> str:
+    """Return the table of scores: a row a strategy and size, a column a task, what it costs; trivial answers last."""
     tasks, marked, palette = columns(points), best(points), colours(p.key.strategy for p in points)
     many = len({p.key.backbone for p in points}) > 1
     body = []
@@ -45,6 +45,11 @@ def results(points: Sequence[Point]) -> str:
         named += [Data(escape(key.backbone), css="word")] if many else []
         scores = [_score(by_task.get(task), (key, task) in marked) for task in tasks]
         body.append(([*named, *scores, *_costs(point)], 'class="control"' if point.control else ""))
+    if known:
+        scored = trivial(points, known)
+        named = [Data(TRIVIAL, TRIVIAL), *([Data("", css="word")] if many else [])]
+        scores = [Data(text.score(scored[task]), scored[task]) if task in scored else Data(text.NONE) for task in tasks]
+        body.append(([*named, *scores, *[Data(text.NONE)] * 5], 'class="control"'))
     header = ["strategy", *(["backbone"] if many else []), *tasks]
     return table([*header, "trained", "share", "train time", "stored", "peak memory"], body)
 

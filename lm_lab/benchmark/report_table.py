@@ -7,14 +7,16 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import AVERAGE, Key, Point, average, selected
-from lm_lab.benchmark.results import CellRecord, read_suite, scan
+from lm_lab.benchmark.curves import AVERAGE, Key, Point, average, selected, shared_tasks
+from lm_lab.benchmark.results import Baseline, CellRecord, read_baselines, read_suite, scan
 from lm_lab.benchmark.statistics import welch_p
 
 MARK = "*"  # the best of a column, and what Welch's t-test over seeds cannot tell from it at 5%
+TRIVIAL = "trivial answers"  # of lm_lab/benchmark/baselines.py
 _LEDGER = ("backbone_trained", "added", "head", "trained", "total", "delta_bytes")
 
 
@@ -51,12 +53,32 @@ def best(points: Iterable[Point]) -> set[tuple[Key, str]]:
     return marked
 
 
+def trivial(points: Sequence[Point], known: Mapping[str, Baseline]) -> dict[str, float]:
+    """Return the trivial answers' scores of the tasks of `points`, and of their average where every task has one."""
+    found = {task: known[task]["score"] for task in columns(points) if task in known}
+    averaged = shared_tasks(points)
+    if averaged and all(task in found for task in averaged):
+        found[AVERAGE] = fmean(found[task] for task in averaged)
+    return found
+
+
+def trivial_answers(points: Sequence[Point], known: Mapping[str, Baseline]) -> str:
+    """Return a line that says what the trivial answer to each task is."""
+    named = (f"{task}: {known[task]['what']}" for task in columns(points) if task in known)
+    return f"{TRIVIAL}: {'; '.join(named)}"
+
+
 def terminal_table(root: Path) -> str:
     """Return the results table as text: rich's in a terminal, tab-aligned plain columns elsewhere."""
     suite, found = read_suite(root), scan(root)
     points = all_points(found.records, suite)
     header, body = _cells(points)
     lines = [*progress(found.records, found.broken, suite), f"{MARK} best of its column, or not told from it"]
+    if known := read_baselines(root):
+        scored = trivial(points, known)
+        scores = (text.score(scored[task]) if task in scored else text.NONE for task in header[1:-2])
+        body.append([TRIVIAL, *scores, text.NONE, text.NONE])
+        lines.append(trivial_answers(points, known))
     if not sys.stdout.isatty():
         return "\n".join([*_plain([header, *body]), *lines])
     return _rich(header, body, suite.get("name", root.name)) + "\n".join(lines)

@@ -68,6 +68,14 @@ class CellRecord(TypedDict, total=False):
     command: str
 
 
+class Baseline(TypedDict):
+    """A task's trivial answer: what it is, its mean score on the validation splits, the fingerprint of the data."""
+
+    what: str
+    score: float
+    data: str
+
+
 class Predictions(NamedTuple):
     """One row an example, `n` rows; `prediction` is a class index, a number, or the k counts a metric sums."""
 
@@ -155,6 +163,17 @@ def read_suite(root: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UsageError(f"{path}: not valid JSON ({error}). Run the suite again to rewrite it.") from error
     return suite
+
+
+def read_baselines(root: Path) -> dict[str, Baseline]:
+    """Return the baseline of each task, from `baselines.json`; none where there is no such file."""
+    path = root / "baselines.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def save_baselines(root: Path, found: Mapping[str, Baseline]) -> None:
+    """Write `baselines.json`."""
+    _replace(root / "baselines.json", (json.dumps(found, indent=1) + "\n").encode())
 
 
 def _load(path: Path) -> tuple[CellRecord | None, str]:

@@ -6,19 +6,15 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-from jsonargparse import ArgumentParser
-
-from lm_lab.backbones import loading
+from lm_lab.benchmark.baselines import write_baselines
 from lm_lab.benchmark.executors import Executor
+from lm_lab.benchmark.fingerprints import cache_fingerprints
 from lm_lab.benchmark.plan import Plan, PlannedCell, make_plan
 from lm_lab.benchmark.progress import Progress
 from lm_lab.benchmark.results import CellRecord, read_record, scan, write_record
 from lm_lab.benchmark.suite import Suite
-from lm_lab.data.module import TaskData
 from lm_lab.errors import UsageError
 
 Tracker = Callable[[CellRecord], object]
@@ -54,6 +50,7 @@ def _run(suite: Suite, root: Path, executor: Executor, progress: Progress, track
     records = {record["id"]: record for record in scan(root).records}
     plan = make_plan(suite, records, prints)
     _prepare_folder(suite, root, plan, records)
+    write_baselines(root, plan.cells)
     if retry_failed:
         records = {key: record for key, record in records.items() if record["status"] == "done"}
     running: set[str] = set()
@@ -116,35 +113,6 @@ def _move(cell_id: str, source: Path, target: Path) -> None:
         if (old := source / folder / f"{cell_id}{suffix}").exists():
             (target / folder).mkdir(parents=True, exist_ok=True)
             os.replace(old, target / folder / old.name)
-
-
-def cache_fingerprints() -> Callable[[dict[str, Any]], dict[str, str]]:
-    """A function from a cell's configuration to the fingerprints of its data and weights, each computed once."""
-
-    @cache
-    def data_print(arguments: str) -> str:
-        parser = ArgumentParser(exit_on_error=False)
-        parser.add_argument("--data", type=TaskData)
-        data: TaskData = parser.instantiate(parser.parse_object({"data": json.loads(arguments)})).data
-        return data.fingerprint()
-
-    @cache
-    def weights_print(arguments: str) -> str:
-        spec = json.loads(arguments)
-        source = loading.locate(spec["source"])
-        config = loading.load_config(source)
-        if (dropout := spec.get("dropout")) is not None:
-            loading.set_dropout(config, dropout)
-        return loading.fingerprint(source, config, spec.get("pretrained", True) and loading.has_weights(source))
-
-    def prints(config: dict[str, Any]) -> dict[str, str]:
-        data, backbone = config["data"], config["model"]["backbone"]
-        return {
-            "data": data_print(json.dumps(data, sort_keys=True)),
-            "weights": weights_print(json.dumps(backbone, sort_keys=True)),
-        }
-
-    return prints
 
 
 @contextmanager

@@ -60,14 +60,10 @@ class Sequences(TaskData):
         name = self.task.name
         columns = self.columns or (_COLUMNS.get(name) if self.source != "microworld" else None)
         table, origin = read_table(Place(name, (name,), _HUB.get(name, name)), split, self.source, columns)
-        pairs = list(zip(*(_texts(table, column, origin) for column in ("source", "target")), strict=True))
-        kept = [row for row, pair in enumerate(pairs) if all(text.strip() for text in pair)]
-        if not kept:
-            raise UsageError(f"{origin} has no row with a source and a target; expected two texts a row.")
-        if blank := len(pairs) - len(kept):  # XSum has articles without a word
-            rank_zero_warn(f"{origin}: {blank} of {len(pairs)} rows have an empty source or target: left out")
-        sources, targets = ([pairs[row][side] for row in kept] for side in (0, 1))
-        return SequenceRows([self.prompt + text for text in sources], targets, np.zeros(len(kept)), np.array(kept), origin)
+        sources, targets = (_texts(table, column, origin) for column in ("source", "target"))
+        kept = _written(sources, targets, origin)
+        given = [self.prompt + sources[row] for row in kept]
+        return SequenceRows(given, [targets[row] for row in kept], np.zeros(len(kept)), np.array(kept), origin)
 
     def read_text(self) -> SequenceRows:
         """A source a line."""
@@ -141,3 +137,13 @@ def _texts(table: pa.Table, name: str, origin: str) -> list[str]:
         if not isinstance(text, str):
             raise UsageError(f"{origin}, row {row}, column '{name}': expected text, found {text!r}.")
     return texts
+
+
+def _written(sources: list[str], targets: list[str], origin: str) -> list[int]:
+    """The rows with something to read and something to write; XSum has articles without a word."""
+    kept = [row for row, pair in enumerate(zip(sources, targets, strict=True)) if all(text.strip() for text in pair)]
+    if not kept:
+        raise UsageError(f"{origin} has no row with a source and a target; expected two texts a row.")
+    if blank := len(sources) - len(kept):
+        rank_zero_warn(f"{origin}: {blank} of {len(sources)} rows have an empty source or target: left out")
+    return kept

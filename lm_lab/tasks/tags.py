@@ -98,9 +98,8 @@ class TagTask(Task):
     def judge(self, outputs: Tensor, batch: Mapping[str, Any]) -> Judged:
         """Values (b, 4): entities correct and predicted, words right and all; labels (b,): gold entities."""
         predicted, gold = self._words(self.predictions(outputs, batch), batch), self._words(batch["labels"], batch)
-        counts = [_counts(*pair) for pair in zip(predicted, gold, strict=True)]
-        found = torch.tensor(counts, dtype=torch.double, device=outputs.device)
-        return Judged(found[:, :_GOLD], found[:, _GOLD])
+        counts = [count(*pair) for pair in zip(predicted, gold, strict=True)]
+        return judged(torch.tensor(counts, dtype=torch.double, device=outputs.device))
 
     def answers(self, outputs: Tensor, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
         """`prediction`: the tags of the words."""
@@ -112,7 +111,12 @@ class TagTask(Task):
         return [[self.labels[i] for i in row[:end]] for row, end in zip(ids.tolist(), lengths, strict=True)]
 
 
-def _counts(predicted: list[str], gold: list[str]) -> tuple[int, int, int, int, int]:
+def judged(counts: Tensor) -> Judged:
+    """What the metrics take of sentences; counts (b, 5) as `count` gives them."""
+    return Judged(counts[:, :_GOLD], counts[:, _GOLD])
+
+
+def count(predicted: list[str], gold: list[str]) -> tuple[int, int, int, int, int]:
     """Of one sentence: entities correct and predicted, words right and all, gold entities."""
     found, true = entities(predicted), entities(gold)
     right = sum(a == b for a, b in zip(predicted, gold, strict=True))

@@ -14,10 +14,11 @@ from suites import STRATEGIES, write_suite
 
 from lm_lab.benchmark.execute import run_cell
 from lm_lab.benchmark.executors import InProcess, Job, LocalProcesses
+from lm_lab.benchmark.fingerprints import cache_fingerprints
 from lm_lab.benchmark.plan import make_plan
 from lm_lab.benchmark.progress import Progress
-from lm_lab.benchmark.results import read_predictions, read_records
-from lm_lab.benchmark.runner import cache_fingerprints, run_suite
+from lm_lab.benchmark.results import read_baselines, read_predictions, read_records
+from lm_lab.benchmark.runner import run_suite
 from lm_lab.benchmark.suite import load_suite
 from lm_lab.errors import UsageError
 
@@ -75,6 +76,21 @@ def test_records_hold_what_an_honest_point_needs(suite_path, tmp_path):
     assert sorted(set(predictions.split)) == ["selection", "validation"]
     right = (predictions.prediction == predictions.label)[predictions.split == "validation"]
     assert right.mean() == pytest.approx(record["score"]["validation"])
+
+
+def test_a_run_keeps_what_trivial_answers_score(suite_path, tmp_path, monkeypatch):
+    run(suite_path, tmp_path / "out")
+    found = read_baselines(tmp_path / "out")
+    record = read_records(tmp_path / "out")[0]
+    assert set(found) == {record["cell"]["task"] for record in read_records(tmp_path / "out")}
+    known = found[record["cell"]["task"]]
+    assert known["data"] == record["fingerprints"]["data"]
+    values = read_predictions(tmp_path / "out", record["id"])
+    labels = values.label[values.split == "validation"]
+    assert any(known["score"] == pytest.approx((labels == answer).mean()) for answer in (0, 1))
+    monkeypatch.setattr("lm_lab.benchmark.baselines.baseline", lambda *_: pytest.fail("computed twice"))
+    run(suite_path, tmp_path / "out")
+    assert read_baselines(tmp_path / "out") == found
 
 
 def test_a_failing_cell_is_recorded_and_the_rest_go_on(folders, tmp_path):

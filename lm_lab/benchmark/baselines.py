@@ -1,0 +1,123 @@
+"""What a score has to beat: trivial answers, which know counts of the training set and understand nothing.
+
+one class or a score a text   the constant answer that scores best on the training set
+a tag a word                  each word's commonest tag in the training set, O for a new word
+a text to be written          the first sentence of the source
+one of several options        chance
+a span of a context           a random one, as long in words as some answer of the training set
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from functools import singledispatch
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+
+from lm_lab.benchmark.fingerprints import build_data
+from lm_lab.benchmark.plan import PlannedCell
+from lm_lab.benchmark.results import Baseline, read_baselines, save_baselines
+from lm_lab.data.module import TaskData
+from lm_lab.tasks import Task, TextTask, answers, task_score
+from lm_lab.tasks.choices import ChoiceTask
+from lm_lab.tasks.entities import OUTSIDE
+from lm_lab.tasks.sequences import SequenceTask, TextToText, rouge
+from lm_lab.tasks.spans import SpanTask
+from lm_lab.tasks.tags import TagTask, count, judged
+
+_SENTENCE = re.compile(r"(?<=[.!?])\s")
+Scorer = Callable[[Any], float]  # the task's score of the trivial answers to a split's rows
+
+
+def write_baselines(root: Path, cells: Iterable[PlannedCell]) -> None:
+    """Keep the baseline of every task of a suite in `root`; those of the same data are not computed again."""
+    known = read_baselines(root)
+    found: dict[str, Baseline] = {}
+    for planned in cells:
+        task, data = planned.cell["task"], planned.fingerprints["data"]
+        if task not in found:
+            same = known.get(task)
+            made = same if same and same["data"] == data else baseline(build_data(planned.config["data"]), data)
+            found |= {task: made} if made else {}
+    save_baselines(root, found)
+
+
+def baseline(data: TaskData, fingerprint: str) -> Baseline | None:
+    """The trivial answer to a task and its mean score over the validation splits; None for a form without one."""
+    learned = _learn(data.task, data.rows("train"))
+    if learned is None:
+        return None
+    what, score = learned
+    return Baseline(what=what, score=fmean(score(data.rows(s)) for s in data.validation_splits), data=fingerprint)
+
+
+@singledispatch
+def _learn(task: Task, train: Any) -> tuple[str, Scorer] | None:  # noqa: ARG001
+    """What the trivial answer to a task is called, and its scorer, from the rows of the training set."""
+    return None
+
+
+@_learn.register
+def _constant(task: TextTask | TextToText, train: Any) -> tuple[str, Scorer]:
+    def score(answer: float, rows: Any) -> float:
+        labels = torch.as_tensor(rows.labels).double()
+        return task_score(task.scores(torch.full_like(labels, answer), labels))
+
+    if not task.labels:
+        return "the mean score", lambda rows: score(float(train.labels.mean()), rows)
+    best = max(range(len(task.labels)), key=lambda answer: score(answer, train))
+    return f"always {task.labels[best]}", lambda rows: score(best, rows)
+
+
+@_learn.register
+def _lexicon(task: TagTask, train: Any) -> tuple[str, Scorer]:
+    seen: dict[str, Counter[int]] = defaultdict(Counter)
+    for words, tags in zip(train.words, train.tags, strict=True):
+        for word, tag in zip(words, tags, strict=True):
+            seen[word][tag] += 1
+    commonest = {word: task.labels[tags.most_common(1)[0][0]] for word, tags in seen.items()}
+
+    def score(rows: Any) -> float:
+        predicted = [[commonest.get(word, OUTSIDE) for word in words] for words in rows.words]
+        gold = [[task.labels[tag] for tag in tags] for tags in rows.tags]
+        counts = [count(*pair) for pair in zip(predicted, gold, strict=True)]
+        return task_score(task.scores(*judged(torch.tensor(counts).double())))
+
+    return "each word's commonest tag", score
+
+
+@_learn.register
+def _lead(task: SequenceTask, train: Any) -> tuple[str, Scorer]:  # noqa: ARG001
+    def score(rows: Any) -> float:
+        lead = [_SENTENCE.split(source.strip(), maxsplit=1)[0] for source in rows.sources]
+        values = torch.tensor([rouge(*pair) for pair in zip(lead, rows.targets, strict=True)])
+        return task_score(task.scores(values, torch.ones(len(values))))
+
+    return "the first sentence", score
+
+
+@_learn.register
+def _chance(task: ChoiceTask, train: Any) -> tuple[str, Scorer]:  # noqa: ARG001
+    return "chance", lambda rows: fmean(1 / len(options) for options in rows.options)
+
+
+@_learn.register
+def _random_span(task: SpanTask, train: Any) -> tuple[str, Scorer]:
+    texts = [answer["text"][0] for answer in train.table["answers"].to_pylist() if answer["text"]]
+    lengths = np.array([len(text.split()) for text in texts])
+
+    def score(rows: Any) -> float:
+        draw = np.random.default_rng(0)
+        values = []
+        for row in map(rows.example, range(len(rows))):
+            words, length = row["context"].split(), int(draw.choice(lengths))
+            start = int(draw.integers(max(1, len(words) - length + 1)))
+            said = " ".join(words[start : start + length])
+            values.append([f(said, row["answers"], task.version) for f in (answers.exact_match, answers.f1)])
+        return task_score(task.scores(torch.tensor(values), torch.ones(len(values))))
+
+    return "a random span", score

@@ -1,0 +1,45 @@
+"""What a cell was computed from: hashes of its data and weights."""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from lm_lab.backbones import loading
+from lm_lab.data.module import TaskData
+
+
+def build_data(config: dict[str, Any]) -> TaskData:
+    """The data module of a cell's configuration."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--data", type=TaskData)
+    data: TaskData = parser.instantiate(parser.parse_object({"data": config})).data
+    return data
+
+
+def cache_fingerprints() -> Callable[[dict[str, Any]], dict[str, str]]:
+    """A function from a cell's configuration to the fingerprints of its data and weights, each computed once."""
+
+    @cache
+    def data_print(arguments: str) -> str:
+        return build_data(json.loads(arguments)).fingerprint()
+
+    @cache
+    def weights_print(arguments: str) -> str:
+        spec = json.loads(arguments)
+        source = loading.locate(spec["source"])
+        config = loading.load_config(source)
+        if (dropout := spec.get("dropout")) is not None:
+            loading.set_dropout(config, dropout)
+        return loading.fingerprint(source, config, spec.get("pretrained", True) and loading.has_weights(source))
+
+    def prints(config: dict[str, Any]) -> dict[str, str]:
+        data, backbone = config["data"], config["model"]["backbone"]
+        return {
+            "data": data_print(json.dumps(data, sort_keys=True)),
+            "weights": weights_print(json.dumps(backbone, sort_keys=True)),
+        }
+
+    return prints
