@@ -13,7 +13,7 @@ from lm_lab.benchmark.progress import Progress
 from lm_lab.benchmark.report import write_report
 from lm_lab.benchmark.report_comparisons import compare
 from lm_lab.benchmark.report_table import all_points
-from lm_lab.benchmark.results import read_predictions, read_records, read_suite
+from lm_lab.benchmark.results import read_baselines, read_predictions, read_records, read_suite
 from lm_lab.benchmark.runner import run_suite
 from lm_lab.benchmark.suite import load_suite
 from lm_lab.data import microworld
@@ -64,6 +64,9 @@ def test_squad_runs_and_its_report_has_details_and_domains(squad, tmp_path, fold
     gaps, problems = compare(root, points, records, draws=50)
     assert problems == []
     assert {gap.task for gap in gaps} == {"form", AVERAGE}
+    known = read_baselines(root)["form"]  # a third of the questions have no answer
+    assert known["what"] == "never an answer"
+    assert known["score"] == pytest.approx((kept.label[own] == 0).mean())
     page = write_report(root, draws=50).read_text()
     for words in ("Beside the score", "no answer accuracy", "Other domains", "shifted/news"):
         assert words in page
@@ -93,6 +96,7 @@ def test_every_form_runs_and_is_compared(form, tmp_path, folders):
     gaps, problems = compare(root, all_points(records, read_suite(root)), records, draws=50)
     assert problems == []
     assert gaps
+    assert 0 <= read_baselines(root)["form"]["score"] < 1
 
 
 def test_a_task_without_a_test_split_runs(tmp_path, folders):
