@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 import lm_lab.training.sharding  # noqa: F401  its strategy gets a name
 from lm_lab.training import precision
 from lm_lab.training.resuming import WholeCheckpoints
+from lm_lab.training.run_folders import RunFolder
 
 ALLOWED = (
     "lm_lab",
@@ -65,12 +66,14 @@ class LabCLI(LightningCLI):
             trainer.precision = possible
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
-        """Build the Trainer, whose checkpoints are written whole or not at all."""
-        given = self._get(self.config_init, "trainer").plugins or []
+        """Build the Trainer, whose checkpoints are written whole or not at all, in a folder of the run's own."""
+        config = self._get(self.config_init, "trainer")
+        given = config.plugins or []
         plugins = list(given) if isinstance(given, (list, tuple)) else [given]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(WholeCheckpoints())
-        return super().instantiate_trainer(**kwargs | {"plugins": plugins})
+        logger = RunFolder(config.default_root_dir or ".") if config.logger in (None, True) else config.logger
+        return super().instantiate_trainer(**kwargs | {"plugins": plugins, "logger": logger})
 
 
 def allow_imports(args: Sequence[str]) -> list[str]:
