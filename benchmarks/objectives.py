@@ -6,9 +6,11 @@
     lm-lab tokenizer --kind wordpiece --source wikitext-2-raw --vocab_size 8000 --lowercase --out runs/wordpieces
     LM_LAB_DATA=../shared/data python benchmarks/objectives.py wikitext
     LM_LAB_DATA=../shared/data lm-lab bench run benchmarks/objectives_wikitext.yaml --out runs/wikitext_results
+    LM_LAB_DATA=../shared/data python benchmarks/objectives.py novels
 
 Each is the configuration of its name in configs/pretraining, but for the corpus, the size of the model and the number
-of steps: all read as many tokens as masked words read in some epochs. What is there already is not trained again.
+of steps: all read as many tokens as masked words read in some epochs. What is there already is not trained again. What
+the model cards say, losses and their baselines too, is gathered in `pretraining.json` beside the models.
 """
 
 import argparse
@@ -68,18 +70,26 @@ class Corpus:
         return [config, *shared, f"--save.output={self.out / name}"]
 
 
+def text(source: str, documents: int | None = None, starts: str | None = None) -> tuple[str, ...]:
+    """Options for real text in packed rows of 128 word pieces."""
+    given = {"source": source, "documents": documents, "starts": starts, "held_out": 0}
+    shape = {"batch_size": 64, "max_length": 128}
+    return (
+        "--model.backbone.tokenizer=runs/wordpieces",
+        *(f"--data.{name}={'null' if value is None else value}" for name, value in (given | shape).items()),
+    )
+
+
 CORPORA = {
     "microworld": Corpus(Path("runs/objectives"), 5, ("--data.documents=37000",)),
     "wikitext": Corpus(
         Path("runs/objectives_wikitext"),
         4,
-        (
-            "--model.backbone.tokenizer=runs/wordpieces", "--data.source=wikitext-2-raw", "--data.starts= = [^=]",
-            "--data.documents=null", "--data.held_out=0", "--data.batch_size=64", "--data.max_length=128",
-        ),
+        text("wikitext-2-raw", starts=" = [^=]"),
         ("mlm", "span", "bert_nsp", "electra", "unilm", "causal_lm", "xlnet", "span_corruption", "bart", "mass"),
         "tiny",
     ),
+    "novels": Corpus(Path("runs/objectives_novels"), 1, text("novels", documents=10), size="tiny"),
 }  # fmt: skip
 
 
@@ -128,6 +138,18 @@ def main() -> None:
 
     with ThreadPoolExecutor(chosen.workers) as pool:
         list(pool.map(run, missing))
+    (corpus.out / "pretraining.json").write_text(json.dumps(cards(corpus.out), indent=1) + "\n")
+
+
+def cards(folder: Path) -> dict[str, dict[str, str]]:
+    """The facts of the model cards in a folder, by objective."""
+    found = {name: folder / name / "README.md" for name in FAMILY}
+    return {name: _facts(path.read_text(encoding="utf-8")) for name, path in found.items() if path.exists()}
+
+
+def _facts(card: str) -> dict[str, str]:
+    rows = (line.strip("| ").split(" | ", 1) for line in card.splitlines() if line.startswith("| "))
+    return {row[0]: row[1] for row in rows if len(row) == 2}
 
 
 def _steps(of: Epoch, budget: float) -> tuple[int, int]:

@@ -76,9 +76,14 @@ def next_token_loss(output: Callable[[Tensor], Tensor], states: Tensor, ids: Ten
         ids: what was read.
         mask: 0 for padding.
     """
+    predicting, targets = next_tokens(states, ids, mask)
+    return F.cross_entropy(output(predicting).float(), targets)
+
+
+def next_tokens(states: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The states (n, d) that a real token follows, and those tokens (n,); states (b, t, d), ids and mask (b, t)."""
     real = (mask[:, 1:] * mask[:, :-1]).bool()
-    logits = output(states[:, :-1][real])  # (n, V): none for padding, since V is large
-    return F.cross_entropy(logits.float(), ids[:, 1:][real])
+    return states[:, :-1][real], ids[:, 1:][real]  # none for padding, since its scores would be many
 
 
 def read_tensors(backbone: Backbone, names: Iterable[str]) -> dict[str, Tensor]:

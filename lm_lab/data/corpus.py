@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from lm_lab.data import raw, store
@@ -83,18 +82,6 @@ class Corpus(L.LightningDataModule):
         seeded = f", seed {self.seed}" if self.source == MICROWORLD else ""
         count = len(self.training.store) + held_out
         return f"{self.source}, {count:,} documents of which {held_out:,} held out{seeded}"
-
-    @property
-    def unigram_loss(self) -> float:
-        """Cross entropy in nats of a held-out token, guessed by how often it stands in the text to train on (plus 1).
-
-        What a model of one token at a time must beat to have learned anything from the others.
-        """
-        assert self.training is not None and self.validation is not None, "setup comes first"  # noqa: PT018
-        size = len(self._backbone.tokenizer)
-        seen, held_out = (rows.store.counts(size) for rows in (self.training, self.validation))
-        logs = np.log((seen + 1) / (seen.sum() + size))
-        return float(-(logs * held_out).sum() / held_out.sum())
 
     def prepare_data(self) -> None:
         """Tokenise what is not in the cache yet, in one process of each machine."""

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
@@ -21,12 +22,22 @@ class Loss:
         metrics: scalars to watch, without gradient, such as the accuracy on predicted positions.
         states: final hidden states (b, t, d) that the loss was read from, for other terms of a sum to read; None
             where there are no such.
+        targets: ids (n,) of the tokens that were predicted, None where it was something else: guessing them by
+            frequency alone is what a loss has to beat.
     """
 
     total: Tensor
     parts: dict[str, Tensor]
     metrics: dict[str, Tensor] = field(default_factory=dict)
     states: Tensor | None = None
+    targets: Tensor | None = None
+
+    @classmethod
+    def of_tokens(cls, name: str, scores: Tensor, targets: Tensor, states: Tensor | None = None) -> "Loss":
+        """Mean cross entropy and accuracy of scores (n, v), taken in fp32, of tokens (n,)."""
+        loss = F.cross_entropy(scores.float(), targets)
+        accuracy = (scores.detach().argmax(dim=-1) == targets).float().mean()
+        return cls(loss, {name: loss}, {"accuracy": accuracy}, states, targets)
 
 
 class Objective(nn.Module, ABC):

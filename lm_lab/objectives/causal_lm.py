@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
-from lm_lab.backbones.language import LanguageOutput, next_token_loss
+from lm_lab.backbones.language import LanguageOutput, next_tokens
 from lm_lab.errors import UsageError
 from lm_lab.objectives.base import Loss, Objective
 
@@ -37,16 +37,15 @@ class CausalLM(Objective):
         self.output = trained_output(backbone)
 
     def forward(self, backbone: Backbone, batch: Mapping[str, Tensor]) -> Loss:
-        """Return the mean cross entropy of each real token given those before it.
+        """Return the mean cross entropy and the accuracy of each real token given those before it.
 
         Raises:
             UsageError: no text of the batch has a second token.
         """
         ids, mask = batch["input_ids"], batch["attention_mask"]
         require_next_token(mask)
-        states = backbone.last(input_ids=ids, attention_mask=mask)
-        loss = next_token_loss(self.output, states, ids, mask)
-        return Loss(loss, {"causal_lm": loss})
+        states, targets = next_tokens(backbone.last(input_ids=ids, attention_mask=mask), ids, mask)
+        return Loss.of_tokens("causal_lm", self.output(states), targets)
 
 
 def require_next_token(mask: Tensor) -> None:

@@ -66,11 +66,8 @@ class Denoising(Objective):
         generator = None if self.training else torch.Generator(device).manual_seed(_EVALUATION_SEED)
         source, target = self.corrupt(batch, generator)
         real = target["attention_mask"].bool()
-        logits = self.output(self.states(backbone, source, target)[real]).float()  # (n, v)
-        expected = target["input_ids"][real]
-        loss = F.cross_entropy(logits, expected)
-        accuracy = (logits.detach().argmax(dim=-1) == expected).float().mean()
-        return Loss(loss, {self.name: loss}, {"accuracy": accuracy})
+        scores = self.output(self.states(backbone, source, target)[real])  # (n, v)
+        return Loss.of_tokens(self.name, scores, target["input_ids"][real])
 
     def corrupt(self, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> tuple[Text, Text]:
         """Return source and target of a batch, which is left as it is.

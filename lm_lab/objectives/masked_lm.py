@@ -10,8 +10,8 @@ one and exactly round(15%) positions of each row are chosen, and a random replac
 """
 
 from collections.abc import Mapping
+from typing import ClassVar
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from lm_lab.backbones import Backbone
@@ -36,6 +36,8 @@ class MaskedLM(Objective):
         UsageError: the tokenizer has no mask token, its ids exceed the embeddings, or a number is out of range.
     """
 
+    name: ClassVar[str] = "masked_lm"  # of its part of a loss
+
     def __init__(
         self, backbone: Backbone, probability: float = 0.15, masking: Masking | None = None, static: int = 0
     ) -> None:
@@ -53,10 +55,7 @@ class MaskedLM(Objective):
     def predict(self, hidden: Tensor, targets: Tensor, table: Tensor) -> Loss:
         """Return the loss of hidden states (b, t, d), given targets (b, t) and the table of embeddings (v, e)."""
         chosen = targets != IGNORED
-        logits = self.head(hidden[chosen], table)  # (n, v)
-        loss = F.cross_entropy(logits, targets[chosen])
-        accuracy = (logits.detach().argmax(dim=-1) == targets[chosen]).float().mean()
-        return Loss(loss, {"masked_lm": loss}, {"accuracy": accuracy}, hidden)
+        return Loss.of_tokens(self.name, self.head(hidden[chosen], table), targets[chosen], hidden)
 
 
 def embeddings(backbone: Backbone) -> Tensor:

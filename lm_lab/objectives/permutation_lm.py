@@ -12,9 +12,9 @@ makes their predictions independent of each other and is no permutation language
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lm_lab.backbones import Backbone
@@ -66,11 +66,8 @@ class PermutationLM(Objective):
             UsageError: the batch has no token that can be predicted from another.
         """
         remembered = self.memory.recall(batch)
-        logits, targets = self.predict(backbone, batch, self.places(batch), remembered)
-        loss = F.cross_entropy(logits, targets)
-        accuracy = (logits.detach().argmax(dim=-1) == targets).float().mean()
-        metrics = {"accuracy": accuracy} | self.memory.metrics(batch, remembered)
-        return Loss(loss, {"permutation_lm": loss}, metrics)
+        loss = Loss.of_tokens("permutation_lm", *self.predict(backbone, batch, self.places(batch), remembered))
+        return replace(loss, metrics=loss.metrics | self.memory.metrics(batch, remembered))
 
     def places(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Draw targets and their order, (b, t): 1 to n for the n targets of a row, 0 for what is given."""

@@ -34,13 +34,11 @@ class Replaced(NamedTuple):
 
     Attributes:
         input_ids: (b, t), what the discriminator reads.
-        loss: the generator's, a scalar.
-        accuracy: the share of chosen positions where the generator's best guess is right, a scalar.
+        generator: the generator's loss at the chosen positions.
     """
 
     input_ids: Tensor
-    loss: Tensor
-    accuracy: Tensor
+    generator: Loss
 
 
 class ReplacedToken(Objective):
@@ -85,13 +83,14 @@ class ReplacedToken(Objective):
         scores = self.discriminate(backbone.last(**model_inputs(batch, replaced.input_ids))[real])
         loss = F.binary_cross_entropy_with_logits(scores, labels.float())
         return Loss(
-            replaced.loss + self.weight * loss,
-            {"generator": replaced.loss, "discriminator": loss},
+            replaced.generator.total + self.weight * loss,
+            replaced.generator.parts | {"discriminator": loss},
             {
-                "generator_accuracy": replaced.accuracy,
+                "generator_accuracy": replaced.generator.metrics["accuracy"],
                 "discriminator_accuracy": ((scores.detach() > 0) == labels).float().mean(),
                 "replaced": labels.float().mean(),
             },
+            targets=replaced.generator.targets,
         )
 
     def replace(self, backbone: Backbone, batch: Mapping[str, Tensor]) -> Replaced:
@@ -102,8 +101,7 @@ class ReplacedToken(Objective):
         hidden = self.generator(backbone, model_inputs(batch, corrupted.input_ids))[chosen]
         logits, targets = self.generator.head(hidden, embeddings(backbone)), corrupted.targets[chosen]
         ids = batch["input_ids"].masked_scatter(chosen, sample(logits, noise))
-        accuracy = (logits.detach().argmax(dim=-1) == targets).float().mean()
-        return Replaced(ids, F.cross_entropy(logits, targets), accuracy)
+        return Replaced(ids, Loss.of_tokens("generator", logits, targets))
 
     def discriminate(self, hidden: Tensor) -> Tensor:
         """Scores in fp32, above 0 where a token looks replaced: (..., d) -> (...)."""

@@ -63,13 +63,12 @@ class SpanBERT(Objective):
         hidden, table = backbone.last(**model_inputs(batch, corrupted.input_ids)), embeddings(backbone)
         plain = self.masked_lm.predict(hidden, corrupted.targets, table)
         targets = corrupted.targets[corrupted.units >= 0]
-        logits = self.boundary(hidden, corrupted.units, table)
-        boundary = F.cross_entropy(logits, targets)
-        accuracy = (logits.detach().argmax(dim=-1) == targets).float().mean()
+        boundary = Loss.of_tokens("span_boundary", self.boundary(hidden, corrupted.units, table), targets)
         return Loss(
-            plain.total + self.weight * boundary,
-            plain.parts | {"span_boundary": boundary},
-            plain.metrics | {"boundary_accuracy": accuracy},
+            plain.total + self.weight * boundary.total,
+            plain.parts | boundary.parts,
+            plain.metrics | {"boundary_accuracy": boundary.metrics["accuracy"]},
+            targets=targets,
         )
 
 

@@ -11,12 +11,13 @@ of a segment is read but not predicted.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from lm_lab.backbones import Backbone
-from lm_lab.backbones.language import next_token_loss
+from lm_lab.backbones.language import next_tokens
 from lm_lab.objectives.base import Loss, Objective
 from lm_lab.objectives.causal_lm import require_next_token
 from lm_lab.objectives.masked_lm import embeddings
@@ -43,7 +44,7 @@ class TransformerXL(Objective):
         self.output = TiedOutput(len(embeddings(backbone)))
 
     def forward(self, backbone: Backbone, batch: Mapping[str, Tensor]) -> Loss:
-        """Return the mean cross entropy of each real token given those before it, and what share of rows had a memory.
+        """Return loss and accuracy of each real token given those before it, and what share of rows had a memory.
 
         Raises:
             UsageError: no text of the batch has a second token.
@@ -51,9 +52,10 @@ class TransformerXL(Objective):
         ids, mask = batch["input_ids"], batch["attention_mask"]
         require_next_token(mask)
         remembered = self.memory.recall(batch)
-        states = self.memory(backbone, batch, remembered, perm_mask=later(ids))
-        loss = next_token_loss(lambda hidden: self.output(hidden, embeddings(backbone)), states, ids, mask)
-        return Loss(loss, {"transformer_xl": loss}, self.memory.metrics(batch, remembered))
+        read = self.memory(backbone, batch, remembered, perm_mask=later(ids))
+        states, targets = next_tokens(read, ids, mask)
+        loss = Loss.of_tokens("transformer_xl", self.output(states, embeddings(backbone)), targets)
+        return replace(loss, metrics=loss.metrics | self.memory.metrics(batch, remembered))
 
 
 def later(ids: Tensor) -> Tensor:

@@ -47,7 +47,8 @@ class SumOfObjectives(Objective):
         total = torch.stack([self.weights[name] * loss.total for name, loss in losses.items()]).sum()
         parts = {f"{name}/{part}": value for name, loss in losses.items() for part, value in loss.parts.items()}
         metrics = {f"{name}/{metric}": value for name, loss in losses.items() for metric, value in loss.metrics.items()}
-        return Loss(total, parts, metrics)
+        predicted = [loss.targets for loss in losses.values() if loss.targets is not None]
+        return Loss(total, parts, metrics, targets=torch.cat(predicted) if predicted else None)
 
     def _losses(self, backbone: Backbone, batch: Mapping[str, Tensor]) -> dict[str, Loss]:
         readers = {name: term for name, term in self.terms.items() if isinstance(term, Reader)}

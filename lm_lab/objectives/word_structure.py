@@ -9,6 +9,8 @@ Trigrams do not overlap. A shuffle may leave a trigram, or a token of it, where 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -38,6 +40,8 @@ class WordStructure(MaskedLM):
         UsageError: `shuffled` is no share, or what `MaskedLM` raises.
     """
 
+    name: ClassVar[str] = "word_structure"
+
     def __init__(
         self,
         backbone: Backbone,
@@ -62,7 +66,7 @@ class WordStructure(MaskedLM):
         hidden = backbone.last(**model_inputs(batch, ids))
         loss = self.predict(hidden, targets, embeddings(backbone))
         share = moved.sum() / batch["attention_mask"].sum()
-        return Loss(loss.total, {"word_structure": loss.total}, loss.metrics | {"shuffled": share}, hidden)
+        return replace(loss, metrics=loss.metrics | {"shuffled": share})
 
 
 def shuffle_trigrams(

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from lm_lab.backbones import Backbone
-from lm_lab.data.corpus import Corpus
 from lm_lab.errors import UsageError
 from lm_lab.objectives import Loss, Objective
 from lm_lab.training import budget, pretrained, sharding
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
 from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
 from lm_lab.training.throughput import Throughput
+from lm_lab.training.unigram import UnigramLoss
 
 ObjectiveFactory = Callable[[Backbone], Objective]
 
@@ -47,6 +47,7 @@ class Pretraining(L.LightningModule):
         self.optimizer, self.scheduler, self.learning_rate = optimizer, scheduler, learning_rate
         # tokens that all processes have trained on, padding left out; in the checkpoint, so a resumed run counts on
         self.register_buffer("tokens", torch.zeros((), dtype=torch.long))
+        self.unigram = UnigramLoss(len(backbone.embeddings.get_parameter("weight")))
 
     def forward(self, batch: dict[str, Tensor]) -> Loss:
         """Return the objective's loss of a batch of tokens, each entry (b, t)."""
@@ -71,11 +72,15 @@ class Pretraining(L.LightningModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Return the loss of a batch, and count its tokens."""
         self.tokens += self.trainer.strategy.reduce(batch["attention_mask"].sum(), reduce_op="sum")
-        return self._report("train", batch)
+        return self._report("train", batch).total
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
-        """Return the loss of a batch of held-out text."""
-        return self._report("val", batch)
+        """Return the loss of held-out text; `val/unigram` is that of guessing the same tokens by frequency."""
+        loss = self._report("val", batch)
+        if loss.targets is not None:
+            self.unigram.update(loss.targets)
+            self.log("val/unigram", self.unigram)
+        return loss.total
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its schedule, stepped at every step."""
@@ -88,12 +93,12 @@ class Pretraining(L.LightningModule):
         """Move the schedule on, by steps or by time."""
         budget.advance(scheduler, self.trainer, self.total_steps)
 
-    def _report(self, stage: str, batch: dict[str, Tensor]) -> Tensor:
+    def _report(self, stage: str, batch: dict[str, Tensor]) -> Loss:
         loss = self(batch)
         named = {"loss": loss.total} | (loss.parts if len(loss.parts) > 1 else {}) | loss.metrics
         values = {f"{stage}/{name}": value.detach() for name, value in named.items()}
         self.log_dict(values, batch_size=len(batch["input_ids"]), prog_bar=True, sync_dist=stage == "val")
-        return loss.total
+        return loss
 
 
 class SaveBackbone(L.Callback):
@@ -133,7 +138,7 @@ def card(trainer: L.Trainer, module: Pretraining) -> str:
         "parameters": f"{sum(p.numel() for p in module.backbone.parameters()):,}",
         "started from": "weights" if module.backbone.pretrained else "random weights",
         "objective": type(module.objective).__name__,
-        **_text(trainer.datamodule),  # type: ignore[attr-defined]
+        "corpus": getattr(trainer.datamodule, "description", "unnamed"),  # type: ignore[attr-defined]
         "steps": f"{trainer.global_step:,}",
         "tokens": f"{int(module.tokens):,}",
         **_cost(trainer),
@@ -144,13 +149,6 @@ def card(trainer: L.Trainer, module: Pretraining) -> str:
     losses = {name: f"{float(value):.4f}" for name, value in metrics if not name.startswith("speed/")}
     rows = "\n".join(f"| {name} | {value} |" for name, value in (facts | losses).items())
     return f"# Pretrained with lm_lab\n\n| | |\n|---|---|\n{rows}\n"
-
-
-def _text(data: Any) -> dict[str, str]:
-    """What text it was, and the loss of guessing by frequency alone."""
-    if not isinstance(data, Corpus):
-        return {"corpus": "unnamed"}
-    return {"corpus": data.description, "unigram baseline": f"{data.unigram_loss:.4f}"}
 
 
 def _cost(trainer: L.Trainer) -> dict[str, str]:

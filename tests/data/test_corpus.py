@@ -1,5 +1,4 @@
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -161,16 +160,6 @@ def test_text_is_tokenised_once_and_anew_when_it_changes(
     path.write_text("it was good .\nit was poor and fine .\n")
     prepared(make(), source=str(path), documents=None, held_out=1)
     assert len(made) == 2
-
-
-def test_the_unigram_baseline_is_the_loss_of_guessing_by_frequency(make: Make, tmp_path: Path) -> None:
-    path = tmp_path / "text.txt"
-    path.write_text("good poor\ngood good good poor\n")
-    backbone = make()
-    data = prepared(backbone, source=str(path), documents=None, held_out=1)
-    size = len(backbone.tokenizer)
-    expected = -(math.log(4 / (4 + size)) + math.log(2 / (4 + size))) / 2
-    assert data.unigram_loss == pytest.approx(expected)
 
 
 def test_entities_of_a_corpus_are_masked_whole(make: Make, tmp_path: Path) -> None:
