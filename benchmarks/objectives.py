@@ -70,14 +70,11 @@ class Corpus:
         return [config, *shared, f"--save.output={self.out / name}"]
 
 
-def text(source: str, documents: int | None = None, starts: str | None = None) -> tuple[str, ...]:
-    """Options for real text in packed rows of 128 word pieces."""
-    given = {"source": source, "documents": documents, "starts": starts, "held_out": 0}
-    shape = {"batch_size": 64, "max_length": 128}
-    return (
-        "--model.backbone.tokenizer=runs/wordpieces",
-        *(f"--data.{name}={'null' if value is None else value}" for name, value in (given | shape).items()),
-    )
+def text(source: str, **data: int | str) -> tuple[str, ...]:
+    """Options for real text in packed rows of 128 word pieces; all of it, unless `data` says otherwise."""
+    settings = {"documents": "null", "starts": "null", "held_out": 0, "batch_size": 64, "max_length": 128} | data
+    given = (f"--data.{name}={value}" for name, value in settings.items())
+    return (f"--data.source={source}", "--model.backbone.tokenizer=runs/wordpieces", *given)
 
 
 CORPORA = {
@@ -89,7 +86,7 @@ CORPORA = {
         ("mlm", "span", "bert_nsp", "electra", "unilm", "causal_lm", "xlnet", "span_corruption", "bart", "mass"),
         "tiny",
     ),
-    "novels": Corpus(Path("runs/objectives_novels"), 1, text("novels", documents=10), size="tiny"),
+    "novels": Corpus(Path("runs/objectives_novels"), 1, text("novels", documents=11, held_out=1), size="tiny"),
 }  # fmt: skip
 
 
