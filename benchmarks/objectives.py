@@ -10,7 +10,7 @@
 
 Each is the configuration of its name in configs/pretraining, but for the corpus, the size of the model and the number
 of steps: all read as many tokens as masked words read in some epochs. What is there already is not trained again. What
-the model cards say, losses and their baselines too, is gathered in `pretraining.json` beside the models.
+is known of each, losses and their baselines too, is gathered in `pretraining.json` beside the models.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 from lm_lab.commands import pretrain
 from lm_lab.commands.lightning_cli import quiet
+from lm_lab.training.pretrained import FACTS, Facts
 
 REFERENCE = "mlm"
 PAIRED = ("bert_nsp", "albert", "structbert")
@@ -135,18 +136,13 @@ def main() -> None:
 
     with ThreadPoolExecutor(chosen.workers) as pool:
         list(pool.map(run, missing))
-    (corpus.out / "pretraining.json").write_text(json.dumps(cards(corpus.out), indent=1) + "\n")
+    (corpus.out / FACTS).write_text(json.dumps(gathered(corpus.out), indent=1) + "\n")
 
 
-def cards(folder: Path) -> dict[str, dict[str, str]]:
-    """The facts of the model cards in a folder, by objective."""
-    found = {name: folder / name / "README.md" for name in FAMILY}
-    return {name: _facts(path.read_text(encoding="utf-8")) for name, path in found.items() if path.exists()}
-
-
-def _facts(card: str) -> dict[str, str]:
-    rows = (line.strip("| ").split(" | ", 1) for line in card.splitlines() if line.startswith("| "))
-    return {row[0]: row[1] for row in rows if len(row) == 2}
+def gathered(folder: Path) -> dict[str, Facts]:
+    """What is known of the models in a folder, by objective."""
+    files = {name: folder / name / FACTS for name in FAMILY}
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.exists()}
 
 
 def _steps(of: Epoch, budget: float) -> tuple[int, int]:

@@ -102,15 +102,23 @@ def average(points: Iterable[Point]) -> list[Point]:
     """Return a macro average over the shared tasks for each (backbone, strategy, size), as GLUE defines it.
 
     The score of a seed is the plain mean of its task scores; only seeds that every task has count. Counts,
-    bytes, seconds and memory are means over the tasks, so all of them are "for one task".
+    bytes, seconds and memory are means over the tasks, so all of them are "for one task". One task has no average.
     """
     points = list(points)
+    if len({point.task for point in points}) < 2:
+        return []
     tasks = shared_tasks(points)
     groups: dict[Key, list[Point]] = defaultdict(list)
     for point in points:
         if point.task in tasks:
             groups[point.key].append(point)
     return [_average(group) for group in groups.values() if all(point.scores for point in group)]
+
+
+def main_task(points: Iterable[Point]) -> str:
+    """What sums `points` up, which must not be empty: the average, or else the first task by name."""
+    tasks = {point.task for point in points}
+    return AVERAGE if AVERAGE in tasks else min(tasks)
 
 
 def curves(points: Iterable[Point], task: str) -> dict[tuple[str, str], list[Point]]:

@@ -162,8 +162,8 @@ def _warnings(suite: Mapping[str, Any], found: Scan, points: Sequence[Point], pr
 
 def _table_note(points: Sequence[Point], known: Mapping[str, Baseline]) -> str:
     marked = "Bold: the best of its column, or not told from it by Welch's t-test over seeds at 5%. "
-    shared = shared_tasks(points)
-    over = f"The average is over {escape(', '.join(shared))}. " if shared else ""
+    shared = ", ".join(shared_tasks(points))
+    over = f"The average is over {escape(shared)}. " if AVERAGE in columns(points) else ""
     beat = f"What any model has to beat, {escape(trivial_answers(points, known))}. " if known else ""
     return f"{marked}{over}{beat}Click a heading to sort."
 

@@ -57,7 +57,7 @@ def trivial(points: Sequence[Point], known: Mapping[str, Baseline]) -> dict[str,
     """Return the trivial answers' scores of the tasks of `points`, and of their average where every task has one."""
     found = {task: known[task]["score"] for task in columns(points) if task in known}
     averaged = shared_tasks(points)
-    if averaged and all(task in found for task in averaged):
+    if len(found) > 1 and averaged and all(task in found for task in averaged):
         found[AVERAGE] = fmean(found[task] for task in averaged)
     return found
 

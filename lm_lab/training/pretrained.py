@@ -1,7 +1,9 @@
 """A pretrained backbone on disk: an ordinary `transformers` folder, written whole or not at all."""
 
+import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -10,12 +12,21 @@ from lm_lab.backbones import Backbone, loading
 from lm_lab.errors import UsageError
 
 CONFIGURATION = "pretraining.yaml"
+FACTS = "pretraining.json"
+Facts = dict[str, str | int | float]
 State = dict[str, Tensor] | None
 
 
-def save(backbone: Backbone, output: Path, card: str, configuration: str = "", state: State = None) -> Path:
-    """Write weights (safetensors), configurations, tokenizer and README.md to a folder, replacing a model there.
+def save(
+    backbone: Backbone,
+    output: Path,
+    facts: Mapping[str, str | int | float],
+    configuration: str = "",
+    state: State = None,
+) -> Path:
+    """Write weights (safetensors), configurations, tokenizer and facts to a folder, replacing a model there.
 
+    `facts` say what the weights come from, in README.md for people and in pretraining.json for programs;
     `configuration` is what `lm-lab pretrain fit` was given, which trains such a backbone once more; `state` holds the
     weights where the model itself has them in pieces.
     A reader sees the old folder or the new one, never a part of it: the new one is written beside and renamed.
@@ -27,13 +38,26 @@ def save(backbone: Backbone, output: Path, card: str, configuration: str = "", s
         with loading.quiet():
             backbone.model.save_pretrained(new, state_dict=state)
             backbone.tokenizer.save_pretrained(new)
-        (new / "README.md").write_text(card, encoding="utf-8")
+        (new / "README.md").write_text(card(facts), encoding="utf-8")
+        (new / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         if configuration:
             (new / CONFIGURATION).write_text(configuration, encoding="utf-8")
         if output.exists():
             os.rename(output, Path(beside, "old"))
         os.rename(new, output)
     return output
+
+
+def card(facts: Mapping[str, str | int | float]) -> str:
+    """Return facts as a table in Markdown: counts in groups of three digits, other numbers to five digits."""
+    rows = "\n".join(f"| {name} | {_shown(value)} |" for name, value in facts.items())
+    return f"# Pretrained with lm_lab\n\n| | |\n|---|---|\n{rows}\n"
+
+
+def _shown(value: str | int | float) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
 
 
 def require_replaceable(output: Path) -> None:

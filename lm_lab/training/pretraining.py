@@ -13,6 +13,7 @@ from lm_lab.errors import UsageError
 from lm_lab.objectives import Loss, Objective
 from lm_lab.training import budget, pretrained, sharding
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
+from lm_lab.training.pretrained import Facts
 from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
 from lm_lab.training.throughput import Throughput
 from lm_lab.training.unigram import UnigramLoss
@@ -127,34 +128,29 @@ class SaveBackbone(L.Callback):
             return
         state = sharding.whole_state(pl_module.backbone.model)
         if trainer.is_global_zero:
-            about = card(trainer, pl_module), self.configuration
+            about = facts(trainer, pl_module), self.configuration
             print(f"backbone: {pretrained.save(pl_module.backbone, self.output, *about, state)}")
 
 
-def card(trainer: L.Trainer, module: Pretraining) -> str:
-    """Return the README of a pretrained backbone: the text, the objective, the budget and the losses, in Markdown."""
-    facts = {
+def facts(trainer: L.Trainer, module: Pretraining) -> Facts:
+    """What a pretrained backbone comes from: the text, the objective, the budget, and the losses in nats."""
+    known: Facts = {
         "architecture": type(module.backbone.model).__name__,
-        "parameters": f"{sum(p.numel() for p in module.backbone.parameters()):,}",
+        "parameters": sum(p.numel() for p in module.backbone.parameters()),
         "started from": "weights" if module.backbone.pretrained else "random weights",
         "objective": type(module.objective).__name__,
         "corpus": getattr(trainer.datamodule, "description", "unnamed"),  # type: ignore[attr-defined]
-        "steps": f"{trainer.global_step:,}",
-        "tokens": f"{int(module.tokens):,}",
+        "steps": trainer.global_step,
+        "tokens": int(module.tokens),
         **_cost(trainer),
-        "highest learning rate": f"{module.learning_rate:g}",
+        "highest learning rate": module.learning_rate,
         "precision": str(trainer.precision),
     }
     metrics = sorted(trainer.callback_metrics.items())
-    losses = {name: f"{float(value):.4f}" for name, value in metrics if not name.startswith("speed/")}
-    rows = "\n".join(f"| {name} | {value} |" for name, value in (facts | losses).items())
-    return f"# Pretrained with lm_lab\n\n| | |\n|---|---|\n{rows}\n"
+    return known | {name: float(value) for name, value in metrics if not name.startswith("speed/")}
 
 
-def _cost(trainer: L.Trainer) -> dict[str, str]:
-    """Operations and seconds, if they were counted."""
+def _cost(trainer: L.Trainer) -> Facts:
+    """Operations (forward and backward, multiply and add apart) and seconds, if they were counted."""
     meter = next((c for c in trainer.callbacks if isinstance(c, Throughput)), None)  # type: ignore[attr-defined]
-    if meter is None:
-        return {}
-    counted = f"{meter.flops:.3e} (forward and backward, multiply and add apart)"
-    return {"floating point operations": counted, "seconds of training": f"{meter.seconds:.0f}"}
+    return {} if meter is None else {"floating point operations": meter.flops, "seconds of training": meter.seconds}

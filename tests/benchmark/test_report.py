@@ -159,6 +159,20 @@ def test_the_headline_counts_the_tasks_of_the_average_alone(finished):
     assert "on the average of 3 tasks" in headline(all_points(records, read_suite(finished)), [])[0]
 
 
+def test_one_task_has_no_average(tmp_path, finished):
+    for record in (r for r in read_records(finished) if r["cell"]["task"] == "sst2" and r["status"] == "done"):
+        write_record(tmp_path, record, read_predictions(finished, record["id"]))
+    shutil.copy(finished / "suite.json", tmp_path)
+    save_baselines(tmp_path, {"sst2": Baseline(what="majority", score=0.5, data="")})
+    points = all_points(read_records(tmp_path), read_suite(finished))
+    assert {point.task for point in points} == {"sst2"}
+    assert headline(points, [])[0].endswith(" on sst2.")
+    assert "average" not in terminal_table(tmp_path)
+    text = write_report(tmp_path, draws=20).read_text()
+    assert "average is over" not in text
+    assert 'data-task="average"' not in text
+
+
 def test_without_full_fine_tuning_nothing_is_claimed(results):
     records = [r for r in read_records(results) if r["cell"]["strategy"] != "full"]
     points = all_points(records, read_suite(results))

@@ -9,7 +9,9 @@ import pytest
 import wandb
 from fake_results import records, suite
 
-from lm_lab.benchmark.results import CellRecord, write_record
+from lm_lab.benchmark.curves import Key
+from lm_lab.benchmark.report_table import all_points
+from lm_lab.benchmark.results import CellRecord, read_records, write_record
 from lm_lab.errors import UsageError
 from lm_lab.tracking import session
 from lm_lab.tracking.session import TrackingWarning
@@ -126,6 +128,15 @@ def test_the_summary_has_a_table_figures_and_the_page(results):
     assert all(found[f"{key}._type"] == "plotly-file" for key in keys)
     assert found["mean/minilm-l3/lora/8"] == pytest.approx(0.6, abs=0.2)
     assert "glue_small-report" in json.dumps(lines)
+
+
+def test_the_summary_of_one_task_has_its_means(results):
+    for record in (r for r in read_records(results) if r["cell"]["task"] != "sst2"):
+        (results / "cells" / f"{record['id']}.json").unlink()
+    assert log_summary(results)
+    found = summary(logged(results / "wandb" / "summary-glue_small"))
+    (point,) = (p for p in all_points(read_records(results), {}) if p.key == Key("minilm-l3", "lora", 8))
+    assert found["mean/minilm-l3/lora/8"] == pytest.approx(point.mean)
 
 
 def test_table_and_figures_do_not_overwrite_one_another(results):

@@ -63,7 +63,9 @@ def test_the_saved_folder_is_one_of_transformers_and_a_backbone(make: Make, tmp_
     start = {name: value.clone() for name, value in backbone.model.state_dict().items()}
     model, _ = fit(backbone, tmp_path / "out")
     folder = tmp_path / "out"
-    assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= {p.name for p in folder.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "README.md", "pretraining.json"} <= {
+        p.name for p in folder.iterdir()
+    }
     loaded = Backbone(str(folder))
     assert loaded.pretrained
     trained = model.backbone.model.state_dict()
@@ -79,16 +81,20 @@ def test_the_saved_folder_is_one_of_transformers_and_a_backbone(make: Make, tmp_
         assert torch.allclose(theirs(**encoding).last_hidden_state, loaded.eval().last(**encoding), atol=1e-5)
 
 
-def test_the_card_tells_corpus_steps_tokens_and_losses(make: Make, tmp_path: Path) -> None:
+def test_corpus_steps_tokens_and_losses_are_saved(make: Make, tmp_path: Path) -> None:
     model, trainer = fit(make(), tmp_path / "out", max_epochs=2, max_steps=-1)
-    card = (tmp_path / "out" / "README.md").read_text()
+    card, facts = ((tmp_path / "out" / name).read_text() for name in ("README.md", "pretraining.json"))
     lengths = trainer.datamodule.training.lengths(0)
     assert int(model.tokens) == 2 * lengths.sum()
     assert f"| tokens | {2 * lengths.sum():,} |" in card
     assert "| steps | 10 |" in card
     assert "| objective | MaskedLM |" in card
     assert "| corpus | microworld, 200 documents of which 40 held out, seed 0 |" in card
-    assert f"| val/loss | {trainer.callback_metrics['val/loss']:.4f} |" in card
+    loss = float(trainer.callback_metrics["val/loss"])
+    assert f"| val/loss | {loss:.5g} |" in card
+    said = json.loads(facts)
+    assert (said["steps"], said["tokens"], said["val/loss"]) == (10, 2 * lengths.sum(), loss)
+    assert card == pretrained.card(said)  # the same facts
 
 
 def test_loaded_weights_train_with_their_dropout_on(make: Make, tmp_path: Path) -> None:
@@ -119,21 +125,21 @@ def test_biases_norms_and_the_decoders_bias_do_not_decay(make: Make, tmp_path: P
 
 def test_a_new_model_replaces_an_old_one_and_leaves_nothing_behind(make: Make, tmp_path: Path) -> None:
     output = tmp_path / "models" / "out"
-    pretrained.save(make(), output, "first")
+    pretrained.save(make(), output, {"steps": 1})
     (output / "stale.txt").touch()
-    pretrained.save(make(), output, "second")
-    assert (output / "README.md").read_text() == "second"
+    pretrained.save(make(), output, {"steps": 2})
+    assert json.loads((output / "pretraining.json").read_text()) == {"steps": 2}
     assert not (output / "stale.txt").exists()
     assert [path.name for path in output.parent.iterdir()] == ["out"]
 
 
 def test_a_failed_save_leaves_the_old_model_whole(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output, backbone = tmp_path / "out", make()
-    pretrained.save(backbone, output, "first")
+    pretrained.save(backbone, output, {"steps": 1})
     monkeypatch.setattr(backbone.tokenizer, "save_pretrained", lambda _: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        pretrained.save(backbone, output, "second")
-    assert (output / "README.md").read_text() == "first"
+        pretrained.save(backbone, output, {"steps": 2})
+    assert json.loads((output / "pretraining.json").read_text()) == {"steps": 1}
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".out")] == []
 
 
