@@ -13,6 +13,7 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -62,7 +63,7 @@ def ours(kind: str, seed: int, limit: int) -> dict[str, float]:
     cli = build(config, run=False, callbacks=(meter,))
     cli.trainer.fit(cli.model, cli.datamodule)
     cli.trainer.limit_val_batches = 1.0
-    scores = cli.trainer.predict(cli.model, dataloaders=cli.datamodule.val_dataloader()[0])
+    scores: Any = cli.trainer.predict(cli.model, dataloaders=cli.datamodule.val_dataloader()[0])
     right = torch.cat([batch["predictions"] == batch["labels"] for batch in scores])
     return {"accuracy": right.float().mean().item(), "seconds": meter.seconds, "steps": meter.steps}
 
@@ -113,7 +114,7 @@ def main() -> None:
     for seed in range(options.seeds):
         for kind in RATES:
             with quiet():
-                row = {"kind": kind, "seed": seed, "ours": ours(kind, seed, options.limit)}
+                row: dict[str, Any] = {"kind": kind, "seed": seed, "ours": ours(kind, seed, options.limit)}
             row["theirs"] = theirs(kind, seed, options.limit)
             row["ratio"] = row["theirs"]["seconds"] / row["ours"]["seconds"]
             rows.append(row)

@@ -84,7 +84,7 @@ def examples(rows: Any) -> Examples:
 def ours(cli: PretrainCLI, held_out: Sequence[dict[str, torch.Tensor]]) -> dict[str, float]:
     """lm_lab's tokens, seconds and held-out loss."""
     clock = Steps()
-    cli.trainer.callbacks.append(clock)
+    cli.trainer.callbacks.append(clock)  # type: ignore[attr-defined]
     cli.trainer.fit(cli.model, cli.datamodule)
     model = cli.model.eval()
     table = model.backbone.embeddings.get_parameter("weight")
@@ -115,7 +115,7 @@ def theirs(
             weight_decay=0.01, seed=seed, bf16=PRECISION == "bf16-mixed", report_to="none", save_strategy="no",
             logging_strategy="no", disable_tqdm=True, use_cpu=not torch.cuda.is_available(),
         )  # fmt: skip
-        Trainer(model, arguments, train_dataset=rows, data_collator=collate, callbacks=[clock]).train()  # type: ignore[arg-type]
+        Trainer(model, arguments, train_dataset=rows, data_collator=collate, callbacks=[clock]).train()
     with torch.no_grad():
         losses = [model.eval()(**batch).loss for batch in held_out]
     # the loader prepares a batch more than is used
