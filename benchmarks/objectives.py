@@ -87,7 +87,9 @@ CORPORA = {
         ("mlm", "span", "bert_nsp", "electra", "unilm", "causal_lm", "xlnet", "span_corruption", "bart", "mass"),
         "tiny",
     ),
-    "novels": Corpus(Path("runs/objectives_novels"), 1, text("novels", documents=11, held_out=2, batch_size=16), size="tiny"),
+    "novels": Corpus(
+        Path("runs/objectives_novels"), 1, text("novels", documents=11, held_out=2, batch_size=16), size="tiny"
+    ),
 }  # fmt: skip
 
 

@@ -39,7 +39,7 @@ class Point:
     scores: Mapping[int, float]
     interval: Interval  # of the mean over seeds, Student's t
     ledger: Mapping[str, float]
-    train_seconds: float  # of optimiser steps only, median over seeds; see `training_seconds`
+    train_seconds: float  # without evaluation, median over seeds; see `training_seconds`
     peak_bytes: float
     cells: tuple[str, ...]  # ids of the winner's finished cells, in the order of `scores`
     candidates: tuple[Candidate, ...]

@@ -28,10 +28,10 @@ class DivergedError(RuntimeError):
 
 
 class TrainingMeter(L.Callback):
-    """Clocks and peak memory of optimiser steps alone, the loss curve, and a stop at a loss that is no number.
+    """Clocks and peak memory of training alone, the loss curve, and a stop at a loss that is no number.
 
     Attributes:
-        seconds, cpu_seconds: wall and processor time of all steps.
+        seconds, cpu_seconds: wall and processor time of all steps, and of what the module fits before the first.
         steps, examples: how many.
         peak_bytes: highest memory of the training phase.
         history: step, loss and learning rate, about 50 times over the run.
@@ -44,12 +44,15 @@ class TrainingMeter(L.Callback):
         self._started = self._cpu_started = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
-        """Forget the peak of what came before."""
+        """Forget the peak of what came before; a module's own hook, which may fit statistics, comes after this one."""
         memory.reset_peak(pl_module.device)
+        self._start()
 
     def on_train_epoch_start(self, *_: Any) -> None:
         """Start the clocks: fetching and collating batches counts as training, evaluation does not."""
-        self._started, self._cpu_started = time.perf_counter(), time.process_time()
+        if not self.steps:
+            self._read()
+        self._start()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *_: Any
@@ -57,14 +60,19 @@ class TrainingMeter(L.Callback):
         """Read the clocks and check the loss."""
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize(pl_module.device)
-        now, cpu = time.perf_counter(), time.process_time()
-        self.seconds += now - self._started
-        self.cpu_seconds += cpu - self._cpu_started
+        self._read()
         self.steps += 1
         self.examples += len(batch["ids"])
         self._record(trainer, float(outputs["loss"]))
         self.peak_bytes = memory.peak_bytes(pl_module.device) if trainer.is_last_batch else self.peak_bytes
+        self._start()
+
+    def _start(self) -> None:
         self._started, self._cpu_started = time.perf_counter(), time.process_time()
+
+    def _read(self) -> None:
+        self.seconds += time.perf_counter() - self._started
+        self.cpu_seconds += time.process_time() - self._cpu_started
 
     def _record(self, trainer: L.Trainer, loss: float) -> None:
         if not math.isfinite(loss):

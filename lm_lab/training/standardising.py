@@ -12,6 +12,8 @@ from lm_lab.strategies.readout import Readout
 if TYPE_CHECKING:
     from lm_lab.training.adaptation import Adaptation
 
+ENOUGH = 2**20  # vectors; of tokens there are more, which would cost a pass over the training set to change nothing
+
 
 def fit_standardisation(model: "Adaptation") -> None:
     """Fit what of the head standardises and has not been fitted; the model is left in train mode."""
@@ -22,13 +24,17 @@ def fit_standardisation(model: "Adaptation") -> None:
 
 @torch.no_grad()
 def _training_vectors(model: "Adaptation") -> Iterator[Tensor]:
-    """What the head would read of each batch, (n, layers, d) without padding."""
+    """What the head would read of batches in their training order, (n, layers, d) without padding, up to `ENOUGH`."""
     assert isinstance(model.head, Readout)
     model.eval()
+    seen = 0
     with model.trainer.precision_plugin.forward_context():
         for batch in model.trainer.train_dataloader:  # type: ignore[union-attr]
             batch = model.trainer.strategy.batch_to_device(batch)
             vectors = model.head.vector(model.features(batch))
             real = batch["texts"][0]["attention_mask"].bool() if vectors.dim() == 3 else ...
             yield vectors[real]
+            seen += len(vectors[real])
+            if seen >= ENOUGH:
+                break
     model.train()

@@ -1,5 +1,7 @@
 """Fit, resume, evaluate and predict with real code paths on tiny models."""
 
+from types import SimpleNamespace
+
 import lightning as L
 import pytest
 import torch
@@ -9,6 +11,7 @@ from lm_lab import GLUE, Adaptation
 from lm_lab.errors import UsageError
 from lm_lab.strategies import FullFineTuning, LinearProbe, LoRA
 from lm_lab.strategies.heads import Standardise
+from lm_lab.training import adaptation, callbacks, standardising
 from lm_lab.training.budget import total_steps
 from lm_lab.training.callbacks import DivergedError, TrainingMeter
 from lm_lab.training.predictions import Predictions
@@ -108,6 +111,23 @@ def test_a_probe_standardises_with_the_training_set_alone(make):
     assert torch.allclose(standardise.std, features.std(0, correction=0), atol=1e-5)
 
 
+def test_a_probe_stops_reading_once_its_statistics_are_known(make, monkeypatch):
+    data = glue(train_limit=50)
+    model = Adaptation(make(), LinearProbe(at_layer=1), data.task, pooling="mean")
+    read: list[int] = []
+
+    def features(batch):
+        read.append(len(batch["ids"]))
+        return type(model).features(model, batch)
+
+    monkeypatch.setattr(model, "features", features)
+    monkeypatch.setattr(standardising, "ENOUGH", 17)
+    trainer = L.Trainer(max_steps=1, limit_val_batches=0, **QUIET)
+    trainer.fit(model, data)
+    read.pop()  # the step
+    assert sum(read[:-1]) < 17 <= sum(read) < 50
+
+
 def test_pretrained_weights_train_with_dropout_on_and_frozen_ones_without(make):
     """`from_pretrained` gives eval mode and Lightning keeps it, so a fit must set the modes itself."""
     seen = {}
@@ -151,6 +171,20 @@ def test_the_meter_counts_steps_and_examples(make):
     assert meter.seconds > 0
     assert meter.peak_bytes > 10_000_000
     assert [row["step"] for row in meter.history] == list(range(1, 13))
+
+
+def test_the_meter_counts_what_is_fitted_before_the_first_step(make, monkeypatch):
+    data, meter, now = glue(), TrainingMeter(), [0.0]
+
+    def fit(_: Adaptation) -> None:
+        now[0] += 60
+
+    monkeypatch.setattr(adaptation, "fit_standardisation", fit)
+    clock = SimpleNamespace(perf_counter=lambda: now[0], process_time=lambda: now[0] / 2)
+    monkeypatch.setattr(callbacks, "time", clock)
+    model = Adaptation(make(), LinearProbe(), data.task)
+    L.Trainer(max_epochs=2, callbacks=[meter], **QUIET).fit(model, data)
+    assert (meter.seconds, meter.cpu_seconds) == (60, 30)
 
 
 def test_a_loss_that_is_no_number_stops_the_run(make):
