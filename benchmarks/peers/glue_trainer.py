@@ -110,6 +110,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     restrict()
+    settings = {"precision": PRECISION, "limit": options.limit, "rates": RATES}
     rows = []
     for seed in range(options.seeds):
         for kind in RATES:
@@ -119,9 +120,8 @@ def main() -> None:
             row["ratio"] = row["theirs"]["seconds"] / row["ours"]["seconds"]
             rows.append(row)
             print(json.dumps(row), flush=True)
-    if options.out:
-        settings = {"precision": PRECISION, "limit": options.limit, "rates": RATES}
-        record.write(options.out, rows, {"peft": peft.__version__}, **settings)
+            if options.out:
+                record.write(options.out, rows, {"peft": peft.__version__}, **settings)
 
 
 if __name__ == "__main__":

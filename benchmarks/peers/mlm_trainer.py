@@ -152,14 +152,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     restrict()
+    settings = {"precision": PRECISION, "steps": options.steps, "threads": torch.get_num_threads()}
     rows = []
     for seed in range(options.seeds):
         for kind in KINDS:
             rows.append(run(kind, seed, options.steps, options.tokenizer))
             print(json.dumps(rows[-1]), flush=True)
-    if options.out:
-        settings = {"precision": PRECISION, "steps": options.steps, "threads": torch.get_num_threads()}
-        record.write(options.out, rows, {"transformers": transformers.__version__}, **settings)
+            if options.out:
+                record.write(options.out, rows, {"transformers": transformers.__version__}, **settings)
 
 
 if __name__ == "__main__":
