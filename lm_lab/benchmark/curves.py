@@ -115,12 +115,6 @@ def average(points: Iterable[Point]) -> list[Point]:
     return [_average(group) for group in groups.values() if all(point.scores for point in group)]
 
 
-def main_task(points: Iterable[Point]) -> str:
-    """What sums `points` up, which must not be empty: the average, or else the first task by name."""
-    tasks = {point.task for point in points}
-    return AVERAGE if AVERAGE in tasks else min(tasks)
-
-
 def curves(points: Iterable[Point], task: str) -> dict[tuple[str, str], list[Point]]:
     """Group one task's points by (backbone, strategy), each sorted by trained parameters."""
     groups: dict[tuple[str, str], list[Point]] = defaultdict(list)

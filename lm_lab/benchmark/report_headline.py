@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import AVERAGE, Key, Point, compares_backbones, main_task, shared_tasks
+from lm_lab.benchmark.curves import AVERAGE, Key, Point, compares_backbones, shared_tasks
 from lm_lab.benchmark.figures import references
 from lm_lab.benchmark.report_comparisons import Comparison
 from lm_lab.benchmark.report_table import best
@@ -19,7 +19,8 @@ def headline(points: Sequence[Point], comparisons: Sequence[Comparison]) -> list
     scored = [p for p in points if p.scores]
     if not scored:
         return ["No cell has finished yet: there is nothing to compare."]
-    task = main_task(scored)
+    tasks = {p.task for p in scored}
+    task = AVERAGE if AVERAGE in tasks else min(tasks)
     if compares_backbones(scored):
         return list(_strategies([p for p in scored if p.task == task]))
     backbones = dict.fromkeys(p.key.backbone for p in scored if not p.control)

@@ -21,7 +21,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import WandbLogger
 
-from lm_lab.benchmark.curves import Key, Point, main_task
+from lm_lab.benchmark.curves import AVERAGE, Key, Point
 from lm_lab.benchmark.results import CellRecord, read_suite, scan
 from lm_lab.tracking.session import check_online, chosen_mode, guarded, open_run, settings
 
@@ -121,7 +121,8 @@ def _log_summary(root: Path, suite: str, points: Sequence[Point], project: str, 
     init = {"project": project, "name": f"{suite} summary", "group": suite, "job_type": "summary"}
     with open_run(root, f"summary-{name}", mode, **init) as run:
         run.log({"points": _table(points), **_figures(points)})
-        run.summary.update({_mean_key(p.key): p.mean for p in points if p.task == main_task(points)})
+        alone = len({p.task for p in points}) == 1  # one task has no average; of several, none stands for all
+        run.summary.update({_mean_key(p.key): p.mean for p in points if alone or p.task == AVERAGE})
         if (root / "report").is_dir():
             artifact = wandb.Artifact(f"{name}-report", type="report")
             for path in sorted((root / "report").iterdir()):

@@ -3,7 +3,6 @@
 import json
 import os
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -20,7 +19,7 @@ State = dict[str, Tensor] | None
 def save(
     backbone: Backbone,
     output: Path,
-    facts: Mapping[str, str | int | float],
+    facts: Facts,
     configuration: str = "",
     state: State = None,
 ) -> Path:
@@ -48,7 +47,7 @@ def save(
     return output
 
 
-def card(facts: Mapping[str, str | int | float]) -> str:
+def card(facts: Facts) -> str:
     """Return facts as a table in Markdown: counts in groups of three digits, other numbers to five digits."""
     rows = "\n".join(f"| {name} | {_shown(value)} |" for name, value in facts.items())
     return f"# Pretrained with lm_lab\n\n| | |\n|---|---|\n{rows}\n"

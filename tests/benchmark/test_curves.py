@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from lm_lab.benchmark.curves import AVERAGE, average, curves, main_task, selected, shared_tasks
+from lm_lab.benchmark.curves import average, curves, selected, shared_tasks
 from lm_lab.benchmark.selection import candidates, choose, on_edge
 
 
@@ -159,13 +159,10 @@ def test_a_strategy_without_any_score_does_not_empty_the_average():
     rows = [record(task=task) for task in ("sst2", "cola")]
     points = selected([*rows, record(strategy="full", status="failed")])
     assert [p.key.strategy for p in average(points)] == ["lora"]
-    assert main_task(points + average(points)) == AVERAGE
 
 
-def test_one_task_is_its_own_average():
-    points = selected([record(), record(strategy="full")])
-    assert average(points) == []
-    assert main_task(points) == "sst2"
+def test_one_task_has_no_average():
+    assert average(selected([record(), record(strategy="full")])) == []
 
 
 def test_a_curve_is_sorted_by_trained_parameters():
