@@ -148,10 +148,7 @@ def _warnings(suite: Mapping[str, Any], found: Scan, points: Sequence[Point], pr
         lines = [f"This run is not finished: {status}.", *lines]
     short = [p for p in points if p.missing and p.task != AVERAGE]
     if short:
-        lines = [
-            *lines,
-            f"{len(short)} of the points lack seeds; they are marked ? and their intervals are wider, or missing.",
-        ]
+        lines = [*lines, f"Points that lack seeds: {len(short)}, marked ?. Their intervals are wider, or missing."]
     every, shared = {p.task for p in points} - {AVERAGE}, shared_tasks(points)
     if left := sorted(every - set(shared)):
         over = ", ".join(shared) or "no task"

@@ -84,10 +84,9 @@ def selection(points: Sequence[Point]) -> str:
     ordered = [*edges, *(p for p in chosen if p not in edges)]
     body = [(_selection_row(p, index < len(edges)), "") for index, p in enumerate(ordered)]
     listed = table(["strategy", "backbone", "task", "selection score of each tuned value", "warning"], body)
-    warning = f"{len(edges)} of {len(chosen)} choices are on the edge of their grid: a wider one might score more."
-    calm = f"<p>None of the {len(chosen)} choices is on the edge of its grid.</p>"
-    note = f'<p class="flag">{warning}</p>' if edges else calm
-    return f"{note}<details><summary>All {len(chosen)} choices</summary>{listed}</details>"
+    warning = f"Choices on the edge of their grid, where a wider one might score more: {len(edges)} of {len(chosen)}."
+    note = f'<p class="flag">{warning}</p>' if edges else "<p>No choice is on the edge of its grid.</p>"
+    return f"{note}<details><summary>Every choice ({len(chosen)})</summary>{listed}</details>"
 
 
 def failures(records: Iterable[CellRecord], broken: Sequence[str]) -> str:
