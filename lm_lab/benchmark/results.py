@@ -13,7 +13,6 @@ from these files alone.
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict
@@ -21,6 +20,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from lm_lab.atomic import replacing
 from lm_lab.errors import UsageError
 
 SCHEMA = 1
@@ -214,15 +214,8 @@ def _write_predictions(path: Path, predictions: Predictions) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write beside the target, flush to disk, then rename: readers see the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    """Write, flush to disk, then rename: readers see the old file or the whole new one, after a power cut too."""
+    with replacing(path) as beside, open(beside, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from safetensors.numpy import load_file, save_file
 
+from lm_lab.atomic import replacing
 from lm_lab.data.ragged import Arrays
 
 Pairs = Literal["joint", "towers", "both_orders"]
@@ -57,11 +57,8 @@ def cached(fingerprint: str, encode: Callable[[], Arrays]) -> Arrays:
     if path.is_file():
         return load_file(path)
     arrays = encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
-        temporary = Path(stream.name)
-    save_file(arrays, temporary)
-    temporary.replace(path)  # a reader sees the whole file or none
+    with replacing(path) as beside:
+        save_file(arrays, beside)
     return arrays
 
 

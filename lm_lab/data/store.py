@@ -9,8 +9,6 @@ sentence, against 2 bytes a token on disk.
 
 import hashlib
 import json
-import shutil
-import tempfile
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +21,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
+from lm_lab.atomic import replacing
 from lm_lab.data.annotated import Text
 from lm_lab.data.tokenised import Shard, join_ends, tokenise
 
@@ -139,10 +138,8 @@ def _write(folder: Path, documents: Iterator[str | Text], tokenizer: Any) -> Non
             counts["documents"] += len(shard.firsts)
             counts["tokens"] += len(shard.tokens)
             progress.update(bar, completed=counts["tokens"])
-    temporary = folder / f"{_COMPLETE}.partial"
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary.write_text(json.dumps(counts))
-    temporary.replace(folder / _COMPLETE)
+    with replacing(folder / _COMPLETE) as beside:
+        beside.write_text(json.dumps(counts))
 
 
 def _next_shard(documents: Iterator[str | Text]) -> list[str | Text]:
@@ -154,14 +151,14 @@ def _next_shard(documents: Iterator[str | Text]) -> list[str | Text]:
 
 
 def _save(path: Path, shard: Shard) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent))
-    for name, values in shard._asdict().items():
-        np.save(temporary / f"{name}.npy", values)
     try:
-        temporary.replace(path)
-    except OSError:  # another process was first, with the same documents
-        shutil.rmtree(temporary)
+        with replacing(path) as beside:
+            beside.mkdir()
+            for name, values in shard._asdict().items():
+                np.save(beside / f"{name}.npy", values)
+    except OSError:
+        if not path.is_dir():  # else another process was first, with the same documents
+            raise
 
 
 def _read(path: Path) -> Shard:

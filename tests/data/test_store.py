@@ -113,6 +113,29 @@ def test_a_build_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
     assert np.array_equal(found.tokens(0, found.starts[-1]), whole.tokens(0, whole.starts[-1]))
 
 
+def test_of_two_that_build_the_same_store_one_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer, texts, folder = microworld_tokenizer(), corpus(50), tmp_path / "store"
+
+    def overtaken(group: list[str], tokenizer: object) -> tokenised.Shard:
+        monkeypatch.setattr(store, "tokenise", tokenised.tokenise)
+        store.build(folder, texts, tokenizer)  # another process, all at once
+        return tokenised.tokenise(group, tokenizer)
+
+    monkeypatch.setattr(store, "tokenise", overtaken)
+    assert len(store.build(folder, texts, tokenizer)) == len(texts)
+    assert sorted(path.name for path in folder.iterdir()) == ["00000", "complete.json"]
+
+
+def test_a_shard_that_cannot_be_written_stops_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.build(tmp_path / "store", corpus(50), microworld_tokenizer())
+    assert list((tmp_path / "store").iterdir()) == []
+
+
 def test_a_part_keeps_documents_and_places() -> None:
     found = TokenStore.of(tokenised.tokenise(corpus(50), microworld_tokenizer()))
     part = found.part(10, 30)
