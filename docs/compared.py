@@ -10,6 +10,8 @@ import json
 import re
 from pathlib import Path
 
+import measured
+
 from lm_lab.benchmark import report_text as text
 
 ROOT = Path(__file__).parents[1]
@@ -17,7 +19,6 @@ RESULTS = ROOT / "benchmarks/results"
 PAGE = ROOT / "docs/objectives/comparison.md"
 PLACE = re.compile(r"(<!-- (losses|scores): (\w+) ?(\w+)? -->\n).*?(<!-- end -->)", re.DOTALL)
 AVERAGE = "average"
-Row = dict[str, str]
 
 
 def losses(suite: str) -> str:
@@ -56,8 +57,8 @@ def _table(place: re.Match[str]) -> str:
     return losses(place[3]) if place[2] == "losses" else scores(place[3], place[4])
 
 
-def _rows(suite: str) -> list[Row]:
-    """Rows of the report's table, in the suite's order of backbones and strategies."""
+def _rows(suite: str) -> list[measured.Row]:
+    """measured.Rows of the report's table, in the suite's order of backbones and strategies."""
     plan = json.loads((RESULTS / suite / "suite.json").read_text(encoding="utf-8"))
     with open(RESULTS / suite / "report/results.csv", encoding="utf-8", newline="") as stream:
         found = list(csv.DictReader(stream))
@@ -71,11 +72,8 @@ def _accuracy(facts: dict[str, float]) -> str:
     return text.score(facts["val/accuracy"]) if "val/accuracy" in facts else text.NONE
 
 
-def _score(row: Row | None) -> str:
-    if row is None or not row["mean"]:
-        return text.NONE
-    mean, half = float(row["mean"]), (float(row["high"]) - float(row["low"])) / 2
-    return f"{text.score(mean)} ± {text.score(half)}"
+def _score(row: measured.Row | None) -> str:
+    return measured.score(row) if row and row["mean"] else text.NONE
 
 
 if __name__ == "__main__":

@@ -39,12 +39,13 @@ def table(names: Iterable[str], found: dict[str, dict[str, Row]]) -> str:
 
 
 def _line(name: str, of_tasks: dict[str, Row], tasks: Iterable[str]) -> str:
-    cells = [_score(of_tasks[task]) for task in tasks]
+    cells = [score(of_tasks[task]) for task in tasks]
     share = max(float(row["trained_share"]) for row in of_tasks.values())
     return f"| `{name}` | {' | '.join(cells)} | {text.percent(share)} |\n"
 
 
-def _score(row: Row) -> str:
+def score(row: Row) -> str:
+    """The mean and half of its interval."""
     mean, half = float(row["mean"]), (float(row["high"]) - float(row["low"])) / 2
     return f"{text.score(mean)} ± {text.score(half)}"
 

@@ -182,5 +182,5 @@ def test_long_rows_are_learned(make: Make, family: str) -> None:
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     before, after = first_and_last(MaskedLM(backbone), backbone, steps=80, batch=batch)
     assert all(parameter.grad is not None for parameter in backbone.parameters())
-    # guessing one of the two has ln 2 = 0.69; Reformer's hashing is drawn, so that a pass may miss what it looks for
+    # guessing one of the two has ln 2 = 0.69; 40 steps left Reformer at 0.36 on one thread and at 0.007 on two
     assert after < 0.5 < before
