@@ -41,6 +41,7 @@ class Point:
     ledger: Mapping[str, float]
     train_seconds: float  # without evaluation, median over seeds; see `training_seconds`
     peak_bytes: float
+    machines: frozenset[str]  # that the finished cells ran on: times of several do not compare
     cells: tuple[str, ...]  # ids of the winner's finished cells, in the order of `scores`
     candidates: tuple[Candidate, ...]
     failed: int  # cells that failed or diverged, over all candidates
@@ -143,6 +144,7 @@ def _point(key: Key, task: str, group: list[CellRecord], seeds: Sequence[int]) -
         ledger=dict(finished[0]["ledger"]) if finished else {},
         train_seconds=_median(training_seconds(r) for r in finished),
         peak_bytes=_median(r["memory"]["train_peak_bytes"] for r in finished),
+        machines=frozenset(_machine(r.get("hardware", {})) for r in finished),
         cells=tuple(r["id"] for r in finished),
         candidates=options,
         failed=sum(option.failed for option in options),
@@ -176,12 +178,17 @@ def _average(group: Sequence[Point]) -> Point:
         ledger={name: fmean(point.ledger[name] for point in group) for name in names},
         train_seconds=fmean(point.train_seconds for point in group),
         peak_bytes=fmean(point.peak_bytes for point in group),
+        machines=frozenset().union(*(point.machines for point in group)),
         cells=(),
         candidates=(),
         failed=sum(point.failed for point in group),
         missing=tuple(sorted({seed for point in group for seed in point.missing})),
         notes=(f"average over {', '.join(point.task for point in group)}",),
     )
+
+
+def _machine(hardware: Mapping[str, Any]) -> str:
+    return ", ".join(str(hardware.get(name)) for name in ("gpu", "cpu", "cores", "threads", "precision"))
 
 
 def _median(values: Iterable[float]) -> float:

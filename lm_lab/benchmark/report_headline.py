@@ -87,11 +87,12 @@ def _strategies(points: Sequence[Point]) -> Iterator[str]:
 def _cheapest(comparison: Comparison, by_key: Mapping[Key, Point], full: Point) -> str:
     point = by_key[comparison.key]
     name = text.name(point.key, point.knob)
+    alike = len(point.machines | full.machines) == 1
+    time = f" in {_ratio(point.train_seconds, full.train_seconds)} of the time" if alike else ""
     return (
         f"The cheapest whose mean is within {100 * MARGIN:.0f} point of it, or above, is {name}: it trains "
-        f"{text.percent(point.share)} of the parameters in {_ratio(point.train_seconds, full.train_seconds)} of the "
-        f"time and stores {text.size(point.ledger['delta_bytes'])} instead of "
-        f"{text.size(full.ledger['delta_bytes'])}; the difference is {_gap(comparison)}."
+        f"{text.percent(point.share)} of the parameters{time} and stores {text.size(point.ledger['delta_bytes'])} "
+        f"instead of {text.size(full.ledger['delta_bytes'])}; the difference is {_gap(comparison)}."
     )
 
 

@@ -154,6 +154,18 @@ def test_the_headline_names_the_cheapest_within_a_point_of_full_fine_tuning(fini
     assert "bert-random" not in text
 
 
+def test_the_headline_says_nothing_of_times_on_several_machines(finished):
+    records = read_records(finished)
+    found, _ = compare(finished, all_points(records, read_suite(finished)), records, draws=20)
+    assert "% of the time" in " ".join(headline(all_points(records, read_suite(finished)), found))
+    for record in records:
+        if (record["cell"]["strategy"], record["cell"]["task"]) == ("full", "mrpc"):
+            record["hardware"] = record["hardware"] | {"cpu": "another CPU"}
+    elsewhere = " ".join(headline(all_points(records, read_suite(finished)), found))
+    assert "% of the parameters and stores" in elsewhere
+    assert "of the time" not in elsewhere
+
+
 def test_the_headline_counts_the_tasks_of_the_average_alone(finished):
     records = [r for r in read_records(finished) if (r["cell"]["task"], r["cell"]["strategy"]) != ("stsb", "bitfit")]
     assert "on the average of 3 tasks" in headline(all_points(records, read_suite(finished)), [])[0]

@@ -182,5 +182,6 @@ def test_long_rows_are_learned(make: Make, family: str) -> None:
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     before, after = first_and_last(MaskedLM(backbone), backbone, steps=80, batch=batch)
     assert all(parameter.grad is not None for parameter in backbone.parameters())
-    # guessing one of the two has ln 2 = 0.69; 40 steps left Reformer at 0.36 on one thread and at 0.007 on two
-    assert after < 0.5 < before
+    # guessing one of the two has ln 2 = 0.69. Reformer had 0.0013 to 0.0018 over five seeds; at 40 steps, one in five
+    # was still at 0.36
+    assert after < 0.1 < before
