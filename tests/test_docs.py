@@ -137,3 +137,11 @@ def test_measured_scores_are_those_of_the_records(monkeypatch: pytest.MonkeyPatc
         assert text == measured.filled(text, found), page.name
         named.update(name for place in measured.PLACE.finditer(text) for name in place[2].split())
     assert named == set(found)
+
+
+def test_scores_in_and_out_of_domain_are_those_of_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    domains = import_module("domains")
+    text = domains.PAGE.read_text()
+    assert text == domains.filled(text)
+    assert text.count("\n| `") == len(domains.json.loads((domains.RESULTS / "suite.json").read_text())["strategies"])
