@@ -2,7 +2,7 @@
 
 A place says what, of a folder of benchmarks/results: `<!-- losses: objectives -->` for the losses of pretraining,
 `<!-- scores: objectives -->` for every strategy's average, `<!-- scores: objectives full -->` for the tasks of one
-strategy; each up to `<!-- end -->`.
+strategy; each up to `<!-- end -->`. Training losses with and without pretraining are drawn in docs/images/objectives.
 """
 
 import csv
@@ -13,22 +13,33 @@ from pathlib import Path
 import measured
 
 from lm_lab.benchmark import report_text as text
+from lm_lab.benchmark.curves import selected
+from lm_lab.benchmark.report_losses import pictures
+from lm_lab.benchmark.results import read_records
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results"
 PAGE = ROOT / "docs/objectives/comparison.md"
+IMAGES = ROOT / "docs/images/objectives"
+DRAWN = {"objectives": ("mlm", "electra", "random_bert")}  # of one architecture, so that only the start differs
+GUESSES = ("masked_lm", "generator", "words/masked_lm", "words/word_structure", "loss")  # `loss` sums the parts
+RIGHT = ("generator_accuracy", "words/accuracy", "accuracy")
 PLACE = re.compile(r"(<!-- (losses|scores): (\w+) ?(\w+)? -->\n).*?(<!-- end -->)", re.DOTALL)
 AVERAGE = "average"
 
 
 def losses(suite: str) -> str:
-    """A row an objective: what it read, its loss on held-out text, and that of the unigram baseline."""
+    """A row an objective: what it read, its loss on held-out text where it guesses tokens, and what else it reports."""
     known = json.loads((RESULTS / suite / "pretraining.json").read_text(encoding="utf-8"))
-    lines = ["| objective | steps | tokens | loss | unigram | accuracy |", "|---|---|---|---|---|---|"]
+    lines = ["| objective | steps | tokens | loss | unigram | accuracy | beside it |", "|---|---|---|---|---|---|---|"]
     for name, facts in known.items():
-        numbers = [f"{facts['steps']:,}", text.count(facts["tokens"])]
-        numbers += [f"{facts[f'val/{kind}']:.2f}" for kind in ("loss", "unigram")]
-        lines.append(f"| `{name}` | {' | '.join(numbers)} | {_accuracy(facts)} |")
+        found = {key.removeprefix("val/"): value for key, value in facts.items() if key.startswith("val/")}
+        guess = next(part for part in GUESSES if part in found)
+        right = next(part for part in RIGHT if part in found)
+        rest = {part: value for part, value in found.items() if part not in (guess, right, "unigram", "loss")}
+        numbers = [f"{facts['steps']:,}", text.count(facts["tokens"]), f"{found[guess]:.2f}", f"{found['unigram']:.2f}"]
+        beside = ", ".join(f"{part.split('/')[-1]} {value:.2f}" for part, value in rest.items())
+        lines.append(f"| `{name}` | {' | '.join(numbers)} | {text.score(found[right])} | {beside} |")
     return "\n".join(lines) + "\n"
 
 
@@ -46,6 +57,21 @@ def scores(suite: str, strategy: str | None) -> str:
         control = any(row["control"] == "True" for row in shown if row["backbone"] == name)
         lines.append(f"| {f'*{name}*' if control else f'`{name}`'} | {' | '.join(values)} |")
     return "\n".join(lines) + "\n"
+
+
+def drawn() -> dict[Path, str]:
+    """SVG text by file: loss of full fine-tuning on each task, from pretrained and from random weights."""
+    found = {}
+    for suite, backbones in DRAWN.items():
+        records = [r for r in read_records(RESULTS / suite) if r["cell"]["backbone"] in backbones]
+        points = [point for point in selected(records) if point.key.strategy == "full"]
+        points.sort(key=lambda point: backbones.index(point.key.backbone))
+        for task, svg in pictures(points, records).items():
+            start, rest = svg.replace("currentColor", "#3c4043").split(">", 1)
+            found[IMAGES / f"{suite}_{task}.svg"] = (
+                f'{start}><rect y="-8" width="100%" height="100%" fill="white"/>{rest}\n'
+            )
+    return found
 
 
 def filled(page: str) -> str:
@@ -68,13 +94,12 @@ def _rows(suite: str) -> list[measured.Row]:
     return sorted(found, key=lambda row: [order.index(row[n]) for order, n in zip(orders, names, strict=True)])
 
 
-def _accuracy(facts: dict[str, float]) -> str:
-    return text.score(facts["val/accuracy"]) if "val/accuracy" in facts else text.NONE
-
-
 def _score(row: measured.Row | None) -> str:
     return measured.score(row) if row and row["mean"] else text.NONE
 
 
 if __name__ == "__main__":
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    IMAGES.mkdir(exist_ok=True)
+    for path, svg in drawn().items():
+        path.write_text(svg, encoding="utf-8")

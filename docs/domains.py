@@ -1,4 +1,4 @@
-"""Write the scores of benchmarks/squad.yaml, in and out of domain, into docs/tasks/squad.md: `python docs/domains.py`."""
+"""Write what benchmarks/squad.yaml scored, in and out of domain, into docs/tasks/squad.md: `python docs/domains.py`."""
 
 import json
 import re

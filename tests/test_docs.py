@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 
 from lm_lab.commands import adapt, bench, doctor, export, import_peft, ledger, pretrain, probe, tokenizer
 from lm_lab.doctor.examine import examine
@@ -145,3 +146,16 @@ def test_scores_in_and_out_of_domain_are_those_of_the_records(monkeypatch: pytes
     text = domains.PAGE.read_text()
     assert text == domains.filled(text)
     assert text.count("\n| `") == len(domains.json.loads((domains.RESULTS / "suite.json").read_text())["strategies"])
+
+
+def test_objectives_are_compared_by_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    compared = import_module("compared")
+    text = compared.PAGE.read_text()
+    assert text == compared.filled(text)
+    for path, svg in compared.drawn().items():
+        assert path.read_text() == svg, path.name
+        assert svg.count("<polyline") == 3, path.name
+    suite = yaml.safe_load((ROOT / "benchmarks/objectives.yaml").read_text())
+    shown = set(re.findall(r"^\| [`*](\w+)[`*] ", text, re.MULTILINE))
+    assert shown == set(suite["backbones"])

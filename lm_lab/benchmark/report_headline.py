@@ -74,9 +74,13 @@ def _strategies(points: Sequence[Point]) -> Iterator[str]:
             continue
         marked = [p for p in pretrained if (p.key, p.task) in best(pretrained)]
         top = max(pretrained, key=lambda p: p.mean)
+        told = (
+            f"{len(marked) - 1} of {len(pretrained) - 1} other backbones are not told from it over the seeds"
+            if len(top.scores) > 1
+            else "a single seed tells no two backbones apart"
+        )
         sentence = (
-            f"{text.name(top.key, top.knob)} does best on {top.key.backbone}, {text.plus_minus(top.interval)}; "
-            f"{len(marked) - 1} of {len(pretrained) - 1} other backbones are not told from it over the seeds."
+            f"{text.name(top.key, top.knob)} does best on {top.key.backbone}, {text.plus_minus(top.interval)}; {told}."
         )
         if random:
             least = max(random, key=lambda p: p.mean)

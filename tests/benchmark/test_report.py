@@ -299,6 +299,8 @@ def test_training_losses_of_pretrained_and_random_weights_are_drawn(results):
     assert [len(line.split()) for line in lines] == [10] * 8
     assert section.count("<title>last loss 1.100</title>") == 4  # the mean of three seeds
     assert section.count("<title>last loss 2.100</title>") == section.count("stroke-dasharray") == 4
+    names = re.findall(r">([\w-]+)<title>last loss", section)
+    assert names == ["bert-random", "minilm-l3"] * 4  # as the lines end, from the top
 
 
 def test_one_backbone_has_no_training_losses_to_compare(results):
