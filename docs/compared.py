@@ -29,15 +29,15 @@ AVERAGE = "average"
 
 
 def losses(suite: str) -> str:
-    """A row an objective: what it read, its loss on held-out text where it guesses tokens, and what else it reports."""
+    """A row an objective: its loss on held-out text where it guesses tokens, and what else it reports."""
     known = json.loads((RESULTS / suite / "pretraining.json").read_text(encoding="utf-8"))
-    lines = ["| objective | steps | tokens | loss | unigram | accuracy | beside it |", "|---|---|---|---|---|---|---|"]
+    lines = ["| objective | steps | loss | unigram | accuracy | beside it |", "|---|---|---|---|---|---|"]
     for name, facts in known.items():
         found = {key.removeprefix("val/"): value for key, value in facts.items() if key.startswith("val/")}
         guess = next(part for part in GUESSES if part in found)
         right = next(part for part in RIGHT if part in found)
         rest = {part: value for part, value in found.items() if part not in (guess, right, "unigram", "loss")}
-        numbers = [f"{facts['steps']:,}", text.count(facts["tokens"]), f"{found[guess]:.2f}", f"{found['unigram']:.2f}"]
+        numbers = [f"{facts['steps']:,}", f"{found[guess]:.2f}", f"{found['unigram']:.2f}"]
         beside = ", ".join(f"{part.split('/')[-1]} {value:.2f}" for part, value in rest.items())
         lines.append(f"| `{name}` | {' | '.join(numbers)} | {text.score(found[right])} | {beside} |")
     return "\n".join(lines) + "\n"
