@@ -49,7 +49,7 @@ def scores(suite: str, strategy: str | None) -> str:
     backbones = dict.fromkeys(row["backbone"] for row in found)
     column, wanted = ("task", ("strategy", strategy)) if strategy else ("strategy", ("task", AVERAGE))
     shown = [row for row in found if row[wanted[0]] == wanted[1]]
-    heads = list(dict.fromkeys(row[column] for row in shown))
+    heads = [head for head in dict.fromkeys(row[column] for row in shown) if head != AVERAGE]
     cells = {(row["backbone"], row[column]): row for row in shown}
     lines = [f"| backbone | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
     for name in backbones:
