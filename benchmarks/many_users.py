@@ -10,6 +10,7 @@ that user's texts; the bank runs all texts at once. Deltas are random: speed doe
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from safetensors.torch import load_file
 
 from lm_lab.backbones import Backbone
 from lm_lab.benchmark import provenance
+from lm_lab.cli import exit_code
 from lm_lab.serving import Bank
 from lm_lab.strategies import AdaptationStrategy, HoulsbyAdapter, LoRA, PromptTuning, PTuningV2
 from lm_lab.tasks import glue_task
@@ -123,4 +125,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

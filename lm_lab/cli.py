@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from lm_lab import __version__
@@ -23,10 +23,15 @@ EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 2 for a mistake the user can mend, told in one line."""
+    """Run a command and return its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
+    return exit_code(lambda: _dispatch(args))
+
+
+def exit_code(run: Callable[[], int | None]) -> int:
+    """Run a program and return what it ends with: 2 for a mistake the user can mend, told in one line."""
     try:
-        return _dispatch(args)
+        return run() or 0
     except UsageError as error:
         return _fail(str(error))
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ is mean pooling. Training seconds are optimiser steps on either side, evaluation
 
 import argparse
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from transformers import (
 )
 
 from lm_lab import hub
+from lm_lab.cli import exit_code
 from lm_lab.commands.adapt import build
 from lm_lab.commands.lightning_cli import quiet, restrict
 from lm_lab.data.glue import GLUE
@@ -125,4 +127,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

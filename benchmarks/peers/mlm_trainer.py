@@ -12,6 +12,7 @@ validation rows, masked once for both.
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ import transformers
 from clock import Clock
 from transformers import BertForMaskedLM, DataCollatorForLanguageModeling, Trainer, TrainingArguments, set_seed
 
+from lm_lab.cli import exit_code
 from lm_lab.commands.lightning_cli import quiet, restrict
 from lm_lab.commands.pretrain import PretrainCLI, build
 from lm_lab.training.precision import usable
@@ -163,4 +165,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

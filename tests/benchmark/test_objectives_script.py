@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +54,16 @@ def test_every_objective_reads_as_many_tokens_and_is_trained_once(
     capsys.readouterr()
     run(script, monkeypatch, "--epochs", "2", "--only", "mlm", "bert_nsp")
     assert "steps" not in capsys.readouterr().out  # both are there
+
+
+def test_text_or_a_vocabulary_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "benchmarks/objectives.py", "novels"]
+    environment = os.environ | {"LM_LAB_DATA": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert ran.stderr.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in ran.stderr
+    assert "usage" not in ran.stderr
 
 
 def test_suites_name_what_the_script_pretrains(script: ModuleType) -> None:
