@@ -27,6 +27,7 @@ from typing import NamedTuple
 from lm_lab.cli import exit_code
 from lm_lab.commands import pretrain
 from lm_lab.commands.lightning_cli import quiet
+from lm_lab.errors import UsageError
 from lm_lab.training.pretrained import FACTS, Facts
 
 REFERENCE = "mlm"
@@ -88,7 +89,7 @@ CORPORA = {
     "microworld": Corpus(Path("runs/objectives"), 5, ("--data.documents=37000",)),
     "wikitext": Corpus(
         Path("runs/objectives_wikitext"),
-        2,
+        1,
         text("wikitext-2-raw", starts=" = [^=]"),
         ("mlm", "span", "bert_nsp", "electra", "unilm", "causal_lm", "xlnet", "span_corruption", "bart", "mass"),
         "tiny",
@@ -110,10 +111,11 @@ def epoch(corpus: Corpus, name: str) -> Epoch:
     return Epoch(len(sizes), sum(sizes))
 
 
-def fit(corpus: Corpus, name: str, steps: int, threads: int) -> None:
+def fit(corpus: Corpus, name: str, steps: int, threads: int, accelerator: str) -> None:
     """Pretrain in a process of its own; what it prints goes to a file beside the models."""
     limits = [f"--trainer.max_steps={steps}", "--trainer.max_epochs=-1", f"--trainer.val_check_interval={steps}"]
-    command = [sys.executable, "-m", "lm_lab", "pretrain", "fit", *corpus.words(name), *limits]
+    options = [*corpus.words(name), *limits, f"--trainer.accelerator={accelerator}"]
+    command = [sys.executable, "-m", "lm_lab", "pretrain", "fit", *options]
     log = corpus.out / f"{name}.log"
     with open(log, "w", encoding="utf-8") as stream:
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
@@ -129,8 +131,10 @@ def main() -> None:
     parser.add_argument("corpus", choices=CORPORA)
     parser.add_argument("--only", nargs="+", choices=tuple(FAMILY), help="some of the objectives")
     parser.add_argument("--epochs", type=float, help="of the reference, which give the budget")
-    parser.add_argument("--workers", type=int, default=cores, help="processes (default: one a core)")
+    parser.add_argument("--accelerator", default="cpu", help="of Lightning's Trainer: cpu, gpu, mps, ...")
+    parser.add_argument("--workers", type=int, help="processes (default: one a core, one with a GPU)")
     chosen = parser.parse_args()
+    workers = _processes(chosen.workers, cores, chosen.accelerator)
     corpus = CORPORA[chosen.corpus]
     budget = (chosen.epochs or corpus.epochs) * epoch(corpus, REFERENCE).tokens
     missing = [name for name in chosen.only or corpus.names if not (corpus.out / name / "config.json").exists()]
@@ -139,10 +143,10 @@ def main() -> None:
 
     def run(name: str) -> None:
         steps, tokens = plan[name]
-        fit(corpus, name, steps, max(1, cores // chosen.workers))
+        fit(corpus, name, steps, max(1, cores // workers), chosen.accelerator)
         print(json.dumps({"objective": name, "steps": steps, "tokens": tokens}), flush=True)
 
-    with ThreadPoolExecutor(chosen.workers) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         list(pool.map(run, missing))
     (corpus.out / FACTS).write_text(json.dumps(gathered(corpus.out), indent=1) + "\n")
 
@@ -151,6 +155,14 @@ def gathered(folder: Path) -> dict[str, Facts]:
     """What is known of the models in a folder, by objective."""
     files = {name: folder / name / FACTS for name in FAMILY}
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.exists()}
+
+
+def _processes(workers: int | None, cores: int, accelerator: str) -> int:
+    if workers is None:
+        return cores if accelerator == "cpu" else 1
+    if workers < 1:
+        raise UsageError(f"--workers {workers}: expected 1 or more.")
+    return workers
 
 
 def _steps(of: Epoch, budget: float) -> tuple[int, int]:

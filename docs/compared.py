@@ -84,7 +84,7 @@ def _table(place: re.Match[str]) -> str:
 
 
 def _rows(suite: str) -> list[measured.Row]:
-    """measured.Rows of the report's table, in the suite's order of backbones and strategies."""
+    """Rows of the report's table, in the suite's order of backbones and strategies."""
     plan = json.loads((RESULTS / suite / "suite.json").read_text(encoding="utf-8"))
     with open(RESULTS / suite / "report/results.csv", encoding="utf-8", newline="") as stream:
         found = list(csv.DictReader(stream))

@@ -1,6 +1,7 @@
 """What the documentation points at exists: links, files, commands, names in Python."""
 
 import ast
+import json
 import re
 import shlex
 import sys
@@ -159,3 +160,7 @@ def test_objectives_are_compared_by_the_records(monkeypatch: pytest.MonkeyPatch)
     suite = yaml.safe_load((ROOT / "benchmarks/objectives.yaml").read_text())
     shown = set(re.findall(r"^\| [`*](\w+)[`*] ", text, re.MULTILINE))
     assert shown == set(suite["backbones"])
+    losses = re.findall(r"^\| `\w+` \| [\d,]+ \| ([\d.]+) \| ([\d.]+) \|", text, re.MULTILINE)
+    corpora = (ROOT / "benchmarks/results").glob("*/pretraining.json")
+    assert len(losses) == sum(len(json.loads(path.read_text())) for path in corpora)
+    assert all(float(loss) < float(unigram) for loss, unigram in losses)  # every objective has learned
