@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from lm_lab import provenance
 from lm_lab.backbones import Backbone
-from lm_lab.benchmark import provenance
 from lm_lab.cli import exit_code
 from lm_lab.serving import Bank
 from lm_lab.strategies import AdaptationStrategy, HoulsbyAdapter, LoRA, PromptTuning, PTuningV2

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lm_lab.benchmark import provenance
+from lm_lab import provenance
 
 
 def write(path: Path, rows: list[dict[str, Any]], versions: dict[str, str], **settings: Any) -> None:

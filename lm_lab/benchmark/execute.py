@@ -13,7 +13,7 @@ import lightning as L
 import numpy as np
 import torch
 
-from lm_lab.benchmark import provenance
+from lm_lab import provenance
 from lm_lab.benchmark.features import Cost, has_fixed_features, use_features
 from lm_lab.benchmark.plan import PlannedCell
 from lm_lab.benchmark.results import SCHEMA, CellRecord, Predictions, write_record

@@ -12,6 +12,7 @@ from lm_lab.benchmark.report_comparisons import Comparison
 from lm_lab.benchmark.report_table import TRIVIAL, best, columns, rows, trivial
 from lm_lab.benchmark.results import Baseline, CellRecord
 from lm_lab.benchmark.selection import on_edge
+from lm_lab.provenance import commit
 
 
 class Data(NamedTuple):
@@ -113,7 +114,7 @@ def provenance(records: Sequence[CellRecord], suite: Mapping[str, Any]) -> str:
         "command": _distinct(r.get("command") for r in records),
         "hardware": _distinct(_hardware(r.get("hardware", {})) for r in records),
         "versions": _distinct(", ".join(f"{k} {v}" for k, v in r.get("versions", {}).items()) for r in records),
-        "code": _distinct(_commit(r.get("git", {})) for r in records),
+        "code": _distinct(commit(r.get("git", {})) for r in records),
         "seeds": [", ".join(map(str, suite.get("seeds", ())))],
         "data": _distinct(f"{r['cell']['task']} {r.get('fingerprints', {}).get('data', '?')}" for r in records),
         "weights": _distinct(
@@ -187,12 +188,6 @@ def _hardware(hardware: Mapping[str, Any]) -> str:
     cores = f"{hardware.get('cores')} cores, {hardware.get('threads')} threads, {memory}"
     precision = f", {hardware['precision']}" if "precision" in hardware else ""
     return f"{hardware.get('cpu')}, {cores}, GPU: {hardware.get('gpu') or 'none'}{precision}"
-
-
-def _commit(git: Mapping[str, Any]) -> str:
-    if not git.get("commit"):
-        return "no git commit"
-    return git["commit"] + (" with uncommitted changes" if git.get("dirty") else "")
 
 
 def _period(started: Sequence[str]) -> str:

@@ -79,7 +79,7 @@ def _run(suite: Suite, root: Path, executor: Executor, progress: Progress, track
 def _collect(root: Path, planned: PlannedCell, suite: Suite, death: str | None) -> CellRecord:
     record = None if death else read_record(root, planned.id)
     if record is None:
-        from lm_lab.benchmark import provenance
+        from lm_lab import provenance
         from lm_lab.benchmark.execute import failed_record
 
         record = failed_record(planned, suite.name, provenance.command(), death or "it left no record")

@@ -45,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
     suite = load_suite(options.suite)  # before the slow imports: a typing error should not take seconds
     workers, threads = _share(options.workers, options.threads)
 
-    from lm_lab.benchmark import provenance
+    from lm_lab import provenance
     from lm_lab.benchmark.executors import Executor, InProcess, Job, LocalProcesses
     from lm_lab.benchmark.progress import Progress
     from lm_lab.benchmark.runner import run_suite

@@ -55,7 +55,7 @@ def card(facts: Facts) -> str:
 
 def _shown(value: str | int | float) -> str:
     if isinstance(value, str):
-        return value
+        return value.replace("|", "\\|")
     return f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
 
 

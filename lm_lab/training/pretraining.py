@@ -8,6 +8,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from lm_lab import provenance
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.objectives import Loss, Objective
@@ -133,7 +134,7 @@ class SaveBackbone(L.Callback):
 
 
 def facts(trainer: L.Trainer, module: Pretraining) -> Facts:
-    """What a pretrained backbone comes from: the text, the objective, the budget, and the losses in nats."""
+    """What a pretrained backbone comes from: the text, the objective, the budget, the code, and the losses in nats."""
     known: Facts = {
         "architecture": type(module.backbone.model).__name__,
         "parameters": sum(p.numel() for p in module.backbone.parameters()),
@@ -145,6 +146,7 @@ def facts(trainer: L.Trainer, module: Pretraining) -> Facts:
         **_cost(trainer),
         "highest learning rate": module.learning_rate,
         "precision": str(trainer.precision),
+        **provenance.in_words(),
     }
     metrics = sorted(trainer.callback_metrics.items())
     return known | {name: float(value) for name, value in metrics if not name.startswith("speed/")}

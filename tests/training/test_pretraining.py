@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,10 @@ def test_corpus_steps_tokens_and_losses_are_saved(make: Make, tmp_path: Path) ->
     said = json.loads(facts)
     assert (said["steps"], said["tokens"], said["val/loss"]) == (10, 2 * lengths.sum(), loss)
     assert card == pretrained.card(said)  # the same facts
+    assert re.match(r"[0-9a-f]{40}|no git commit", said["commit"])
+    assert f"torch {torch.__version__}" in said["versions"]
+    assert f"{torch.get_num_threads()} threads" in said["hardware"]
+    assert said["command"]
 
 
 def test_loaded_weights_train_with_their_dropout_on(make: Make, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""Where a figure comes from: versions, commit, hardware. Recorded in every cell."""
+"""Where a figure comes from: versions, commit, hardware. Recorded in every cell and beside pretrained weights."""
 
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -25,9 +26,9 @@ def versions() -> dict[str, str]:
 @cache
 def git_state() -> dict[str, Any]:
     """Commit of the checkout this package runs from, and whether its files differ from it; None outside of one."""
-    commit = _git("rev-parse", "HEAD")
+    head = _git("rev-parse", "HEAD")
     status = _git("status", "--porcelain", "--untracked-files=no")
-    return {"commit": commit or None, "dirty": bool(status) if commit else None}
+    return {"commit": head or None, "dirty": bool(status) if head else None}
 
 
 def hardware() -> dict[str, Any]:
@@ -47,6 +48,24 @@ def command() -> str:
     """The command line without folders in front of the program."""
     program = Path(sys.argv[0]).name
     return " ".join(["lm-lab" if program == "__main__.py" else program, *sys.argv[1:]])
+
+
+def in_words() -> dict[str, str]:
+    """Command, commit, hardware and versions of this process, a line each."""
+    of = hardware()
+    return {
+        "command": command(),
+        "commit": commit(git_state()),
+        "hardware": f"{of['cpu']}, {of['cores']} cores, {of['threads']} threads, GPU: {of['gpu'] or 'none'}",
+        "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
+    }
+
+
+def commit(git: Mapping[str, Any]) -> str:
+    """Return what `git_state` found as one line."""
+    if not git.get("commit"):
+        return "no git commit"
+    return str(git["commit"]) + (" with uncommitted changes" if git.get("dirty") else "")
 
 
 def _git(*arguments: str) -> str:
