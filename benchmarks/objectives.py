@@ -76,8 +76,7 @@ class Corpus:
 def text(source: str, **data: int | str) -> tuple[str, ...]:
     """Options for real text in packed rows of 64 word pieces; all of it, unless `data` says otherwise.
 
-    Of one budget of tokens, short rows and small batches make the most steps. Nothing is dropped out: few epochs cannot
-    be learned by heart.
+    Rows are short because the tasks are of sentences. Nothing is dropped out: one epoch cannot be learned by heart.
     """
     settings = {"documents": "null", "starts": "null", "held_out": 0, "batch_size": 32, "max_length": 64} | data
     given = (f"--data.{name}={value}" for name, value in settings.items())
