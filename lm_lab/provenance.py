@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -45,9 +46,9 @@ def hardware() -> dict[str, Any]:
 
 
 def command() -> str:
-    """The command line without folders in front of the program."""
+    """The command line without folders in front of the program, quoted for a shell."""
     program = Path(sys.argv[0]).name
-    return " ".join(["lm-lab" if program == "__main__.py" else program, *sys.argv[1:]])
+    return shlex.join(["lm-lab" if program == "__main__.py" else program, *sys.argv[1:]])
 
 
 def in_words() -> dict[str, str]:
