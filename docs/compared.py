@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results"
 PAGE = ROOT / "docs/objectives/comparison.md"
 IMAGES = ROOT / "docs/images/objectives"
-DRAWN = {"objectives": ("mlm", "electra", "random_bert")}  # of one architecture, so that only the start differs
+SUITES = ("objectives", "objectives_novels")
+DRAWN = ("mlm", "electra", "random_bert")  # of one architecture, so that only the start differs
 GUESSES = ("masked_lm", "generator", "words/masked_lm", "words/word_structure", "loss")  # `loss` sums the parts
 RIGHT = ("generator_accuracy", "words/accuracy", "accuracy")
 PLACE = re.compile(r"(<!-- (losses|scores): (\w+) ?(\w+)? -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -62,10 +63,10 @@ def scores(suite: str, strategy: str | None) -> str:
 def drawn() -> dict[Path, str]:
     """SVG text by file: loss of full fine-tuning on each task, from pretrained and from random weights."""
     found = {}
-    for suite, backbones in DRAWN.items():
-        records = [r for r in read_records(RESULTS / suite) if r["cell"]["backbone"] in backbones]
+    for suite in SUITES:
+        records = [r for r in read_records(RESULTS / suite) if r["cell"]["backbone"] in DRAWN]
         points = [point for point in selected(records) if point.key.strategy == "full"]
-        points.sort(key=lambda point: backbones.index(point.key.backbone))
+        points.sort(key=lambda point: DRAWN.index(point.key.backbone))
         for task, svg in pictures(points, records).items():
             start, rest = svg.replace("currentColor", "#3c4043").split(">", 1)
             found[IMAGES / f"{suite}_{task}.svg"] = (
