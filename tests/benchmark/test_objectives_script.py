@@ -67,7 +67,7 @@ def test_text_or_a_vocabulary_that_is_not_there_is_told_in_one_line(tmp_path: Pa
 
 
 def test_suites_name_what_the_script_pretrains(script: ModuleType) -> None:
-    for corpus, suite in (("microworld", "objectives"), ("wikitext", "objectives_wikitext")):
+    for suite in ("objectives", "objectives_novels"):
         text = (ROOT / f"benchmarks/{suite}.yaml").read_text()
         named = {name for name in script.FAMILY if f"source: runs/{suite}/{name}}}" in text}
-        assert named == set(script.CORPORA[corpus].names)
+        assert named == set(script.FAMILY)
