@@ -68,6 +68,8 @@ class Corpus:
             shared.append(f"--model.backbone.source=new:{FAMILY[name]}-{self.size}")
             if name not in (*PAIRED, "transformer_xl"):  # which have rows of their own
                 shared.append("--data.rows=lm_lab.data.rows.Packed")
+            if name == "entity":  # whose own list is of the microworld
+                shared.append("--data.spans=lm_lab.data.chunkers.PhraseChunker")
         config = f"--config=configs/pretraining/microworld_{name}.yaml"
         return [config, *shared, f"--save.output={self.out / name}"]
 

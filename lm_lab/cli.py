@@ -32,14 +32,24 @@ def exit_code(run: Callable[[], int | None]) -> int:
     """Run a program and return what it ends with: 2 for a mistake the user can mend, told in one line."""
     try:
         return run() or 0
-    except UsageError as error:
-        return _fail(str(error))
     except KeyboardInterrupt:
         print("interrupted: what is finished stays; the same command goes on", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        if (mistake := _mistake(error)) is None:
+            raise
+        print(f"error: {mistake}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+def _mistake(error: BaseException | None) -> UsageError | None:
+    """The mistake that an error is or comes from: jsonargparse raises its own from what a class of a union raised."""
+    while error is not None and not isinstance(error, UsageError):
+        error = error.__cause__
+    return error
 
 
 def _dispatch(args: list[str]) -> int:
@@ -60,11 +70,6 @@ def _quiet_environment() -> None:
     os.environ.setdefault("WANDB_MODE", "offline")  # online is the user's choice; without a network it hangs
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-
-
-def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return EXIT_USAGE
 
 
 def _help() -> str:

@@ -14,6 +14,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 from lm_lab.data import raw, store
 from lm_lab.data.annotated import Text, annotated
 from lm_lab.data.batching import grouped_loader, place
+from lm_lab.data.chunkers import Chunker, chunked
 from lm_lab.data.encoding import cache_folder
 from lm_lab.data.microworld import corpus
 from lm_lab.data.rows import Documents, Layout, Rows, RowsFactory
@@ -43,8 +44,9 @@ class Corpus(L.LightningDataModule):
         column: the column of texts in a data file.
         starts: regular expression; a line or row that it matches starts a document, and those that follow belong to
             it. None: each is a document.
-        spans: column of a data file with the phrases or entities of each text, as a list of pairs of characters
-            [start, end): what `EntityMasking` hides whole.
+        spans: the phrases or entities that `EntityMasking` hides whole: the column of a data file with those of each
+            text, as a list of pairs of characters [start, end); or what finds them, such as
+            `lm_lab.data.chunkers.PhraseChunker`.
         rows: how documents become rows: `Documents`, `Packed`, `Continuing`, `NextSentencePairs`,
             `SentenceOrderPairs` or `ThreeWayPairs` of `lm_lab.data.rows`.
 
@@ -63,7 +65,7 @@ class Corpus(L.LightningDataModule):
         num_workers: int = 0,
         column: str = "text",
         starts: str | None = None,
-        spans: str | None = None,
+        spans: Chunker | str | None = None,
         rows: RowsFactory = Documents,
     ) -> None:
         super().__init__()
@@ -130,26 +132,36 @@ class Corpus(L.LightningDataModule):
         return whole.part(self.held_out, len(whole)), whole.part(0, self.held_out)
 
     def _store(self, split: str, tokenizer: Any) -> TokenStore:
-        if self.spans and (self.starts or self.source == MICROWORLD or self.source.startswith(raw.HUB)):
-            raise UsageError(f"spans='{self.spans}': spans stand in a column of a data file, without starts.")
+        in_file = not self.starts and self.source != MICROWORLD and not self.source.startswith(raw.HUB)
+        if isinstance(self.spans, str) and not in_file:
+            raise UsageError(
+                f"spans='{self.spans}': spans stand in a column of a data file, without starts; a chunker, such as "
+                "lm_lab.data.chunkers.PhraseChunker, finds them in any text."
+            )
         if self.documents is not None and self.documents < 1:
             raise UsageError(f"documents={self.documents}: expected 1 or more, or null for all.")
         if self.source == MICROWORLD:
-            found = TokenStore.of(tokenise(corpus(self.documents or MICROWORLD_DOCUMENTS, self.seed), tokenizer))
+            texts = corpus(self.documents or MICROWORLD_DOCUMENTS, self.seed)
+            found = TokenStore.of(tokenise(list(self._chunked(texts)), tokenizer))
         else:
             found = store.build(self._folder(split, tokenizer), self._texts(split), tokenizer)
         _require_known(found, tokenizer)
         return found
 
     def _texts(self, split: str) -> Iterator[str | Text]:
-        texts: Iterable[str | Text] = raw.documents([self.source], self.column, self.starts, split)
-        if self.spans:
-            texts = annotated([self.source], self.column, self.spans, split)
+        if isinstance(self.spans, str):
+            texts: Iterable[str | Text] = annotated([self.source], self.column, self.spans, split)
+        else:
+            texts = self._chunked(raw.documents([self.source], self.column, self.starts, split))
         return islice(texts, self.documents if split == "train" else None)
+
+    def _chunked(self, texts: Iterable[str]) -> Iterable[str | Text]:
+        return chunked(texts, self.spans) if isinstance(self.spans, Chunker) else texts
 
     def _folder(self, split: str, tokenizer: Any) -> Path:
         """Where the cache keeps this text in this tokenizer's ids."""
-        read = [self.column, self.starts, self.spans, split, self.documents if split == "train" else None]
+        spans = repr(self.spans) if isinstance(self.spans, Chunker) else self.spans
+        read = [self.column, self.starts, spans, split, self.documents if split == "train" else None]
         if self.source.startswith(raw.HUB):
             return cache_folder() / "corpora" / store.fingerprint(tokenizer, self.source, *read)
         paths = [path.resolve() for path in raw.files(self.source, split)]

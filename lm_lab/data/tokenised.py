@@ -73,6 +73,7 @@ def _tokenise(texts: Sequence[Text], backend: Any, kind: type) -> Shard:
     pieces = [piece for place, text in enumerate(texts) for piece in _pieces(place, text.text)]
     encodings = backend.encode_batch([piece.text for piece in pieces], add_special_tokens=False)
     ids, sentences, units, size = list[np.ndarray](), list[np.ndarray](), list[np.ndarray](), 0
+    owners = [_owners(text) for text in texts]
     counts, firsts = np.zeros((2, len(texts)), np.int64), np.full(len(texts), -1)
     for piece, encoding in zip(pieces, encodings, strict=True):
         text = texts[piece.document]
@@ -80,7 +81,7 @@ def _tokenise(texts: Sequence[Text], backend: Any, kind: type) -> Shard:
         found = found[np.diff(found, prepend=size) > 0]  # a sentence of no token is none
         ids.append(np.array(encoding.ids, kind))
         sentences.append(found)
-        units.append(_units(text, piece.start, encoding))
+        units.append(_units(text.text, owners[piece.document], piece.start, encoding))
         size += len(encoding.ids)
         counts[:, piece.document] += len(encoding.ids), len(found)
         if piece.segment == 0 and SEGMENT in text.text:
@@ -106,15 +107,22 @@ def _pieces(place: int, text: str) -> Iterator[_Piece]:
         begin += len(segment) + len(SEGMENT)
 
 
-def _units(text: Text, start: int, encoding: Any) -> np.ndarray:
+def _owners(text: Text) -> np.ndarray:
+    """The number of the span that each character lies in, 1 to 255 over and over; 0 outside and at the end."""
+    owners = np.zeros(len(text.text) + 1 if text.spans else 0, np.uint8)
+    for number, (first, last) in enumerate(text.spans):
+        owners[first:last] = 1 + number % 255
+    return owners
+
+
+def _units(text: str, owners: np.ndarray, start: int, encoding: Any) -> np.ndarray:
     """(n,) the number of the span each token lies in, 0 outside. The space before a word may be part of its token."""
-    units = np.zeros(len(encoding.ids), np.uint8)
-    if text.spans and len(units):
-        begins, stops = (np.array(column) + start for column in zip(*encoding.offsets, strict=True))
-        for number, (first, last) in enumerate(text.spans):
-            space = text.text[first - 1 : first].isspace()
-            units[(begins >= first - space) & (stops > first) & (stops <= last)] = 1 + number % 255
-    return units
+    if not len(owners) or not len(encoding.ids):
+        return np.zeros(len(encoding.ids), np.uint8)
+    begins, stops = (np.array(column) + start for column in zip(*encoding.offsets, strict=True))
+    lasts = np.maximum(stops - 1, begins)
+    spaces = np.array([text[begin : begin + 1].isspace() for begin in begins]) & (begins < lasts)
+    return np.where(owners[begins + spaces] == owners[lasts], owners[lasts], 0)
 
 
 def _token_ends(stops: Sequence[int], encoding: Any) -> np.ndarray:

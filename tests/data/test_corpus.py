@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ import torch
 
 from lm_lab.backbones import Backbone
 from lm_lab.data import microworld, store
+from lm_lab.data.chunkers import Chunker, PhraseChunker
 from lm_lab.data.corpus import Corpus
 from lm_lab.data.rows import Documents, NextSentencePairs, Packed, RowsFactory
 from lm_lab.errors import UsageError
@@ -178,3 +180,27 @@ def test_entities_of_a_corpus_are_masked_whole(make: Make, tmp_path: Path) -> No
 def test_spans_need_a_column(make: Make) -> None:
     with pytest.raises(UsageError, match="spans='entities': spans stand in a column of a data file, without starts"):
         prepared(make(), spans="entities")
+
+
+def test_a_chunker_finds_what_is_masked_whole(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("the beast was good fine poor .\n" * 8)
+    backbone = make()
+    for longest, sizes in ((3, {3}), (2, {2})):  # the cache tells them apart
+        data = prepared(backbone, source=str(path), documents=None, held_out=1, spans=PhraseChunker(longest))
+        corrupt = Corruption(backbone, 0.4, EntityMasking())
+        for batch in data.train_dataloader():
+            units = batch["units"]
+            assert set((units > 0).sum(dim=1).tolist()) == sizes
+            assert (corrupt(batch).targets >= 0)[units > 0].all()
+
+
+def test_a_chunker_reads_the_microworld_too(make: Make) -> None:
+    class Beast(Chunker):
+        def __call__(self, text: str) -> list[tuple[int, int]]:
+            return [match.span() for match in re.finditer("the beast", text)]
+
+    backbone = make()
+    batch = next(iter(prepared(backbone, spans=Beast()).train_dataloader()))
+    marked = batch["input_ids"][batch["units"] > 0]
+    assert set(backbone.tokenizer.convert_ids_to_tokens(marked)) == {"the", "beast"}
