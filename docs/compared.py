@@ -2,7 +2,8 @@
 
 A place says what, of a folder of benchmarks/results: `<!-- losses: objectives -->` for the losses of pretraining,
 `<!-- scores: objectives -->` for every strategy's average, `<!-- scores: objectives full -->` for the tasks of one
-strategy; each up to `<!-- end -->`. Training losses with and without pretraining are drawn in docs/images/objectives.
+strategy, `<!-- layers: objectives_novels -->` for probes of every layer; each up to `<!-- end -->`. Training losses
+with and without pretraining are drawn in docs/images/objectives.
 """
 
 import csv
@@ -25,7 +26,7 @@ SUITES = ("objectives", "objectives_novels")
 DRAWN = ("mlm", "electra", "random_bert")  # of one architecture, so that only the start differs
 GUESSES = ("masked_lm", "generator", "words/masked_lm", "words/word_structure", "loss")  # `loss` sums the parts
 RIGHT = ("generator_accuracy", "words/accuracy", "accuracy")
-PLACE = re.compile(r"(<!-- (losses|scores): (\w+) ?(\w+)? -->\n).*?(<!-- end -->)", re.DOTALL)
+PLACE = re.compile(r"(<!-- (losses|scores|layers): (\w+) ?(\w+)? -->\n).*?(<!-- end -->)", re.DOTALL)
 AVERAGE = "average"
 
 
@@ -60,6 +61,23 @@ def scores(suite: str, strategy: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def layers(suite: str) -> str:
+    """A row a backbone: its score at the embeddings and at every layer, over that of random weights."""
+    found = dict[str, list[str]]()
+    for path in sorted((RESULTS / suite / "layers").glob("*.csv")):
+        with open(path, encoding="utf-8", newline="") as stream:
+            found[path.stem] = [
+                f"{text.score(float(row['score']))} / {text.score(float(row['random']))}"
+                for row in csv.DictReader(stream)
+            ]
+    deepest = max(len(values) for values in found.values())
+    lines = [f"| backbone | embeddings | {' | '.join(str(layer) for layer in range(1, deepest))} |"]
+    lines.append(f"|---|{'---|' * deepest}")
+    for name, values in found.items():
+        lines.append(f"| `{name}` | {' | '.join(values + [''] * (deepest - len(values)))} |")
+    return "\n".join(lines) + "\n"
+
+
 def drawn() -> dict[Path, str]:
     """SVG text by file: loss of full fine-tuning on each task, from pretrained and from random weights."""
     found = {}
@@ -81,7 +99,9 @@ def filled(page: str) -> str:
 
 
 def _table(place: re.Match[str]) -> str:
-    return losses(place[3]) if place[2] == "losses" else scores(place[3], place[4])
+    if place[2] == "losses":
+        return losses(place[3])
+    return layers(place[3]) if place[2] == "layers" else scores(place[3], place[4])
 
 
 def _rows(suite: str) -> list[measured.Row]:
