@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from lm_lab.benchmark.results import CellRecord
 from lm_lab.benchmark.selection import Candidate, candidates, choose, on_edge
-from lm_lab.benchmark.statistics import Interval, t_interval
+from lm_lab.benchmark.statistics import Interval, average_interval, t_interval
 
 AVERAGE = "average"
 _FEW = 3
@@ -37,7 +37,7 @@ class Point:
     control: bool
     tuned: Mapping[str, Any]
     scores: Mapping[int, float]
-    interval: Interval  # of the mean over seeds, Student's t
+    interval: Interval  # of the mean over seeds, Student's t; of an average, over tasks and seeds
     ledger: Mapping[str, float]
     train_seconds: float  # without evaluation, median over seeds; see `training_seconds`
     peak_bytes: float
@@ -102,8 +102,9 @@ def compares_backbones(points: Iterable[Point]) -> bool:
 def average(points: Iterable[Point]) -> list[Point]:
     """Return a macro average over the shared tasks for each (backbone, strategy, size), as GLUE defines it.
 
-    The score of a seed is the plain mean of its task scores; only seeds that every task has count. Counts,
-    bytes, seconds and memory are means over the tasks, so all of them are "for one task". One task has no average.
+    It is the plain mean of the tasks' means, each over all of its seeds; `scores` are of the seeds that every task has,
+    to be drawn. Counts, bytes, seconds and memory are means over the tasks, so all of them are "for one task". One task
+    has no average.
     """
     points = list(points)
     if len({point.task for point in points}) < 2:
@@ -174,7 +175,7 @@ def _average(group: Sequence[Point]) -> Point:
         task=AVERAGE,
         tuned={},
         scores=scores,
-        interval=t_interval(list(scores.values())),
+        interval=average_interval([list(point.scores.values()) for point in group]),
         ledger={name: fmean(point.ledger[name] for point in group) for name in names},
         train_seconds=fmean(point.train_seconds for point in group),
         peak_bytes=fmean(point.peak_bytes for point in group),

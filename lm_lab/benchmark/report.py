@@ -47,12 +47,13 @@ _PROTOCOL = """For each backbone, strategy, size and task, every tuned value ran
 with the best mean score on the <em>selection</em> examples, which are held out of the training set, was chosen; the
 other seeds ran with that value alone. What is reported is the score on the validation set, which took no part in the
 choice, over all seeds. A task's score is the mean of its metrics, and the average is the plain mean of task scores,
-as GLUE defines them. "±" is half of a 95% Student t interval of the mean over seeds. Training time
-leaves evaluation out; costs of the average are means over its tasks."""
+as GLUE defines them. "±" is half of a 95% Student t interval of the mean over seeds; that of an average adds up the
+tasks' variances. Training time leaves evaluation out; costs of the average are means over its tasks."""
 
-_COMPARED = """A strategy's score minus full fine-tuning's, in points. The interval is a bootstrap over validation
-examples (the same for both, so paired) and seeds; the Holm column corrects p for all comparisons within one backbone
-and task. Bold: Holm's p is at most 0.05. A difference that is not bold is not thereby zero: read its interval."""
+_COMPARED = """A strategy's score minus full fine-tuning's, in points. The interval adds the variance of a bootstrap
+over validation examples (the same for both, so paired) and that of the seeds; the Holm column corrects p for all
+comparisons within one backbone and task. Bold: Holm's p is at most 0.05. A difference that is not bold is not thereby
+zero: read its interval."""
 
 _MIXED = """Learned weights of the layers, summing to 1: 0 is the embeddings. Bars are means, dots seeds; the upper line
 is an equal share."""

@@ -17,9 +17,10 @@ from lm_lab.benchmark.curves import AVERAGE, Key, Point, shared_tasks
 from lm_lab.benchmark.figures import references
 from lm_lab.benchmark.report_metrics import METRICS
 from lm_lab.benchmark.results import CellRecord, Predictions, domains_of, read_predictions
-from lm_lab.benchmark.statistics import DRAWS, Array, Difference, Resampled, difference, holm, resample, with_seeds
+from lm_lab.benchmark.statistics import DRAWS, Difference, Resampled, average_difference, holm, resample
 from lm_lab.errors import UsageError
 
+Parts = Mapping[tuple[Key, str], Resampled]
 _TOLERANCE = 1e-4  # the recorded score may be of single-precision sums
 
 
@@ -32,14 +33,7 @@ class Comparison:
     task: str
     difference: Difference
     p_holm: float
-    seeds: tuple[int, int]  # how many of each
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    score: float
-    draws: Array  # (d,)
-    seeds: int
+    seeds: tuple[int, int]  # how many of each; of an average, on the task that has the fewest
 
 
 def compare(
@@ -55,49 +49,30 @@ def compare(
             resampled[point.key, point.task] = _resample_point(root, point, by_id, draws, tasks.index(point.task))
         except UsageError as error:
             problems.append(f"{point.key.backbone}, {point.key.strategy}, {point.task}: {error}")
-    return _compare_all(points, _draw_all(points, resampled)), problems
+    return _compare_all(points, resampled), problems
 
 
-def _draw_all(points: Sequence[Point], resampled: Mapping[tuple[Key, str], Resampled]) -> dict[tuple[Key, str], _Drawn]:
-    """Return every point's draws; an average is of the same seeds as the point of that average."""
-    seeds = {(p.key, p.task): tuple(p.scores) for p in points}
-    tasks = shared_tasks(points)
-    drawn = {}
-    for index, point in enumerate(points):
-        parts = [(point.key, task) for task in (tasks if point.task == AVERAGE else [point.task])]
-        if not point.scores or not all(part in resampled for part in parts):
-            continue
-        columns = [[seeds[part].index(seed) for seed in point.scores] for part in parts]
-        chosen = [_take(resampled[part], column) for part, column in zip(parts, columns, strict=True)]
-        generator = np.random.default_rng([index, 7])
-        draws = np.mean([with_seeds(part, generator) for part in chosen], axis=0)
-        score = float(np.mean([part.scores for part in chosen]))
-        drawn[point.key, point.task] = _Drawn(score, draws, len(point.scores))
-    return drawn
-
-
-def _take(resampled: Resampled, columns: Sequence[int]) -> Resampled:
-    return Resampled(resampled.scores[columns], resampled.draws[:, columns])
-
-
-def _compare_all(points: Sequence[Point], drawn: Mapping[tuple[Key, str], _Drawn]) -> list[Comparison]:
+def _compare_all(points: Sequence[Point], resampled: Parts) -> list[Comparison]:
     full = references(points)
+    averaged = shared_tasks(points)
     found = []
-    for key in dict.fromkeys(p.key for p in points if p.key in full):
-        for task in dict.fromkeys(task for _, task in drawn):
-            others = [p for p in points if p.key.backbone == key.backbone and p.task == task and p.key != key]
-            family = [p for p in others if (p.key, task) in drawn and (key, task) in drawn]
-            found += _family([(p, drawn[p.key, task]) for p in family], drawn.get((key, task)))
+    for reference in dict.fromkeys(p.key for p in points if p.key in full):
+        for task in dict.fromkeys(p.task for p in points):
+            family = [p for p in points if p.key.backbone == reference.backbone and p.task == task]
+            tasks = averaged if task == AVERAGE else (task,)
+            found += _family([p for p in family if p.key != reference], reference, tasks, resampled)
     return found
 
 
-def _family(members: Sequence[tuple[Point, _Drawn]], full: _Drawn | None) -> list[Comparison]:
-    if full is None:
-        return []
+def _family(members: Sequence[Point], full: Key, tasks: Sequence[str], resampled: Parts) -> list[Comparison]:
+    """The comparisons of one backbone on one task, or on the average of `tasks`."""
     found = []
-    for point, drawn in members:
-        gap = difference(drawn.draws, full.draws, drawn.score - full.score)
-        found.append(Comparison(point.key, point.knob, point.task, gap, gap.p, (drawn.seeds, full.seeds)))
+    for point in members:
+        if all((key, task) in resampled for key in (point.key, full) for task in tasks):
+            pairs = [(resampled[point.key, task], resampled[full, task]) for task in tasks]
+            gap = average_difference(pairs)
+            seeds = min(len(a.scores) for a, _ in pairs), min(len(b.scores) for _, b in pairs)
+            found.append(Comparison(point.key, point.knob, point.task, gap, gap.p, seeds))
     adjusted = holm([each.difference.p for each in found])
     return [replace(each, p_holm=p) for each, p in zip(found, adjusted, strict=True)]
 

@@ -47,8 +47,7 @@ def best(points: Iterable[Point]) -> set[tuple[Key, str]]:
     for task in columns(points):
         column = [p for p in points if p.task == task]
         top = max(column, key=lambda p: p.mean)
-        values = list(top.scores.values())
-        close = (p for p in column if p is top or welch_p(list(p.scores.values()), values) > 0.05)
+        close = (p for p in column if p is top or welch_p(p.interval, top.interval) > 0.05)
         marked.update((p.key, task) for p in close)
     return marked
 

@@ -1,16 +1,18 @@
 """Uncertainty of scores and of their differences: pure functions of arrays.
 
 Two things vary and both are counted: the training seed (few: 3 or 5) and the validation examples (hundreds or
-thousands, the same for every strategy, so comparisons are paired by example).
+thousands, the same for every strategy, so comparisons are paired by example). Tasks are independent.
 
 Shapes: `s` seeds, `n` examples, `d` bootstrap draws. A metric is a function (predictions (n,), labels (n,)) ->
-float. Papers: Efron and Tibshirani 1993 (bootstrap), Yeh 2000 (approximate randomisation), McNemar 1947,
-Holm 1979. docs/statistics.md gives the measured coverage and says when which one is meant.
+float. Papers: Efron and Tibshirani 1993 (bootstrap), Satterthwaite 1946 and Welch 1947 (variances that add up), Yeh
+2000 (approximate randomisation), McNemar 1947, Holm 1979. docs/statistics.md gives the measured coverage and says when
+which one is meant.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +25,28 @@ LEVEL = 0.95
 
 
 class Interval(NamedTuple):
-    """A mean over seeds, its sample standard deviation and the interval of the mean (NaN for one seed)."""
+    """A mean over seeds, or of several tasks' means, with what its 95% interval is made of; NaN for one seed."""
 
     mean: float
-    std: float
-    low: float
-    high: float
-    n: int
+    std: float  # sample deviation of a seed; of an average, that of the mean of one seed of each task
+    n: int  # seeds; of an average, those of the task that has the fewest
+    error: float  # standard error of the mean
+    freedom: float  # degrees of freedom of the error
 
     @property
     def half(self) -> float:
         """Half the width: the number after the plus-minus sign."""
-        return (self.high - self.low) / 2
+        return _quantile(self.freedom) * self.error
+
+    @property
+    def low(self) -> float:
+        """Lower end."""
+        return self.mean - self.half
+
+    @property
+    def high(self) -> float:
+        """Upper end."""
+        return self.mean + self.half
 
 
 class Resampled(NamedTuple):
@@ -53,31 +65,45 @@ class Difference(NamedTuple):
     p: float
 
 
-def t_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
+def t_interval(values: Sequence[float]) -> Interval:
     """Return Student's t interval of the mean; with 3 seeds it is 2.5 standard deviations to each side."""
-    n = len(values)
+    return average_interval([values])
+
+
+def average_interval(tasks: Sequence[Sequence[float]]) -> Interval:
+    """Return the interval of the mean of task means, from the seed scores of each task.
+
+    The variances of independent tasks add up, v_t = s_t^2 / n_t / T^2, and the freedom of the sum is Satterthwaite's.
+    So it depends on neither the numbers nor the order of seeds, which have nothing in common across tasks.
+    """
+    n = min(map(len, tasks), default=0)
     if n == 0:
-        return Interval(math.nan, math.nan, math.nan, math.nan, 0)
-    mean = float(np.mean(values))
+        return Interval(math.nan, math.nan, 0, math.nan, math.nan)
+    mean = float(np.mean([np.mean(values) for values in tasks]))
     if n == 1:
-        return Interval(mean, math.nan, math.nan, math.nan, 1)
-    std = float(np.std(values, ddof=1))
-    half = _t_quantile((1 + level) / 2, n - 1) * std / math.sqrt(n)
-    return Interval(mean, std, mean - half, mean + half, n)
+        return Interval(mean, math.nan, 1, math.nan, math.nan)
+    spreads = [float(np.var(values, ddof=1)) / len(tasks) ** 2 for values in tasks]
+    parts = [(spread / len(values), len(values) - 1.0) for spread, values in zip(spreads, tasks, strict=True)]
+    total = sum(variance for variance, _ in parts)
+    return Interval(mean, math.sqrt(sum(spreads)), n, math.sqrt(total), satterthwaite(total, parts))
 
 
-def welch_p(a: Sequence[float], b: Sequence[float]) -> float:
-    """Two-sided p of Welch's t-test between two groups of seed scores; NaN with fewer than two of either."""
-    from scipy import stats
+def satterthwaite(total: float, parts: Iterable[tuple[float, float]]) -> float:
+    """Degrees of freedom of an estimated variance `total`, whose estimated parts are (variance, freedom).
 
-    if min(len(a), len(b)) < 2:
+    What `total` has beyond its parts counts as known. Satterthwaite 1946: total^2 / sum(variance^2 / freedom).
+    """
+    uncertain = sum(variance**2 / freedom for variance, freedom in parts)
+    return total**2 / uncertain if uncertain else math.inf
+
+
+def welch_p(a: Interval, b: Interval) -> float:
+    """Two-sided p of Welch's t-test between two means over seeds; NaN where one of them has no error."""
+    variances = a.error**2, b.error**2
+    total = sum(variances)
+    if math.isnan(total):
         return math.nan
-    parts = [np.var(x, ddof=1) / len(x) for x in (a, b)]
-    gap = abs(float(np.mean(a) - np.mean(b)))
-    if sum(parts) == 0:
-        return float(gap == 0)
-    freedom = sum(parts) ** 2 / sum(v**2 / (len(x) - 1) for v, x in zip(parts, (a, b), strict=True))
-    return float(2 * stats.t.sf(gap / math.sqrt(sum(parts)), freedom))
+    return _two_sided(a.mean - b.mean, total, satterthwaite(total, zip(variances, (a.freedom, b.freedom), strict=True)))
 
 
 def resample(predictions: Array, labels: Array, metric: Metric, draws: int = DRAWS, seed: int = 0) -> Resampled:
@@ -94,34 +120,21 @@ def resample(predictions: Array, labels: Array, metric: Metric, draws: int = DRA
     return Resampled(np.array([metric(each, labels) for each in predictions]), drawn)
 
 
-def with_seeds(resampled: Resampled, generator: np.random.Generator, how: Literal["t", "resample"] = "t") -> Array:
-    """Return draws (d,) of the mean over seeds that vary with the seeds as well as with the examples.
+def average_difference(tasks: Sequence[tuple[Resampled, Resampled]]) -> Difference:
+    """Compare two strategies on the average of tasks, or on one: the first of each pair minus the second.
 
-    "t" adds the seed mean's own uncertainty: Student's t with s - 1 degrees of freedom, of the spread between
-    seeds that is beyond what the examples explain (that part the draws already have). "resample" draws s seeds
-    with replacement, the textbook two-level bootstrap, which is too narrow for 3 seeds that differ.
+    The variance is that of the paired draws, which are of the examples, plus what the seeds add to it; its freedom is
+    Satterthwaite's over strategies and tasks. Seeds are independent samples: docs/statistics.md says why.
     """
-    scores, draws = resampled
-    d, s = draws.shape
-    if s == 1:
-        return draws[:, 0]
-    if how == "resample":
-        return np.take_along_axis(draws, generator.integers(s, size=(d, s)), axis=1).mean(axis=1)
-    # the mean spread within a draw is the seeds' own plus twice the examples'; one of these is in the draws
-    variance = max(0.0, 2 * scores.var(ddof=1) - draws.var(axis=1, ddof=1).mean())
-    return draws.mean(axis=1) + math.sqrt(variance / s) * generator.standard_t(s - 1, size=d)
-
-
-def difference(a: Array, b: Array, estimate: float, level: float = LEVEL) -> Difference:
-    """Percentile interval and p-value of a score difference from paired draws (d,) of the two scores.
-
-    The p-value inverts the interval: the smallest 1 - level at which it would leave out zero; it is never
-    under 2 / (d + 1).
-    """
-    gap = a - b
-    low, high = np.quantile(gap, [(1 - level) / 2, (1 + level) / 2])
-    beyond = min(np.count_nonzero(gap <= 0), np.count_nonzero(gap >= 0))
-    return Difference(estimate, float(low), float(high), float(min(1.0, 2 * (1 + beyond) / (len(gap) + 1))))
+    gaps = np.mean([a.draws.mean(axis=1) - b.draws.mean(axis=1) for a, b in tasks], axis=0)
+    estimate = float(np.mean([a.scores.mean() - b.scores.mean() for a, b in tasks]))
+    groups = [each for pair in tasks for each in pair if len(each.scores) > 1]
+    own = sum(_beyond_examples(each) / len(each.scores) for each in groups)
+    total = float(gaps.var(ddof=1)) + max(0.0, own) / len(tasks) ** 2
+    parts = [(each.scores.var(ddof=1) / len(each.scores) / len(tasks) ** 2, len(each.scores) - 1.0) for each in groups]
+    freedom = satterthwaite(total, parts)
+    half = _quantile(freedom) * math.sqrt(total)
+    return Difference(estimate, estimate - half, estimate + half, _two_sided(estimate, total, freedom))
 
 
 def bootstrap_difference(
@@ -129,9 +142,7 @@ def bootstrap_difference(
 ) -> Difference:
     """Compare predictions a (s, n) with b (s', n) on the same n examples, over examples and seeds."""
     first, second = (resample(each, labels, metric, draws, seed) for each in (a, b))
-    generator = np.random.default_rng([seed, 1])
-    estimate = float(first.scores.mean() - second.scores.mean())
-    return difference(with_seeds(first, generator), with_seeds(second, generator), estimate)
+    return average_difference([(first, second)])
 
 
 def randomisation_p(a: Array, b: Array, labels: Array, metric: Metric, rounds: int = DRAWS, seed: int = 0) -> float:
@@ -176,7 +187,24 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _t_quantile(probability: float, freedom: int) -> float:
+def _beyond_examples(resampled: Resampled) -> float:
+    """Variance between seeds that the examples do not explain; below nought where chance has it so.
+
+    A draw's spread between seeds is the seeds' own plus the examples' share in it, which the draws already have.
+    """
+    return float(2 * resampled.scores.var(ddof=1) - resampled.draws.var(axis=1, ddof=1).mean())
+
+
+def _two_sided(gap: float, variance: float, freedom: float) -> float:
     from scipy import stats
 
-    return float(stats.t.ppf(probability, freedom))
+    if variance == 0:
+        return float(gap == 0)
+    return float(2 * stats.t.sf(abs(gap) / math.sqrt(variance), freedom))
+
+
+@cache
+def _quantile(freedom: float) -> float:
+    from scipy import stats
+
+    return float(stats.t.ppf((1 + LEVEL) / 2, freedom))

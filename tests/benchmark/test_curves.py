@@ -137,11 +137,12 @@ def test_costs_are_of_the_winner_and_time_is_a_median():
     assert (point.trained(), point.trained(head=False), point.share) == (100, 90, 0.1)
 
 
-def test_the_average_is_of_task_scores_for_each_seed():
+def test_the_average_is_of_the_tasks_means():
     rows = [record(task="sst2", seed=s, validation=0.8 + s / 10) for s in (0, 1)]
     rows += [record(task="cola", seed=s, validation=0.2, trained=300) for s in (0, 1, 2)]
     (mean,) = average(selected(rows))
-    assert mean.scores == pytest.approx({0: 0.5, 1: 0.55})  # seed 2 is not on both tasks
+    assert mean.scores == pytest.approx({0: 0.5, 1: 0.55})  # seed 2 is not on both tasks: nothing to draw
+    assert mean.mean == pytest.approx((0.85 + 0.2) / 2)
     assert mean.interval.n == 2
     assert mean.trained() == 200
     assert "average over sst2, cola" in mean.notes
