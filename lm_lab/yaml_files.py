@@ -1,15 +1,16 @@
 """YAML from strangers: plain data as JSON has it, with limits on what a few lines may grow to.
 
 An alias is a reference, so nine short lines can stand for a billion values; the reader counts what they stand for
-before anyone walks through it. Words are those of YAML 1.2, as JSON's are: `true` and `false` alone are truth values, so that
-`no` is a class or a name, and 1e-3 is a number. A key that comes twice is refused: the first would be lost in silence.
+before anyone walks through it. Words are those of YAML 1.2, as JSON's are: `true` and `false` alone are truth values,
+so that `no` is a class or a name, and 1e-3 is a number. A key that comes twice is refused: the first would be lost in
+silence.
 """
 
 import re
 from collections import Counter
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -29,7 +30,7 @@ _TAG = "tag:yaml.org,2002:"
 class _Reader(yaml.SafeLoader):
     """A safe loader of YAML 1.2's words that refuses repeated keys."""
 
-    yaml_implicit_resolvers: ClassVar = {
+    yaml_implicit_resolvers = {  # noqa: RUF012  a class variable there
         first: [(tag, pattern) for tag, pattern in found if tag.removeprefix(_TAG) not in (*_KINDS, "timestamp")]
         for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }

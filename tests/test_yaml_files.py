@@ -58,7 +58,7 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"the suite '.*' cannot be read: Is a directory"):
         read_yaml(tmp_path, "suite")
     path.write_bytes(b"name: caf\xe9")
-    with pytest.raises(UsageError, match="is no UTF-8: byte 9 is 0xe9"):
+    with pytest.raises(UsageError, match="is not UTF-8: byte 9 is 0xe9"):
         read_yaml(path, "suite")
     path.write_bytes(b"\xef\xbb\xbfname: x")
     assert read_yaml(path, "suite") == {"name": "x"}
