@@ -17,27 +17,45 @@ class Loss:
     """The loss of one batch.
 
     Attributes:
-        total: scalar to minimise.
-        parts: scalar losses by name, before any weighting; an objective with one term has one part.
+        parts: scalar losses by name, each a mean; an objective with one term has one part.
+        counts: of how many predictions each part and each metric is the mean, by its name. Means of batches that
+            differ in length are put together by these, and a batch with nothing to predict counts 0.
         metrics: scalars to watch, without gradient, such as the accuracy on predicted positions.
+        weights: what a part is multiplied by in the sum of them; 1 where none is given.
         states: final hidden states (b, t, d) that the loss was read from, for other terms of a sum to read; None
             where there are no such.
         targets: ids (n,) of the tokens that were predicted, None where it was something else: guessing them by
             frequency alone is what a loss has to beat.
     """
 
-    total: Tensor
     parts: dict[str, Tensor]
+    counts: dict[str, int]
     metrics: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
     states: Tensor | None = None
     targets: Tensor | None = None
 
     @classmethod
     def of_tokens(cls, name: str, scores: Tensor, targets: Tensor, states: Tensor | None = None) -> "Loss":
-        """Mean cross entropy and accuracy of scores (n, v), taken in fp32, of tokens (n,)."""
-        loss = F.cross_entropy(scores.float(), targets)
-        accuracy = (scores.detach().argmax(dim=-1) == targets).float().mean()
-        return cls(loss, {name: loss}, {"accuracy": accuracy}, states, targets)
+        """Mean cross entropy and accuracy of scores (n, v), taken in fp32, of tokens (n,); 0 where there are none."""
+        loss, accuracy = cross_entropy(scores, targets)
+        counts = dict.fromkeys((name, "accuracy"), len(targets))
+        return cls({name: loss}, counts, {"accuracy": accuracy}, states=states, targets=targets)
+
+    @property
+    def total(self) -> Tensor:
+        """Scalar to minimise: the weighted sum of the parts."""
+        return weighted(self.parts, self.weights)
+
+    @property
+    def count(self) -> int:
+        """What a batch weighs in a step of several: its predicted tokens; without such, what its first part counts."""
+        return self.counts[next(iter(self.parts))] if self.targets is None else len(self.targets)
+
+    @property
+    def means(self) -> dict[str, Tensor]:
+        """Parts and metrics by name."""
+        return self.parts | self.metrics
 
 
 class Objective(nn.Module, ABC):
@@ -61,6 +79,21 @@ class Reader(Objective):
     @abstractmethod
     def read(self, states: Tensor, batch: Mapping[str, Tensor]) -> Loss:
         """Return the loss of final hidden states (b, t, d) of a batch, whose tokens may have been corrupted."""
+
+
+def weighted(parts: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """The sum of scalar parts, each times its weight, 1 where it has none."""
+    first, *others = [weights[name] * part if name in weights else part for name, part in parts.items()]
+    return sum(others, first)
+
+
+def cross_entropy(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean cross entropy and accuracy of scores (n, k), taken in fp32, of classes (n,); 0 where there are none."""
+    if not len(targets):
+        nothing = scores.float().sum()
+        return nothing, nothing.detach()
+    accuracy = (scores.detach().argmax(dim=-1) == targets).float().mean()
+    return F.cross_entropy(scores.float(), targets), accuracy
 
 
 def model_inputs(batch: Mapping[str, Tensor], input_ids: Tensor) -> dict[str, Tensor]:

@@ -37,21 +37,10 @@ class CausalLM(Objective):
         self.output = trained_output(backbone)
 
     def forward(self, backbone: Backbone, batch: Mapping[str, Tensor]) -> Loss:
-        """Return the mean cross entropy and the accuracy of each real token given those before it.
-
-        Raises:
-            UsageError: no text of the batch has a second token.
-        """
+        """Return the mean cross entropy and the accuracy of each real token given those before it."""
         ids, mask = batch["input_ids"], batch["attention_mask"]
-        require_next_token(mask)
         states, targets = next_tokens(backbone.last(input_ids=ids, attention_mask=mask), ids, mask)
         return Loss.of_tokens("causal_lm", self.output(states), targets)
-
-
-def require_next_token(mask: Tensor) -> None:
-    """Raise `UsageError` if no text of a batch, mask (b, t), has two tokens."""
-    if not (mask[:, 1:] * mask[:, :-1]).any():
-        raise UsageError("no text of this batch has two tokens, so no token has a next one; leave such texts out.")
 
 
 def trained_output(backbone: Backbone) -> LanguageOutput:

@@ -60,14 +60,12 @@ class PermutationLM(Objective):
         self.register_buffer("special", special, persistent=False)
 
     def forward(self, backbone: Backbone, batch: Mapping[str, Tensor]) -> Loss:
-        """Return the mean cross entropy and the accuracy on the targets, and what share of rows had a memory.
-
-        Raises:
-            UsageError: the batch has no token that can be predicted from another.
-        """
+        """Return the mean cross entropy and the accuracy on the targets, and what share of rows had a memory."""
         remembered = self.memory.recall(batch)
         loss = Loss.of_tokens("permutation_lm", *self.predict(backbone, batch, self.places(batch), remembered))
-        return replace(loss, metrics=loss.metrics | self.memory.metrics(batch, remembered))
+        shares = self.memory.metrics(batch, remembered)
+        counts = loss.counts | dict.fromkeys(shares, len(batch["input_ids"]))
+        return replace(loss, metrics=loss.metrics | shares, counts=counts)
 
     def places(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Draw targets and their order, (b, t): 1 to n for the n targets of a row, 0 for what is given."""
@@ -87,8 +85,6 @@ class PermutationLM(Objective):
         if remembered is not None:
             sighted = sighted | remembered.seen.any(dim=1, keepdim=True)
         mapping = target_mapping((places > 0) & sighted)  # (b, m, t)
-        if not mapping.any():
-            raise UsageError("no text of this batch has a token that another could predict; leave such texts out.")
         masks = {"perm_mask": (~allowed).float(), "target_mapping": mapping.float()}
         states = self.memory(backbone, batch, remembered, **masks)  # (b, m, d)
         targets = batch["input_ids"][:, None].expand_as(mapping)[mapping]

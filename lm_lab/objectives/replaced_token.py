@@ -81,15 +81,16 @@ class ReplacedToken(Objective):
         real = batch["attention_mask"].bool()
         labels = (replaced.input_ids != batch["input_ids"])[real]  # (n,)
         scores = self.discriminate(backbone.last(**model_inputs(batch, replaced.input_ids))[real])
-        loss = F.binary_cross_entropy_with_logits(scores, labels.float())
+        judged = {
+            "discriminator_accuracy": ((scores.detach() > 0) == labels).float().mean(),
+            "replaced": labels.float().mean(),
+        }
+        hidden = dict.fromkeys(("generator", "generator_accuracy"), replaced.generator.count)
         return Loss(
-            replaced.generator.total + self.weight * loss,
-            replaced.generator.parts | {"discriminator": loss},
-            {
-                "generator_accuracy": replaced.generator.metrics["accuracy"],
-                "discriminator_accuracy": ((scores.detach() > 0) == labels).float().mean(),
-                "replaced": labels.float().mean(),
-            },
+            replaced.generator.parts | {"discriminator": F.binary_cross_entropy_with_logits(scores, labels.float())},
+            hidden | dict.fromkeys(("discriminator", *judged), len(labels)),
+            {"generator_accuracy": replaced.generator.metrics["accuracy"]} | judged,
+            weights={"discriminator": self.weight},
             targets=replaced.generator.targets,
         )
 
@@ -111,4 +112,6 @@ class ReplacedToken(Objective):
 @torch.no_grad()
 def sample(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw a token from the softmax of each row of scores, without gradient: (n, v) -> (n,)."""
+    if not len(logits):  # which multinomial refuses
+        return torch.empty(0, dtype=torch.long, device=logits.device)
     return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator).squeeze(1)

@@ -15,12 +15,11 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
-from lm_lab.objectives.base import Loss, Reader
+from lm_lab.objectives.base import Loss, Reader, cross_entropy
 
 
 class SentenceRelation(Reader):
@@ -67,9 +66,9 @@ class SentenceRelation(Reader):
                 f"set data.rows to lm_lab.data.rows.{self.rows}."
             )
         logits = self.output(torch.tanh(self.pooler(states[:, 0]))).float()  # (b, classes)
-        loss = F.cross_entropy(logits, batch[self.label])
-        accuracy = (logits.detach().argmax(dim=-1) == batch[self.label]).float().mean()
-        return Loss(loss, {self.label: loss}, {"accuracy": accuracy}, states)
+        loss, accuracy = cross_entropy(logits, batch[self.label])
+        counts = dict.fromkeys((self.label, "accuracy"), len(logits))
+        return Loss({self.label: loss}, counts, {"accuracy": accuracy}, states=states)
 
 
 class NextSentence(SentenceRelation):

@@ -65,9 +65,10 @@ class SpanBERT(Objective):
         targets = corrupted.targets[corrupted.units >= 0]
         boundary = Loss.of_tokens("span_boundary", self.boundary(hidden, corrupted.units, table), targets)
         return Loss(
-            plain.total + self.weight * boundary.total,
             plain.parts | boundary.parts,
+            plain.counts | boundary.counts | {"boundary_accuracy": len(targets)},
             plain.metrics | {"boundary_accuracy": boundary.metrics["accuracy"]},
+            weights={"span_boundary": self.weight},
             targets=targets,
         )
 

@@ -19,7 +19,6 @@ from torch import Tensor
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.language import next_tokens
 from lm_lab.objectives.base import Loss, Objective
-from lm_lab.objectives.causal_lm import require_next_token
 from lm_lab.objectives.masked_lm import embeddings
 from lm_lab.objectives.segment_memory import SegmentMemory, require_xlnet
 from lm_lab.objectives.token_head import TiedOutput
@@ -44,18 +43,15 @@ class TransformerXL(Objective):
         self.output = TiedOutput(len(embeddings(backbone)))
 
     def forward(self, backbone: Backbone, batch: Mapping[str, Tensor]) -> Loss:
-        """Return loss and accuracy of each real token given those before it, and what share of rows had a memory.
-
-        Raises:
-            UsageError: no text of the batch has a second token.
-        """
+        """Return loss and accuracy of each real token given those before it, and what share of rows had a memory."""
         ids, mask = batch["input_ids"], batch["attention_mask"]
-        require_next_token(mask)
         remembered = self.memory.recall(batch)
         read = self.memory(backbone, batch, remembered, perm_mask=later(ids))
         states, targets = next_tokens(read, ids, mask)
         loss = Loss.of_tokens("transformer_xl", self.output(states, embeddings(backbone)), targets)
-        return replace(loss, metrics=loss.metrics | self.memory.metrics(batch, remembered))
+        shares = self.memory.metrics(batch, remembered)
+        counts = loss.counts | dict.fromkeys(shares, len(batch["input_ids"]))
+        return replace(loss, metrics=loss.metrics | shares, counts=counts)
 
 
 def later(ids: Tensor) -> Tensor:

@@ -44,11 +44,17 @@ class SumOfObjectives(Objective):
     def forward(self, backbone: Backbone, batch: Mapping[str, Tensor]) -> Loss:
         """Return the weighted sum; `parts` and `metrics` are those of the terms, before weighting."""
         losses = self._losses(backbone, batch)
-        total = torch.stack([self.weights[name] * loss.total for name, loss in losses.items()]).sum()
-        parts = {f"{name}/{part}": value for name, loss in losses.items() for part, value in loss.parts.items()}
-        metrics = {f"{name}/{metric}": value for name, loss in losses.items() for metric, value in loss.metrics.items()}
+        weights = {
+            f"{name}/{part}": self.weights[name] * loss.weights.get(part, 1.0)
+            for name, loss in losses.items()
+            for part in loss.parts
+        }
+        parts, counts, metrics = (
+            {f"{name}/{key}": value for name, loss in losses.items() for key, value in getattr(loss, field).items()}
+            for field in ("parts", "counts", "metrics")
+        )
         predicted = [loss.targets for loss in losses.values() if loss.targets is not None]
-        return Loss(total, parts, metrics, targets=torch.cat(predicted) if predicted else None)
+        return Loss(parts, counts, metrics, weights, targets=torch.cat(predicted) if predicted else None)
 
     def _losses(self, backbone: Backbone, batch: Mapping[str, Tensor]) -> dict[str, Loss]:
         readers = {name: term for name, term in self.terms.items() if isinstance(term, Reader)}

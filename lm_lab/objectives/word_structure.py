@@ -65,8 +65,9 @@ class WordStructure(MaskedLM):
         targets = torch.where(moved, batch["input_ids"], corrupted.targets)
         hidden = backbone.last(**model_inputs(batch, ids))
         loss = self.predict(hidden, targets, embeddings(backbone))
-        share = moved.sum() / batch["attention_mask"].sum()
-        return replace(loss, metrics=loss.metrics | {"shuffled": share})
+        tokens = int(batch["attention_mask"].sum())
+        share = {"shuffled": moved.sum() / tokens}
+        return replace(loss, metrics=loss.metrics | share, counts=loss.counts | {"shuffled": tokens})
 
 
 def shuffle_trigrams(

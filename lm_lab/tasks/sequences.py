@@ -72,6 +72,10 @@ class SequenceTask(Task):
         labels = target["input_ids"][target["attention_mask"].bool()]
         return F.cross_entropy(outputs.float(), labels, label_smoothing=self.smoothing)
 
+    def targets(self, batch: Mapping[str, Any]) -> float:
+        """The real tokens of the targets."""
+        return int(batch["target"]["attention_mask"].sum())
+
     def judge(self, outputs: Sequence[str], batch: Mapping[str, Any]) -> Judged:  # type: ignore[override]
         """ROUGE of each text that was written (b, 3); the label is 1."""
         pairs = zip(outputs, batch["references"], strict=True)

@@ -85,10 +85,14 @@ class TagTask(Task):
 
     def loss(self, outputs: Tensor, batch: Mapping[str, Any]) -> Tensor:
         """Mean cross-entropy over the words that have a token; outputs (b, t, k)."""
-        targets = batch["labels"].masked_fill(batch["first"] == LOST, IGNORED)
+        targets = _known(batch)
         scores = _at(batch["first"], outputs).float()
         total = F.cross_entropy(scores.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
         return total / (targets != IGNORED).sum().clamp(min=1)  # a batch may hold no word at all
+
+    def targets(self, batch: Mapping[str, Any]) -> float:
+        """The words that have a token."""
+        return int((_known(batch) != IGNORED).sum())
 
     def predictions(self, outputs: Tensor, batch: Mapping[str, Any]) -> Tensor:
         """Tag ids of the words (b, w), O for a word without a token; outputs (b, t, k)."""
@@ -109,6 +113,11 @@ class TagTask(Task):
         """Tag names of each sentence's words; ids (b, w)."""
         lengths = (batch["labels"] != IGNORED).sum(1).tolist()
         return [[self.labels[i] for i in row[:end]] for row, end in zip(ids.tolist(), lengths, strict=True)]
+
+
+def _known(batch: Mapping[str, Any]) -> Tensor:
+    """Labels of the words that have a token, (b, w); -100 elsewhere."""
+    return batch["labels"].masked_fill(batch["first"] == LOST, IGNORED)
 
 
 def judged(counts: Tensor) -> Judged:

@@ -72,7 +72,11 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Mapping[str, Any]) -> Tensor:
-        """Mean loss of the head's outputs on a batch."""
+        """Mean loss of the head's outputs on a batch, over its `targets`."""
+
+    def targets(self, batch: Mapping[str, Any]) -> float:
+        """What the loss of a batch is a mean over: its labels. In a step of several batches each weighs so much."""
+        return len(batch["labels"])
 
     @abstractmethod
     def judge(self, outputs: Tensor, batch: Mapping[str, Any]) -> Judged:

@@ -25,6 +25,7 @@ from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
 from lm_lab.training.reading import build_head
 from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
 from lm_lab.training.standardising import fit_standardisation
+from lm_lab.training.step_mean import StepMean
 from lm_lab.training.writing import write_texts
 
 
@@ -92,6 +93,7 @@ class Adaptation(L.LightningModule):
         self.max_length: int | None = None
         self.read_by: dict[str, Any] | None = None
         self.evaluation = Evaluation()
+        self.step = StepMean()
 
     def encoding(self, max_length: int) -> Encoding:
         """How this model wants its texts: asked by the data module."""
@@ -128,11 +130,19 @@ class Adaptation(L.LightningModule):
             freeze_modes(self.backbone)
         return self
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:  # noqa: ARG002
-        """Loss of a batch."""
-        loss = self.task.loss(self(batch), batch) if self.language is None else self._with_lm(self.language, batch)
+    def loss(self, batch: dict[str, Any]) -> Tensor:
+        """The task's mean loss of a batch, and with it the language model's where there is one."""
+        return self.task.loss(self(batch), batch) if self.language is None else self._with_lm(self.language, batch)
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """Loss of a batch, weighed for its step."""
+        loss = self.loss(batch)
         self.log("train/loss", loss, batch_size=len(batch["ids"]), prog_bar=True)
-        return loss
+        return self.step.weigh(loss, self.task.targets(batch), self.trainer, batch_idx)
+
+    def on_after_backward(self) -> None:
+        """Make the gradient that of the mean over all targets of the step, before it is looked at or clipped."""
+        self.step.divide(self)
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
         """Collect the predictions of a batch."""

@@ -1,11 +1,13 @@
 """The LightningModule that trains a backbone with an objective, and the callback that saves what came of it."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lm_lab import provenance
@@ -13,9 +15,11 @@ from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.objectives import Loss, Objective
 from lm_lab.training import budget, pretrained, sharding
+from lm_lab.training.epoch_loss import EpochLoss
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
 from lm_lab.training.pretrained import Facts
 from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
+from lm_lab.training.step_mean import StepMean
 from lm_lab.training.throughput import Throughput
 from lm_lab.training.unigram import UnigramLoss
 
@@ -50,6 +54,8 @@ class Pretraining(L.LightningModule):
         # tokens that all processes have trained on, padding left out; in the checkpoint, so a resumed run counts on
         self.register_buffer("tokens", torch.zeros((), dtype=torch.long))
         self.unigram = UnigramLoss(len(backbone.embeddings.get_parameter("weight")))
+        self.step, self.held_out = StepMean(), EpochLoss()
+        self.batches = self.empty = 0  # of this epoch, and those of them with nothing to predict
 
     def forward(self, batch: dict[str, Tensor]) -> Loss:
         """Return the objective's loss of a batch of tokens, each entry (b, t)."""
@@ -71,18 +77,52 @@ class Pretraining(L.LightningModule):
         """Switch dropout on: weights that were loaded come in eval mode, and Lightning keeps what it finds."""
         self.train()
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
-        """Return the loss of a batch, and count its tokens."""
-        self.tokens += self.trainer.strategy.reduce(batch["attention_mask"].sum(), reduce_op="sum")
-        return self._report("train", batch).total
+    def on_train_epoch_start(self) -> None:
+        """Count batches anew."""
+        self.batches = self.empty = 0
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
-        """Return the loss of held-out text; `val/unigram` is that of guessing the same tokens by frequency."""
-        loss = self._report("val", batch)
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Return the loss of a batch, weighed for its step, and count its tokens."""
+        self.tokens += self.trainer.strategy.reduce(batch["attention_mask"].sum(), reduce_op="sum")
+        loss = self(batch)
+        self.batches, self.empty = self.batches + 1, self.empty + (not loss.count)
+        if loss.count:
+            named = {"loss": loss.total} | (loss.parts if len(loss.parts) > 1 else {}) | loss.metrics
+            self.log_dict({f"train/{name}": value.detach() for name, value in named.items()}, prog_bar=True)
+        return self.step.weigh(loss.total, loss.count, self.trainer, batch_idx)
+
+    def on_after_backward(self) -> None:
+        """Make the gradient that of the mean over all predictions of the step, before it is looked at or clipped."""
+        self.step.divide(self)
+
+    def on_train_epoch_end(self) -> None:
+        """Say how many batches had nothing to predict.
+
+        Raises:
+            UsageError: none had anything.
+        """
+        if self.batches and self.empty == self.batches:
+            raise UsageError(
+                f"no batch of the epoch has a token for {type(self.objective).__name__} to predict, so nothing was "
+                "learned: the texts are empty, too short, or all special or unknown tokens of this tokenizer."
+            )
+        if self.empty:
+            rank_zero_warn(f"{self.empty} of {self.batches} batches had no token to predict and were skipped.")
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:  # noqa: ARG002
+        """Take up the losses of held-out text."""
+        loss = self(batch)
+        self.held_out.update(loss)
         if loss.targets is not None:
             self.unigram.update(loss.targets)
-            self.log("val/unigram", self.unigram)
-        return loss.total
+
+    def on_validation_epoch_end(self) -> None:
+        """Log them, each over all that it is a mean of, and `val/unigram`: guessing the same tokens by frequency."""
+        losses = self.held_out.close()
+        unigram = self.unigram.close()
+        if not math.isnan(unigram):
+            losses["unigram"] = unigram
+        self.log_dict({f"val/{name}": value for name, value in losses.items()}, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its schedule, stepped at every step."""
@@ -94,13 +134,6 @@ class Pretraining(L.LightningModule):
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:  # noqa: ARG002
         """Move the schedule on, by steps or by time."""
         budget.advance(scheduler, self.trainer, self.total_steps)
-
-    def _report(self, stage: str, batch: dict[str, Tensor]) -> Loss:
-        loss = self(batch)
-        named = {"loss": loss.total} | (loss.parts if len(loss.parts) > 1 else {}) | loss.metrics
-        values = {f"{stage}/{name}": value.detach() for name, value in named.items()}
-        self.log_dict(values, batch_size=len(batch["input_ids"]), prog_bar=True, sync_dist=stage == "val")
-        return loss
 
 
 class SaveBackbone(L.Callback):

@@ -12,19 +12,22 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, distributed
 
+from lm_lab.training.step_mean import ends_step
+
 
 class ExactResume(L.Callback):
     """Let a resumed run end with the weights of an undisturbed one, bit for bit.
 
-    The checkpoint gets every process's random generators, and the gradients summed so far where it is written in the
-    middle of a step of several batches. Lightning does write such ones: right after a resumption, or when it validates.
-    Each process but the first also gets random numbers of its own, else all would hide the same places and drop the
-    same units.
+    The checkpoint gets every process's random generators and, where it is written in the middle of a step of several
+    batches, the gradients summed so far and what they weigh. Lightning does write such ones: right after a resumption,
+    or when it validates. Each process but the first also gets random numbers of its own, else all would hide the same
+    places and drop the same units.
     """
 
     def __init__(self) -> None:
         self._restore: dict[str, Any] | None = None
-        self._summing: L.LightningModule | None = None
+        self._module: L.LightningModule | None = None
+        self._summing = False
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
         """Seed processes apart, since their weights were drawn from the same numbers, and see that epochs are counted.
@@ -69,6 +72,8 @@ class ExactResume(L.Callback):
             return
         state, self._restore = self._restore, None
         _set_generators(state)
+        if state["step"]:
+            pl_module.step.load_state_dict(state["step"])  # type: ignore[union-attr]
         for name, gradient in state["gradients"].items():
             parameter = pl_module.get_parameter(name)
             parameter.grad = gradient.to(parameter.device)
@@ -82,11 +87,15 @@ class ExactResume(L.Callback):
         batch_idx: int,
     ) -> None:
         """Notice whether a step is under way; checkpoints are written after this."""
-        whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
-        self._summing = None if whole else pl_module
+        self._module, self._summing = pl_module, not ends_step(trainer, batch_idx)
 
     def _state(self) -> dict[str, Any]:
-        return _generators() | {"gradients": _gradients(self._summing) if self._summing is not None else {}}
+        module: Any = self._module
+        step = getattr(module, "step", None)
+        return _generators() | {
+            "gradients": _gradients(module) if self._summing else {},
+            "step": step.state_dict() if step else {},
+        }
 
 
 class WholeCheckpoints(TorchCheckpointIO):

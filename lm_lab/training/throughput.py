@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from lm_lab.training.flops import counter
+from lm_lab.training.step_mean import ends_step
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -69,8 +70,7 @@ class Throughput(L.Callback):
             self._of_shape[_shapes(batch)] = self._counter.get_total_flops()
             self._stop_counting()
         self._lap_flops += self._of_shape[_shapes(batch)]
-        whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
-        if whole and trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        if ends_step(trainer, batch_idx) and trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             pl_module.log_dict(self._lap(trainer, pl_module))
 
     def on_exception(self, *_: Any) -> None:

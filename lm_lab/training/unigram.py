@@ -1,11 +1,10 @@
 """What predicting tokens must beat: guessing each by how often it is one."""
 
 import torch
-from torch import Tensor
-from torchmetrics import Metric
+from torch import Tensor, distributed, nn
 
 
-class UnigramLoss(Metric):
+class UnigramLoss(nn.Module):
     """Cross entropy in nats of tokens under their own frequencies, their entropy: no guess without context does better.
 
     It is that of what an objective predicts, not of its text: T5's sentinels, say, are easily guessed.
@@ -14,17 +13,20 @@ class UnigramLoss(Metric):
         size: number of tokens.
     """
 
-    full_state_update = False
     counts: Tensor
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.add_state("counts", torch.zeros(size, dtype=torch.long), dist_reduce_fx="sum")
+        self.register_buffer("counts", torch.zeros(size, dtype=torch.long), persistent=False)
 
     def update(self, targets: Tensor) -> None:
         """Count token ids (n,)."""
         self.counts += torch.bincount(targets, minlength=len(self.counts))
 
-    def compute(self) -> Tensor:
-        """The loss, a scalar."""
-        return torch.special.entr(self.counts.double() / self.counts.sum()).sum().float()
+    def close(self) -> float:
+        """The loss over what all processes have counted, nan of nothing; forgets it."""
+        counts = self.counts.clone()
+        self.counts.zero_()
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.all_reduce(counts)
+        return float(torch.special.entr(counts.double() / counts.sum()).sum())

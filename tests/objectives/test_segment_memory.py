@@ -240,9 +240,3 @@ def test_a_memory_lengthens_the_context_that_is_of_use(tmp_path: Path, memory: i
 def test_what_it_cannot_use_is_refused(make: Make, family: str, memory: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         TransformerXL(make(family), memory)
-
-
-def test_a_batch_without_a_next_token_is_refused(backbone: Backbone) -> None:
-    one = torch.ones(3, 1, dtype=torch.long)
-    with pytest.raises(UsageError, match="no text of this batch has two tokens"):
-        TransformerXL(backbone)(backbone, {"input_ids": one, "attention_mask": one})

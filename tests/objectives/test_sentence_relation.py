@@ -95,9 +95,9 @@ def test_it_learns(make: Make, kind: type[SentenceRelation], rows: type[Sentence
     backbone = make(family, pretrained=False, dropout=0.0)
     objective = kind(backbone)
     batch = pairs(backbone, rows, 12)
-    optimizer = torch.optim.Adam([*backbone.parameters(), *objective.parameters()], lr=3e-3)
+    optimizer = torch.optim.Adam([*backbone.parameters(), *objective.parameters()], lr=1e-3)
     losses = []
-    for _ in range(120):
+    for _ in range(200):
         optimizer.zero_grad()
         loss = objective(backbone, batch).total
         loss.backward()
