@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+WRITING = ".writing-"  # what a kill may leave begins with it
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -16,7 +18,7 @@ def replacing(path: Path) -> Iterator[Path]:
     user may read this one, unlike those of `tempfile`: caches and results are shared.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".writing-{uuid4().hex}")
+    beside = path.with_name(f"{WRITING}{uuid4().hex}")
     try:
         yield beside
         os.replace(beside, path)
@@ -26,3 +28,20 @@ def replacing(path: Path) -> Iterator[Path]:
         else:
             beside.unlink(missing_ok=True)
         raise
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write, flush to disk, then rename: readers see the old file or the whole new one, after a power cut too."""
+    with replacing(path) as beside, open(beside, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what kills have left half written in `folder`, where nobody writes now."""
+    for left in folder.glob(f"{WRITING}*"):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()

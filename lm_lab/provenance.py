@@ -1,4 +1,7 @@
-"""Where a figure comes from: versions, commit, hardware. Recorded in every cell and beside pretrained weights."""
+"""Where a figure comes from: versions, commit, hardware. Recorded in every cell and beside pretrained weights.
+
+The machine's and the user's names are left out, and commands are redacted: results are there to be shown.
+"""
 
 import os
 import platform
@@ -12,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from lm_lab.redaction import redacted_words
 
 _PACKAGES = ("torch", "transformers", "lightning", "datasets", "tokenizers")
 
@@ -46,9 +51,9 @@ def hardware() -> dict[str, Any]:
 
 
 def command() -> str:
-    """The command line without folders in front of the program, quoted for a shell."""
+    """The command line without folders in front of the program, redacted, and quoted for a shell."""
     program = Path(sys.argv[0]).name
-    return shlex.join(["lm-lab" if program == "__main__.py" else program, *sys.argv[1:]])
+    return shlex.join(["lm-lab" if program == "__main__.py" else program, *redacted_words(sys.argv[1:])])
 
 
 def in_words() -> dict[str, str]:

@@ -8,7 +8,7 @@ import pytest
 import lm_lab
 
 ROOT = Path(lm_lab.__file__).parent
-SHARED = {"atomic", "errors", "hub", "provenance", "yaml_files"}
+SHARED = {"atomic", "errors", "hub", "provenance", "redaction", "yaml_files"}
 ALLOWED = {
     "backbones": set(),
     "tasks": set(),

@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
-from lm_lab.benchmark.results import CellRecord
+from lm_lab.benchmark.results import AVERAGE, CellRecord
 from lm_lab.benchmark.selection import Candidate, candidates, choose, on_edge
 from lm_lab.benchmark.statistics import Interval, average_interval, t_interval
 
-AVERAGE = "average"
 _FEW = 3
 
 

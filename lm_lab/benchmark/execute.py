@@ -6,6 +6,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ import torch
 from lm_lab import provenance
 from lm_lab.benchmark.features import Cost, has_fixed_features, use_features
 from lm_lab.benchmark.plan import PlannedCell
-from lm_lab.benchmark.results import SCHEMA, CellRecord, Predictions, write_record
+from lm_lab.benchmark.predictions import Predictions
+from lm_lab.benchmark.results import SCHEMA, CellRecord, write_record
 from lm_lab.commands.adapt import AdaptCLI, build
 from lm_lab.commands.lightning_cli import quiet, restrict
 from lm_lab.data.module import HELD_OUT, TaskData
 from lm_lab.errors import UsageError
+from lm_lab.redaction import redacted
 from lm_lab.tasks import Task, task_score
 from lm_lab.training import memory
 from lm_lab.training.callbacks import DivergedError, TrainingMeter
@@ -28,7 +31,7 @@ from lm_lab.training.ledger import ledger
 
 Metrics = Callable[[torch.Tensor, torch.Tensor], dict[str, float]]
 
-_TRAINER = {
+TRAINER = {
     "logger": False,
     "enable_checkpointing": False,
     "enable_progress_bar": False,
@@ -48,13 +51,18 @@ def run_cell(planned: PlannedCell, suite: str, root: Path, command: str, cached_
             measured, predictions = _measure(planned, root / "features" if cached_features else None)
         record.update(measured)  # type: ignore[typeddict-item]
         record["status"] = "done"
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         record["status"] = "diverged" if isinstance(error, DivergedError) else "failed"
-        record["reason"] = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-        record["traceback"] = None if isinstance(error, DivergedError | UsageError) else traceback.format_exc()
+        record["reason"] = redacted(f"{type(error).__name__}: {_first_line(error)}")
+        expected = isinstance(error, DivergedError | UsageError)
+        record["traceback"] = None if expected else redacted(traceback.format_exc())
     write_record(root, record, predictions)
     memory.release()
     return record
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), "")
 
 
 def failed_record(planned: PlannedCell, suite: str, command: str, reason: str) -> CellRecord:
@@ -92,8 +100,11 @@ def _measure(planned: PlannedCell, features: Path | None) -> tuple[dict[str, Any
     restrict()
     started = time.perf_counter()
     meter = TrainingMeter()
-    config = planned.config | {"trainer": planned.config["trainer"] | _TRAINER}
+    config = planned.config | {"trainer": planned.config["trainer"] | TRAINER}
     cli = build(config, run=False, callbacks=(meter,))
+    # read once, so that what is hashed is what is trained and scored on
+    cli.datamodule.rows = cache(cli.datamodule.rows)
+    _require_same(planned, cli)
     cost = _prepare(cli, features)
     prepared = time.perf_counter()
     cli.trainer.fit(cli.model, cli.datamodule)
@@ -125,6 +136,20 @@ def _measure(planned: PlannedCell, features: Path | None) -> tuple[dict[str, Any
         "history": meter.history,
     }
     return measured, predictions
+
+
+def _require_same(planned: PlannedCell, cli: AdaptCLI) -> None:
+    """Raise a UsageError if the data or the weights are no longer those that the cell was planned with."""
+    found = {"data": cli.datamodule.fingerprint()}
+    if cli.model.backbone.pretrained:
+        found["weights"] = cli.model.backbone.fingerprint
+    for what, print_ in found.items():
+        if (expected := planned.fingerprints[what]) != print_:
+            where = planned.cell["task" if what == "data" else "backbone"]
+            raise UsageError(
+                f"the {what} of '{where}' changed while the suite ran: {expected} when it was planned, {print_} now. "
+                "The same command plans new cells for what is there now."
+            )
 
 
 def _prepare(cli: AdaptCLI, features: Path | None) -> Cost:

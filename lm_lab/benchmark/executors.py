@@ -3,29 +3,14 @@
 A cluster's engine (Ray, submitit, dask) fits behind `Executor`: cells need nothing but `execute.run_cell`.
 """
 
-import multiprocessing
-import os
-import signal
-import threading
-import time
 from abc import ABC, abstractmethod
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from pathlib import Path
+from collections import deque
+from multiprocessing.connection import wait
 
 from lm_lab.benchmark.plan import PlannedCell
+from lm_lab.benchmark.workers import DIED, PULSE, Job, Worker, work
 
-_DIED = "its worker process died twice (killed, or out of memory)"
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a worker needs to run cells: the suite's name, the results' folder, the command to record."""
-
-    suite: str
-    root: Path
-    command: str
+CELL_TIMEOUT = 24 * 3600.0
 
 
 class Executor(ABC):
@@ -49,48 +34,73 @@ class Executor(ABC):
 class LocalProcesses(Executor):
     """Worker processes on this machine that stay warm: imports take seconds, and are paid once a worker.
 
+    A cell whose worker dies gets a second try. One that runs longer than `limit` is ended with its worker, which may
+    hang or be stopped. Other cells do not notice.
+
     Args:
         job: what the workers run.
         workers: processes.
         threads: threads of torch in each.
+        limit: seconds that a cell may take.
     """
 
-    def __init__(self, job: Job, workers: int, threads: int) -> None:
-        self.job, self.capacity, self.threads = job, workers, threads
-        self._running: dict[Future[None], PlannedCell] = {}
+    def __init__(self, job: Job, workers: int, threads: int, limit: float = CELL_TIMEOUT) -> None:
+        self.job, self.capacity, self.threads, self.limit = job, workers, threads, limit
+        self._queue: deque[PlannedCell] = deque()
+        self._workers: list[Worker] = []
         self._retried: set[str] = set()
-        self._pool = self._start()
 
     def submit(self, planned: PlannedCell) -> None:
         """Queue a cell."""
-        try:
-            future = self._pool.submit(_work, planned, self.job)
-        except BrokenProcessPool:
-            self._pool = self._start()
-            future = self._pool.submit(_work, planned, self.job)
-        self._running[future] = planned
+        self._queue.append(planned)
 
     def wait(self) -> list[tuple[PlannedCell, str | None]]:
-        """Cells that ended. A killed worker takes the pool and its other cells down: each gets a second try."""
+        """Cells that ended, once there is one."""
         while True:
-            done, _ = wait(self._running, return_when=FIRST_COMPLETED)
-            ended = [(self._running.pop(future), _death(future)) for future in done]
-            again = [planned for planned, reason in ended if reason == _DIED and planned.id not in self._retried]
-            for planned in again:
-                self._retried.add(planned.id)
-                self.submit(planned)
-            if final := [pair for pair in ended if pair[0] not in again]:
-                return final
+            self._assign()
+            busy = [worker for worker in self._workers if worker.planned]
+            ready = wait([worker.connection for worker in busy], PULSE)
+            ended = [pair for worker in busy if (pair := self._ended(worker, worker.connection in ready))]
+            if ended:
+                return ended
 
     def stop(self) -> None:
         """Kill the workers."""
-        for process in list((self._pool._processes or {}).values()):
-            process.kill()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for worker in self._workers:
+            worker.kill()
+        self._workers.clear()
 
-    def _start(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self.capacity, context, initializer=_warm, initargs=(self.threads, os.getpid()))
+    def _assign(self) -> None:
+        """Give the first cells of the queue to idle workers, new ones where there is room."""
+        while self._queue:
+            idle = next((worker for worker in self._workers if not worker.planned), None)
+            if idle is None and len(self._workers) == self.capacity:
+                return
+            if idle is None:
+                idle = Worker(self.job, self.threads)
+                self._workers.append(idle)
+            idle.start(self._queue.popleft())
+
+    def _ended(self, worker: Worker, ready: bool) -> tuple[PlannedCell, str | None] | None:
+        """The cell of a worker and why it failed, if it ended; it is queued again if its worker died the first time."""
+        planned = worker.planned
+        assert planned
+        if not ready:
+            if worker.seconds() < self.limit:
+                return None
+            reason: str | None = f"it ran longer than the limit of {self.limit:g} s (--cell-timeout), and was ended"
+            worker.kill()
+        else:
+            reason = worker.result()
+        worker.planned = None
+        if reason == DIED or not ready:
+            worker.kill()
+            self._workers.remove(worker)
+        if reason == DIED and planned.id not in self._retried:
+            self._retried.add(planned.id)
+            self._queue.appendleft(planned)
+            return None
+        return planned, reason
 
 
 class InProcess(Executor):
@@ -109,49 +119,8 @@ class InProcess(Executor):
     def wait(self) -> list[tuple[PlannedCell, str | None]]:
         """Run the first cell of the queue."""
         planned = self._queue.pop(0)
-        _work(planned, self.job)
+        work(planned, self.job)
         return [(planned, None)]
 
     def stop(self) -> None:
         """Nothing runs outside of `wait`."""
-
-
-def _warm(threads: int, parent: int) -> None:
-    """Prepare a worker: interrupts are the parent's to handle, and no worker outlives it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
-        os.environ[name] = str(threads)
-    import logging
-
-    import torch
-
-    import lm_lab.benchmark.execute  # noqa: F401  the imports that make a worker warm
-
-    torch.set_num_threads(threads)
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-
-
-def _follow(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
-def _work(planned: PlannedCell, job: Job) -> None:
-    import contextlib
-    import io
-
-    from lm_lab.benchmark.execute import run_cell
-
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        run_cell(planned, job.suite, job.root, job.command)
-
-
-def _death(future: "Future[None]") -> str | None:
-    error = future.exception()
-    if isinstance(error, BrokenProcessPool):
-        return _DIED
-    return None if error is None else f"{type(error).__name__}: {error}"

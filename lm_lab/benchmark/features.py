@@ -1,15 +1,13 @@
 """Features of a frozen backbone, computed once: every learning rate, penalty and seed of a probe reads them.
 
 A split's features are keyed by content: the weights' hash, the tokens' fingerprint, the layer, the pooling, the
-precision. They replace the tokens in the data module, so the same module, loop and batches fit the probe.
+precision. A file carries its hash; a damaged one is computed again. Features replace the tokens in the data module, so
+the same module, loop and batches fit the probe.
 """
 
-import fcntl
 import hashlib
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,15 +15,19 @@ from typing import Any, NamedTuple
 import lightning as L
 import numpy as np
 import torch
-from safetensors import safe_open
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lm_lab.atomic import replacing
 from lm_lab.data.encode_texts import EncodedTexts
 from lm_lab.data.module import TaskData
 from lm_lab.strategies.base import Delta
 from lm_lab.tasks import TextTask
 from lm_lab.training.adaptation import Adaptation
+
+_DIGEST = "sha256"
 
 
 @dataclass
@@ -108,22 +110,30 @@ def _key(model: Adaptation, tokens: str, trainer: L.Trainer) -> str:
 def _stored(
     path: Path, model: Adaptation, encoded: EncodedTexts, batch_size: int, trainer: L.Trainer
 ) -> tuple[Tensor, Cost]:
+    """The features in `path`; computed where there are none, or damaged ones, while other processes wait."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path):
-        if not path.exists():
-            started, cpu_started = time.perf_counter(), time.process_time()
-            features = compute(model, encoded, batch_size, trainer)
-            cost = Cost(time.perf_counter() - started, time.process_time() - cpu_started)
-            temporary = path.with_suffix(".writing")
-            save_file({"features": features}, temporary, {name: str(value) for name, value in cost._asdict().items()})
-            temporary.replace(path)
-    with safe_open(path, "pt") as file:
-        return file.get_tensor("features"), Cost(**{name: float(value) for name, value in file.metadata().items()})
+    with FileLock(path.with_suffix(".lock")):
+        if found := _read(path):
+            return found
+        started, cpu_started = time.perf_counter(), time.process_time()
+        features = compute(model, encoded, batch_size, trainer)
+        cost = Cost(time.perf_counter() - started, time.process_time() - cpu_started)
+        facts = {name: str(value) for name, value in cost._asdict().items()} | {_DIGEST: _digest(features)}
+        with replacing(path) as beside:
+            save_file({"features": features}, beside, facts)
+        return features, cost
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Let one process compute what others wait for."""
-    with open(path.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _read(path: Path) -> tuple[Tensor, Cost] | None:
+    """What a file holds; None if there is none, or if it is not what was written."""
+    try:
+        with safe_open(path, "pt") as file:
+            facts, features = file.metadata() or {}, file.get_tensor("features")
+        cost = Cost(**{name: float(facts[name]) for name in Cost._fields})
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return None
+    return (features, cost) if facts.get(_DIGEST) == _digest(features) else None
+
+
+def _digest(features: Tensor) -> str:
+    return hashlib.sha256(features.contiguous().view(torch.uint8).numpy().data).hexdigest()

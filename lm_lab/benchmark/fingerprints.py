@@ -1,5 +1,6 @@
 """What a cell was computed from: hashes of its data and weights."""
 
+import copy
 import json
 from collections.abc import Callable
 from functools import cache
@@ -7,15 +8,16 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+import lm_lab.commands.adapt  # noqa: F401  the parser finds short class names among what is imported
 from lm_lab.backbones import loading
 from lm_lab.data.module import TaskData
 
 
 def build_data(config: dict[str, Any]) -> TaskData:
-    """The data module of a cell's configuration."""
+    """The data module of a cell's configuration, of which it gets a copy: the parser writes into it."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--data", type=TaskData)
-    data: TaskData = parser.instantiate(parser.parse_object({"data": config})).data
+    data: TaskData = parser.instantiate(parser.parse_object({"data": copy.deepcopy(config)})).data
     return data
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lm_lab.benchmark import report_sections as sections
-from lm_lab.benchmark.curves import AVERAGE, Point, compares_backbones, shared_tasks
+from lm_lab.benchmark.curves import Point, compares_backbones, shared_tasks
 from lm_lab.benchmark.figures import AXES, all_figures
 from lm_lab.benchmark.report_backbones import side_by_side
 from lm_lab.benchmark.report_comparisons import Comparison, compare
@@ -38,7 +38,7 @@ from lm_lab.benchmark.report_table import (
     terminal_table,
     trivial_answers,
 )
-from lm_lab.benchmark.results import Baseline, Scan, read_baselines, read_suite, scan
+from lm_lab.benchmark.results import AVERAGE, Baseline, Scan, read_baselines, read_suite, scan
 from lm_lab.benchmark.statistics import DRAWS
 
 __all__ = ["terminal_table", "write_report", "write_svg"]

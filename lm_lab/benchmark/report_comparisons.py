@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lm_lab.benchmark.curves import AVERAGE, Key, Point, shared_tasks
+from lm_lab.benchmark.curves import Key, Point, shared_tasks
 from lm_lab.benchmark.figures import references
+from lm_lab.benchmark.predictions import Predictions, read_predictions
 from lm_lab.benchmark.report_metrics import METRICS
-from lm_lab.benchmark.results import CellRecord, Predictions, domains_of, read_predictions
+from lm_lab.benchmark.results import AVERAGE, CellRecord, domains_of
 from lm_lab.benchmark.statistics import DRAWS, Difference, Resampled, average_difference, holm, resample
 from lm_lab.errors import UsageError
 

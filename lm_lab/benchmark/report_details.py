@@ -5,9 +5,9 @@ from html import escape
 from statistics import fmean
 
 from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import AVERAGE, Point
+from lm_lab.benchmark.curves import Point
 from lm_lab.benchmark.report_sections import Data, table
-from lm_lab.benchmark.results import CellRecord, domains_of
+from lm_lab.benchmark.results import AVERAGE, CellRecord, domains_of
 
 Cells = Mapping[str, CellRecord]
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import AVERAGE, Key, Point, compares_backbones, shared_tasks
+from lm_lab.benchmark.curves import Key, Point, compares_backbones, shared_tasks
 from lm_lab.benchmark.figures import references
 from lm_lab.benchmark.report_comparisons import Comparison
 from lm_lab.benchmark.report_table import best
+from lm_lab.benchmark.results import AVERAGE
 
 MARGIN = 0.01
 

@@ -6,11 +6,11 @@ from html import escape
 from typing import Any, NamedTuple
 
 from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import AVERAGE, Key, Point
+from lm_lab.benchmark.curves import Key, Point
 from lm_lab.benchmark.figures import colours
 from lm_lab.benchmark.report_comparisons import Comparison
 from lm_lab.benchmark.report_table import TRIVIAL, best, columns, rows, trivial
-from lm_lab.benchmark.results import Baseline, CellRecord
+from lm_lab.benchmark.results import AVERAGE, Baseline, CellRecord
 from lm_lab.benchmark.selection import on_edge
 from lm_lab.provenance import commit
 

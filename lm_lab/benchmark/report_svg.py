@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import AVERAGE, Point, compares_backbones, curves
+from lm_lab.benchmark.curves import Point, compares_backbones, curves
 from lm_lab.benchmark.figures import colours, references
+from lm_lab.benchmark.results import AVERAGE
 
 WIDTH, HEIGHT = 860, 470
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 190, 62, 58

@@ -11,8 +11,8 @@ from statistics import fmean
 from typing import Any
 
 from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import AVERAGE, Key, Point, average, selected, shared_tasks
-from lm_lab.benchmark.results import Baseline, CellRecord, read_baselines, read_suite, scan
+from lm_lab.benchmark.curves import Key, Point, average, selected, shared_tasks
+from lm_lab.benchmark.results import AVERAGE, Baseline, CellRecord, read_baselines, read_suite, scan
 from lm_lab.benchmark.statistics import welch_p
 
 MARK = "*"  # the best of a column, and what Welch's t-test over seeds cannot tell from it at 5%

@@ -6,26 +6,22 @@ from these files alone.
 
     DIR/suite.json               the resolved suite
     DIR/cells/<id>.json          CellRecord
-    DIR/predictions/<id>.parquet split: string, id: int64, prediction: float64, label: float64 (NaN: no label);
-                                 prediction is a list of float64 where an example adds several counts to a metric
+    DIR/predictions/<id>.parquet see `predictions.py`
 """
 
 import json
-import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict
 
-import numpy as np
-from numpy.typing import NDArray
-
-from lm_lab.atomic import replacing
+from lm_lab.atomic import replace_file
+from lm_lab.benchmark.predictions import Predictions, checked_id, write_predictions
+from lm_lab.benchmark.record_checks import baselines_fault, fault, suite_fault
 from lm_lab.errors import UsageError
 
 SCHEMA = 1
+AVERAGE = "average"  # in the place of a task: the mean over the tasks
 OWN_SPLITS = ("validation", "selection")
-_ID = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class Cell(TypedDict):
@@ -53,6 +49,7 @@ class CellRecord(TypedDict, total=False):
     cell: Cell
     config: dict[str, Any]
     fingerprints: dict[str, str]
+    predictions: str  # SHA-256 of their file
     scores: dict[str, dict[str, float]]  # split -> metric -> value
     score: dict[str, float]  # split -> mean of the task's metrics
     details: dict[str, dict[str, float]]  # split -> what the task reports beside its metrics; most report nothing
@@ -76,15 +73,6 @@ class Baseline(TypedDict):
     data: str
 
 
-class Predictions(NamedTuple):
-    """One row an example, `n` rows; `prediction` is a class index, a number, or the k counts a metric sums."""
-
-    split: NDArray[np.str_]  # (n,)
-    id: NDArray[np.int64]  # (n,)
-    prediction: NDArray[np.float64]  # (n,) or (n, k)
-    label: NDArray[np.float64]  # (n,), NaN where the example has no label
-
-
 class Scan(NamedTuple):
     """What a results folder holds: the records that can be read, and a line for each one that cannot."""
 
@@ -100,19 +88,20 @@ def domains_of(record: CellRecord) -> list[str]:
 def write_record(root: Path, record: CellRecord, predictions: Predictions | None = None) -> Path:
     """Write the predictions, then the record; both appear whole or not at all.
 
-    Returns the path of the JSON file. Raises UsageError if the record's id cannot be a file name.
+    Returns the path of the JSON file; the record gets the hash of its predictions. Raises UsageError if the record's id
+    cannot be a file name.
     """
-    name = _checked_id(record["id"])
+    name = checked_id(record["id"])
     if predictions is not None:
-        _write_predictions(root / "predictions" / f"{name}.parquet", predictions)
+        record["predictions"] = write_predictions(root, name, predictions)
     path = root / "cells" / f"{name}.json"
-    _replace(path, json.dumps(record, indent=1, sort_keys=True).encode())
+    replace_file(path, json.dumps(record, indent=1, sort_keys=True).encode())
     return path
 
 
 def read_record(root: Path, cell_id: str) -> CellRecord | None:
     """Return the record of one cell, or None when there is none that can be read (the cell is to be run)."""
-    path = root / "cells" / f"{_checked_id(cell_id)}.json"
+    path = root / "cells" / f"{checked_id(cell_id)}.json"
     return None if not path.exists() else _load(path)[0]
 
 
@@ -125,6 +114,9 @@ def scan(root: Path) -> Scan:
             broken.append(f"{path}: {problem}")
         else:
             records.append(record)
+    baselines, problem = _json(root / "baselines.json")
+    if (root / "baselines.json").exists() and (problem := problem or baselines_fault(baselines) or ""):
+        broken.append(f"{root / 'baselines.json'}: {problem}")
     return Scan(sorted(records, key=_order), broken)
 
 
@@ -133,89 +125,44 @@ def read_records(root: Path) -> list[CellRecord]:
     return scan(root).records
 
 
-def read_predictions(root: Path, cell_id: str) -> Predictions:
-    """Return a cell's per-example predictions; raises UsageError if the file is missing or unreadable."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = root / "predictions" / f"{_checked_id(cell_id)}.parquet"
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UsageError(
-            f"{path}: no readable predictions ({error}). Delete cells/{cell_id}.json to run this cell again."
-        ) from error
-    columns = {name: table[name].to_numpy(zero_copy_only=False) for name in Predictions._fields}
-    if pa.types.is_list(table["prediction"].type):
-        columns["prediction"] = np.stack(list(columns["prediction"]))
-    return Predictions(**{**columns, "split": columns["split"].astype(str)})
-
-
 def read_suite(root: Path) -> dict[str, Any]:
     """Return `suite.json`; raises UsageError if `root` holds no results."""
     path = root / "suite.json"
-    try:
-        suite: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise UsageError(
-            f"{root}: no suite.json here. Give the folder that `lm-lab bench run` wrote its results to."
-        ) from error
-    except ValueError as error:
-        raise UsageError(f"{path}: not valid JSON ({error}). Run the suite again to rewrite it.") from error
-    return suite
+    if not path.is_file():
+        raise UsageError(f"{root}: no suite.json here. Give the folder that `lm-lab bench run` wrote its results to.")
+    suite, problem = _json(path)
+    if problem := problem or suite_fault(suite) or "":
+        raise UsageError(f"{path}: damaged ({problem}). The suite's command writes it again.")
+    found: dict[str, Any] = suite
+    return found
 
 
 def read_baselines(root: Path) -> dict[str, Baseline]:
-    """Return the baseline of each task, from `baselines.json`; none where there is no such file."""
-    path = root / "baselines.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    """Return the baseline of each task, from `baselines.json`; none where there is no such file, or a damaged one."""
+    found, problem = _json(root / "baselines.json")
+    return {} if problem or baselines_fault(found) else found
 
 
 def save_baselines(root: Path, found: Mapping[str, Baseline]) -> None:
     """Write `baselines.json`."""
-    _replace(root / "baselines.json", (json.dumps(found, indent=1) + "\n").encode())
+    replace_file(root / "baselines.json", (json.dumps(found, indent=1) + "\n").encode())
+
+
+def _json(path: Path) -> tuple[Any, str]:
+    """What a file holds, or why it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")), ""
+    except (ValueError, OSError, RecursionError) as error:
+        return None, f"cannot be read ({error})"
 
 
 def _load(path: Path) -> tuple[CellRecord | None, str]:
-    try:
-        record = json.loads(path.read_text())
-    except (ValueError, OSError) as error:
-        return None, f"cannot be read ({error})"
-    if not isinstance(record, Mapping) or not {"id", "cell", "status"} <= record.keys():
-        return None, "not a cell record (no id, cell or status)"
-    if record.get("schema") != SCHEMA:
-        return None, f"schema {record.get('schema')!r}, this version reads {SCHEMA}"
-    loaded: CellRecord = record  # type: ignore[assignment]
-    return loaded, ""
+    record, problem = _json(path)
+    problem = problem or fault(record, SCHEMA, path.stem) or ""
+    return (None if problem else record), problem
 
 
 def _order(record: CellRecord) -> tuple[Any, ...]:
     cell = record["cell"]
     tuned = json.dumps(cell["tuned"], sort_keys=True)
     return cell["backbone"], cell["strategy"], cell["size"] or 0, cell["task"], tuned, cell["seed"]
-
-
-def _checked_id(cell_id: str) -> str:
-    if not _ID.fullmatch(cell_id) or cell_id.startswith("."):
-        raise UsageError(f"cell id {cell_id!r} cannot be a file name; expected letters, digits, '.', '_', '-'.")
-    return cell_id
-
-
-def _write_predictions(path: Path, predictions: Predictions) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    kept = pa.float64() if predictions.prediction.ndim == 1 else pa.list_(pa.float64())
-    schema = pa.schema([("split", pa.string()), ("id", pa.int64()), ("prediction", kept), ("label", pa.float64())])
-    columns = {name: list(values) for name, values in predictions._asdict().items()}
-    buffer = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns, schema=schema), buffer, compression="zstd")
-    _replace(path, buffer.getvalue().to_pybytes())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write, flush to disk, then rename: readers see the old file or the whole new one, after a power cut too."""
-    with replacing(path) as beside, open(beside, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())

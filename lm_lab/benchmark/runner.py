@@ -1,23 +1,28 @@
 """Run a suite to its end, resumably: what has a record is done, all else is run."""
 
-import fcntl
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from lm_lab.atomic import remove_leftovers, replace_file
 from lm_lab.benchmark.baselines import write_baselines
 from lm_lab.benchmark.executors import Executor
 from lm_lab.benchmark.fingerprints import cache_fingerprints
 from lm_lab.benchmark.plan import Plan, PlannedCell, make_plan
+from lm_lab.benchmark.predictions import has_predictions
 from lm_lab.benchmark.progress import Progress
-from lm_lab.benchmark.results import CellRecord, read_record, scan, write_record
+from lm_lab.benchmark.results import CellRecord, read_record, read_suite, scan, write_record
 from lm_lab.benchmark.suite import Suite
+from lm_lab.commands.lightning_cli import restrict
 from lm_lab.errors import UsageError
 
 Tracker = Callable[[CellRecord], object]
+_PARTS = ("cells", "predictions", "features")
 
 
 def run_suite(
@@ -37,8 +42,9 @@ def run_suite(
         UsageError: another run holds `root`, or it belongs to another suite.
         KeyboardInterrupt: on Ctrl-C or SIGTERM; what is finished stays.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    with _locked(root), _terminable():
+    with _writable(root), _locked(root), _terminable():
+        for folder in (root, *(root / part for part in _PARTS), *(root / "superseded" / part for part in _PARTS)):
+            remove_leftovers(folder)
         try:
             return _run(suite, root, executor, progress, track, retry_failed)
         finally:
@@ -46,8 +52,9 @@ def run_suite(
 
 
 def _run(suite: Suite, root: Path, executor: Executor, progress: Progress, track: Tracker, retry_failed: bool) -> Plan:
+    restrict()  # before anything that the suite names is imported
     prints = cache_fingerprints()
-    records = {record["id"]: record for record in scan(root).records}
+    records = {record["id"]: record for record in scan(root).records if _whole(root, record)}
     plan = make_plan(suite, records, prints)
     _prepare_folder(suite, root, plan, records)
     write_baselines(root, plan.cells)
@@ -89,20 +96,34 @@ def _collect(root: Path, planned: PlannedCell, suite: Suite, death: str | None) 
 
 def _prepare_folder(suite: Suite, root: Path, plan: Plan, records: dict[str, CellRecord]) -> None:
     """Write `suite.json`, and put cells of an earlier version of the suite aside."""
-    path = root / "suite.json"
-    if path.exists() and (name := json.loads(path.read_text()).get("name")) != suite.name:
+    if (name := _name_of(root, records)) not in (None, suite.name):
         raise UsageError(f"'{root}' holds results of the suite '{name}', not of '{suite.name}'; give another --out.")
-    path.write_text(json.dumps(suite.resolved(plan.total), indent=1) + "\n", encoding="utf-8")
+    content = json.dumps(suite.resolved(plan.total), indent=1) + "\n"
+    replace_file(root / "suite.json", content.encode())
     known = {planned.id for planned in plan.cells}
     for stale in [key for key in records if key not in known]:
         del records[stale]
         _move(stale, root, root / "superseded")
 
 
+def _name_of(root: Path, records: Mapping[str, CellRecord]) -> str | None:
+    """Name of the suite whose results are here; of its records, where its own file is missing or damaged."""
+    try:
+        name: str = read_suite(root)["name"]
+    except UsageError:
+        return next((record["suite"] for record in records.values() if "suite" in record), None)
+    return name
+
+
+def _whole(root: Path, record: CellRecord) -> bool:
+    """False for a finished cell whose predictions are missing or damaged: it runs again."""
+    return record["status"] != "done" or has_predictions(root, record["id"], record.get("predictions"))
+
+
 def _restore(root: Path, cell_id: str) -> CellRecord | None:
     """A finished cell that was put aside, back in its place: the plan grows, and may come to it again."""
     aside = read_record(root / "superseded", cell_id)
-    if aside is None or aside["status"] != "done":
+    if aside is None or aside["status"] != "done" or not _whole(root / "superseded", aside):
         return None
     _move(cell_id, root / "superseded", root)
     return aside
@@ -116,13 +137,22 @@ def _move(cell_id: str, source: Path, target: Path) -> None:
 
 
 @contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    with open(root / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(f"another run is writing to '{root}'; wait for it, or give another --out.") from None
+def _writable(root: Path) -> Iterator[None]:
+    """A disk that is full or may not be written, told in one line; what is finished stays."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
         yield
+    except OSError as error:
+        raise UsageError(f"'{error.filename or root}' cannot be written: {error.strerror or error}.") from error
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    try:
+        with FileLock(root / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise UsageError(f"another run is writing to '{root}'; wait for it, or give another --out.") from None
 
 
 @contextmanager

@@ -16,30 +16,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lm_lab.benchmark.results import Cell
+from lm_lab.benchmark.suite_checks import SECTIONS, check_suite
 from lm_lab.errors import UsageError
+from lm_lab.yaml_files import read_yaml
 
-_SECTIONS = ("model", "data", "trainer")
-_KEYS = {
-    "suite": {
-        "name",
-        "description",
-        "seeds",
-        "selection_seeds",
-        "defaults",
-        "backbones",
-        "tasks",
-        "strategies",
-        "exclude",
-    },
-    "defaults": set(_SECTIONS),
-    "backbone": {"backbone", "control", *_SECTIONS},
-    "task": set(_SECTIONS),
-    "strategy": {"class_path", "init_args", "knob", "sizes", "tune", "select_at", *_SECTIONS},
-    "exclusion": {"backbone", "strategy", "task"},
-}
 GLUE = "lm_lab.data.glue.GLUE"
 
 
@@ -80,6 +61,12 @@ class Suite:
             if not any(_excluded(setting, rule) for rule in self.source.get("exclude", [])):
                 yield setting
 
+    def variants(self) -> Iterator[tuple[Setting, Any, dict[str, Any]]]:
+        """Every setting with every size and tuned value that a cell may have."""
+        for setting in self.settings():
+            for size, tuned in product(self.sizes(setting.strategy), self.tuned(setting.strategy)):
+                yield setting, size, tuned
+
     def strategy(self, name: str) -> dict[str, Any]:
         """The entry of a strategy."""
         return self.source["strategies"][name]
@@ -111,9 +98,9 @@ class Suite:
         backbone = self.source["backbones"][cell["backbone"]]
         strategy = self.strategy(cell["strategy"])
         layers = [self.source.get("defaults", {}), backbone, self.source["tasks"][cell["task"]], strategy]
-        config: dict[str, Any] = {section: {} for section in _SECTIONS}
+        config: dict[str, Any] = {section: {} for section in SECTIONS}
         for layer in layers:
-            for section in _SECTIONS:
+            for section in SECTIONS:
                 _merge(config[section], layer.get(section, {}))
         knob = {cell["knob"]: cell["size"]} if cell["knob"] else {}
         config["model"]["backbone"] = dict(backbone["backbone"])
@@ -138,59 +125,12 @@ def load_suite(path: str | Path) -> Suite:
     Raises:
         UsageError: no such file, no valid YAML, or an entry that is missing, unknown or of the wrong kind.
     """
-    try:
-        source = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"the suite '{path}' cannot be read: {error.strerror}.") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"the suite '{path}' is not valid YAML: {error}") from error
-    if not isinstance(source, dict):
-        raise UsageError(f"the suite '{path}' must be a mapping with {', '.join(sorted(_KEYS['suite']))}.")
-    _check(source, str(path))
-    return Suite(source)
-
-
-def _check(source: dict[str, Any], path: str) -> None:
-    for key in ("name", "backbones", "tasks", "strategies"):
-        if not source.get(key):
-            raise UsageError(f"{path}: '{key}' is missing or empty.")
-    _known(source, "suite", path)
-    _known(source.get("defaults", {}), "defaults", f"{path}, defaults")
-    for kind, plural in (("backbone", "backbones"), ("task", "tasks"), ("strategy", "strategies")):
-        for name, entry in source[plural].items():
-            _known(entry, kind, f"{path}, {kind} '{name}'")
-    for name, entry in source["backbones"].items():
-        _need(entry, "backbone", dict, f"{path}, backbone '{name}'")
-    for name, entry in source["tasks"].items():
-        if "class_path" not in entry.get("data", {}):
-            _need(entry.get("data", {}), "task", str, f"{path}, task '{name}', data")
-    for name, entry in source["strategies"].items():
-        _check_strategy(entry, f"{path}, strategy '{name}'")
-    for rule in source.get("exclude", []):
-        _known(rule, "exclusion", f"{path}, exclude")
-
-
-def _check_strategy(entry: dict[str, Any], where: str) -> None:
-    _need(entry, "class_path", str, where)
-    if ("knob" in entry) != ("sizes" in entry):
-        raise UsageError(f"{where}: 'knob' and 'sizes' go together: the knob's name and its values.")
-    if "select_at" in entry and entry["select_at"] not in entry.get("sizes", []):
-        raise UsageError(f"{where}: select_at={entry['select_at']} is none of the sizes {entry.get('sizes', [])}.")
-    for key, values in entry.get("tune", {}).items():
-        if not isinstance(values, list) or not values:
-            raise UsageError(f"{where}, tune: '{key}' must be a list of values to try, not {values!r}.")
-
-
-def _known(entry: Any, kind: str, where: str) -> None:
-    if not isinstance(entry, dict):
-        raise UsageError(f"{where}: expected a mapping, found {entry!r}.")
-    if unknown := sorted(set(entry) - _KEYS[kind]):
-        raise UsageError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(sorted(_KEYS[kind]))}.")
-
-
-def _need(entry: Mapping[str, Any], key: str, kind: type, where: str) -> None:
-    if not isinstance(entry.get(key), kind):
-        raise UsageError(f"{where}: '{key}' is missing or no {kind.__name__}: {entry.get(key)!r}.")
+    source = read_yaml(path, "suite")
+    check_suite(source, str(path))
+    suite = Suite(source)
+    if not any(suite.settings()):
+        raise UsageError(f"{path}, exclude: nothing is left of the suite.")
+    return suite
 
 
 def _excluded(setting: Setting, rule: Mapping[str, str | Sequence[str]]) -> bool:
@@ -214,4 +154,6 @@ def _set(config: dict[str, Any], path: str, value: Any) -> None:
     *parents, last = path.split(".")
     for parent in parents:
         config = config.setdefault(parent, {})
+        if not isinstance(config, dict):
+            raise UsageError(f"tune: '{path}' cannot be set, since '{parent}' is {config!r:.60}.")
     config[last] = value

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from lm_lab.errors import UsageError
 
+EXIT_FAILED = 1  # of `run`: some cells failed or diverged; their reasons are in the report
+
 
 def main(args: list[str]) -> int:
-    """Run a subcommand."""
+    """Run a subcommand; `run` returns 0 if every cell is done, else 1."""
     options = _parser().parse_args(args)
     return options.run(options)
 
@@ -24,6 +26,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--workers", type=int, help="processes (default: one a core, one with a GPU; 0: in this one)")
     run.add_argument("--threads", type=int, help="threads a worker (default: cores divided by workers)")
     run.add_argument("--retry-failed", action="store_true", help="run cells again that failed or diverged")
+    run.add_argument("--cell-timeout", type=float, help="seconds a cell may take (default: a day)")
+    run.add_argument(
+        "--trust-remote-code", action="store_true", help="let backbones that ask for it run the code in their folder"
+    )
     run.add_argument("--wandb", choices=("offline", "online", "disabled"), help="default: WANDB_MODE, else offline")
     run.add_argument("--project", default="lm_lab", help="W&B project")
     run.set_defaults(run=_run)
@@ -44,23 +50,34 @@ def _run(options: argparse.Namespace) -> int:
 
     suite = load_suite(options.suite)  # before the slow imports: a typing error should not take seconds
     workers, threads = _share(options.workers, options.threads)
+    if options.cell_timeout is not None and not options.cell_timeout > 0:
+        raise UsageError(f"--cell-timeout {options.cell_timeout:g}: expected more than 0 seconds.")
 
     from lm_lab import provenance
-    from lm_lab.benchmark.executors import Executor, InProcess, Job, LocalProcesses
+    from lm_lab.benchmark.executors import CELL_TIMEOUT, Executor, InProcess, LocalProcesses
+    from lm_lab.benchmark.preflight import check_settings
     from lm_lab.benchmark.progress import Progress
+    from lm_lab.benchmark.report_table import progress as counts
+    from lm_lab.benchmark.results import read_suite, scan
     from lm_lab.benchmark.runner import run_suite
+    from lm_lab.benchmark.workers import Job
     from lm_lab.tracking.wandb import log_cell, log_summary
+
+    check_settings(suite, options.trust_remote_code)
 
     def track(record: object) -> None:
         log_cell(record, options.out, options.project, options.wandb)  # type: ignore[arg-type]
 
     job = Job(suite.name, options.out, provenance.command())
-    executor: Executor = LocalProcesses(job, workers, threads) if workers else InProcess(job)
+    limit = options.cell_timeout or CELL_TIMEOUT
+    executor: Executor = LocalProcesses(job, workers, threads, limit) if workers else InProcess(job)
     with Progress() as progress:
         run_suite(suite, options.out, executor, progress, track, options.retry_failed)
     _report(argparse.Namespace(out=options.out, to=None))
     log_summary(options.out, options.project, options.wandb)
-    return 0
+    records, planned = scan(options.out).records, read_suite(options.out)
+    print(counts(records, (), planned)[0])
+    return 0 if sum(record["status"] == "done" for record in records) == planned["planned_cells"] else EXIT_FAILED
 
 
 def _share(workers: int | None, threads: int | None) -> tuple[int, int]:

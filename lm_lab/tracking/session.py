@@ -85,7 +85,7 @@ def open_run(root: Path, run_id: str, mode: str | None, **init: Any) -> Iterator
 
 
 def settings() -> Any:
-    """Return the settings every run has: quiet, no machine metrics, no code, and limits on every wait."""
+    """Return the settings every run has: quiet, no metrics or name of the machine, no command, no code, short waits."""
     import wandb
 
     return wandb.Settings(
@@ -94,6 +94,8 @@ def settings() -> Any:
         disable_code=True,
         disable_git=True,
         x_disable_stats=True,
+        x_disable_meta=True,
+        x_disable_machine_info=True,
         init_timeout=30,
         login_timeout=10,
         finish_timeout=120,

@@ -21,8 +21,8 @@ from typing import Any
 
 from lightning.pytorch.loggers import WandbLogger
 
-from lm_lab.benchmark.curves import AVERAGE, Key, Point
-from lm_lab.benchmark.results import CellRecord, read_suite, scan
+from lm_lab.benchmark.curves import Key, Point
+from lm_lab.benchmark.results import AVERAGE, CellRecord, read_suite, scan
 from lm_lab.tracking.session import check_online, chosen_mode, guarded, open_run, settings
 
 PROJECT = "lm_lab"

@@ -9,22 +9,14 @@ import subprocess
 import pytest
 from fake_results import TASKS, pick, write_results
 
-from lm_lab.benchmark.curves import AVERAGE
 from lm_lab.benchmark.figures import AXES, references
+from lm_lab.benchmark.predictions import Predictions, read_predictions
 from lm_lab.benchmark.report import terminal_table, write_report
 from lm_lab.benchmark.report_comparisons import compare
 from lm_lab.benchmark.report_headline import headline
 from lm_lab.benchmark.report_table import all_points, best, trivial
 from lm_lab.benchmark.report_text import percent
-from lm_lab.benchmark.results import (
-    Baseline,
-    Predictions,
-    read_predictions,
-    read_records,
-    read_suite,
-    save_baselines,
-    write_record,
-)
+from lm_lab.benchmark.results import AVERAGE, Baseline, read_records, read_suite, save_baselines, write_record
 from lm_lab.errors import UsageError
 
 DRAWS = 200

@@ -13,13 +13,15 @@ import pytest
 from suites import STRATEGIES, write_suite
 
 from lm_lab.benchmark.execute import run_cell
-from lm_lab.benchmark.executors import InProcess, Job, LocalProcesses
+from lm_lab.benchmark.executors import InProcess, LocalProcesses
 from lm_lab.benchmark.fingerprints import cache_fingerprints
 from lm_lab.benchmark.plan import make_plan
+from lm_lab.benchmark.predictions import read_predictions
 from lm_lab.benchmark.progress import Progress
-from lm_lab.benchmark.results import read_baselines, read_predictions, read_records
+from lm_lab.benchmark.results import read_baselines, read_records
 from lm_lab.benchmark.runner import run_suite
 from lm_lab.benchmark.suite import load_suite
+from lm_lab.benchmark.workers import Job
 from lm_lab.errors import UsageError
 
 
@@ -193,6 +195,31 @@ def test_a_killed_worker_fails_its_cell_alone(folders, tmp_path):
     assert executor.wait() == [(healthy, None)]
     executor.stop()
     assert [record["status"] for record in read_records(tmp_path / "out")] == ["done"]
+
+
+def test_a_stopped_worker_is_ended_when_its_time_is_up(folders, tmp_path):
+    """Its cell fails by time; the worker beside it does not notice."""
+    path = write_suite(tmp_path / "s.yaml", folders["bert"], strategies={"full": STRATEGIES["full"]})
+    first, second = make_plan(load_suite(path), {}, cache_fingerprints()).cells
+    executor = LocalProcesses(Job("small", tmp_path / "out", "test"), workers=1, threads=1, limit=3.0)
+    executor.submit(first)
+    executor._assign()
+    os.kill(executor._workers[0].process.pid, signal.SIGSTOP)
+    ((planned, reason),) = executor.wait()
+    assert planned == first
+    assert reason == "it ran longer than the limit of 3 s (--cell-timeout), and was ended"
+    executor.limit = 300.0
+    executor.submit(second)
+    assert executor.wait() == [(second, None)]
+    executor.stop()
+
+
+def test_an_exit_within_a_cell_is_recorded(folders, tmp_path):
+    path = write_suite(tmp_path / "s.yaml", folders["bert"], strategies={"full": STRATEGIES["full"]})
+    planned = make_plan(load_suite(path), {}, cache_fingerprints()).cells[0]
+    wrong = replace(planned, config=planned.config | {"trainer": {"max_epoch": 1}})
+    record = run_cell(wrong, "s", tmp_path / "out", "test")
+    assert (record["status"], record["reason"]) == ("failed", "SystemExit: 2")
 
 
 @pytest.mark.slow

@@ -67,30 +67,81 @@ def test_exclusions(path, tmp_path):
     assert {setting.strategy for setting in suite.settings()} == {"probe"}
 
 
+def one(strategy):
+    return {"strategies": {"s": {"class_path": "LoRA"} | strategy}}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"tasks": {}}, "'tasks' is missing or empty"),
-        ({"strategy": 1}, "unknown key 'strategy'; known: backbones"),
+        ({"tasks": ["sst2"]}, r"no mapping of names: \['sst2'\]"),
+        ({"tasks": {"a": 3}}, "task 'a': expected a mapping, found 3"),
+        ({"tasks": {"a": {"data": ["x"]}}}, "task 'a', data: expected a mapping"),
         ({"tasks": {"a": {"data": {}}}}, "task 'a', data: 'task' is missing"),
+        ({"tasks": {"a": {"data": {"class_path": 3}}}}, "task 'a', data: 'class_path' is missing or not text: 3"),
+        ({"tasks": {"average": {"data": {"task": "sst2"}}}}, "names other than 'average'"),
+        ({"tasks": {7: {"data": {"task": "sst2"}}}}, "the name 7 is no text; write it in quotes"),
+        ({"tasks": {"../up": {"data": {"task": "sst2"}}}}, r"the name of a task is missing or no name: '\.\./up'"),
+        ({"tasks": {"a": {"data": {"task": "sst2", "columns": {1: "x"}}}}}, "the name 1 is no text"),
+        ({"name": 3}, "name is missing or no name: 3"),
+        ({"name": "../x"}, r"name is missing or no name: '\.\./x'"),
+        ({"name": "a\nb"}, "name is missing or no name"),
+        ({"description": ["x"]}, r"'description' is \['x'\]; expected text"),
+        ({"strategy": 1}, "unknown key 'strategy'; known: backbones"),
+        ({"seeds": 3}, "'seeds' is 3; expected a list"),
+        ({"seeds": -1}, "'seeds' is -1; expected a list"),
+        ({"seeds": []}, "expected a list of different numbers"),
+        ({"seeds": [-1]}, "expected a list of different numbers from 0 on"),
+        ({"seeds": [1, 1]}, "expected a list of different numbers"),
+        ({"seeds": [True]}, "expected a list of different numbers"),
+        ({"seeds": ["0"]}, "expected a list of different numbers"),
+        ({"selection_seeds": 0}, "'selection_seeds' is 0; expected 1 to 2"),
+        ({"selection_seeds": 3}, "'selection_seeds' is 3; expected 1 to 2"),
+        ({"defaults": []}, "defaults: expected a mapping"),
+        ({"defaults": {"trainer": 1}}, "defaults, trainer: expected a mapping"),
         ({"backbones": {"b": {}}}, "backbone 'b': 'backbone' is missing"),
+        ({"backbones": {"b": {"backbone": "bert"}}}, "not a mapping with a 'source': 'bert'"),
+        ({"backbones": {"b": {"backbone": {"source": 3}}}}, "'source' is missing or not text: 3"),
+        ({"backbones": {"b": {"backbone": {"source": "x"}, "control": "yes"}}}, "'control' is 'yes'; expected true"),
         ({"strategies": {"s": {}}}, "strategy 's': 'class_path' is missing"),
-        ({"strategies": {"s": {"class_path": "LoRA", "knob": "rank"}}}, "'knob' and 'sizes' go together"),
-        (
-            {"strategies": {"s": {"class_path": "LoRA", "knob": "rank", "sizes": [1], "select_at": 2}}},
-            r"select_at=2 is none of the sizes \[1\]",
-        ),
-        ({"strategies": {"s": {"class_path": "LoRA", "tune": {"learning_rate": 1}}}}, "must be a list of values"),
+        ({"strategies": {"s": "LoRA"}}, "strategy 's': expected a mapping, found 'LoRA'"),
+        (one({"knob": "rank"}), "'knob' and 'sizes' go together"),
+        (one({"knob": 1, "sizes": [1]}), "'knob' is missing or not text: 1"),
+        (one({"knob": "rank", "sizes": 3}), "'sizes' is 3; expected a list of different numbers"),
+        (one({"knob": "rank", "sizes": []}), "expected a list of different numbers"),
+        (one({"knob": "rank", "sizes": ["a"]}), "expected a list of different numbers"),
+        (one({"knob": "rank", "sizes": [1], "select_at": 2}), r"select_at=2 is none of the sizes \[1\]"),
+        (one({"tune": []}), "strategy 's', tune: expected a mapping"),
+        (one({"tune": {"learning_rate": 1}}), "'learning_rate' is 1; expected a list of different values"),
+        (one({"tune": {"learning_rate": [[1]]}}), "expected a list of different values"),
+        (one({"tune": {"ckpt_path.x": [1]}}), "'ckpt_path.x' begins with none of model, data, trainer"),
+        (one({"init_args": [1]}), "init_args: expected a mapping"),
+        ({"exclude": 3}, "'exclude' is 3; expected a list of rules"),
+        ({"exclude": [{"strategy": "laro"}]}, "exclude: 'strategy' is 'laro'; expected one or several of full, lora, probe"),
+        ({"exclude": [{"strategy": 1}]}, "exclude: 'strategy' is 1"),
+        ({"exclude": [{}]}, "expected rules that name something"),
+        ({"exclude": [{"backbone": "tiny"}]}, "nothing is left of the suite"),
     ],
 )
-def test_a_wrong_suite_names_the_entry(path, tmp_path, changes, message):
-    with pytest.raises(UsageError, match=message):
+def test_a_wrong_suite_names_the_entry_in_one_line(path, tmp_path, changes, message):
+    with pytest.raises(UsageError, match=message) as found:
         load_suite(write_suite(path, tmp_path, **changes))
+    assert "\n" not in str(found.value)
+
+
+def test_a_tuned_value_that_has_no_place_is_refused(path, tmp_path):
+    suite = load_suite(write_suite(path, tmp_path, **one({"tune": {"model.pooling.x": [1]}})))
+    with pytest.raises(UsageError, match=r"tune: 'model\.pooling\.x' cannot be set, since 'pooling' is 'mean'"):
+        suite.config(suite.cell(Setting("tiny", "s", "sentiment"), None, {"model.pooling.x": 1}, 0))
 
 
 def test_a_suite_that_is_no_yaml(path):
     path.write_text("a: [")
     with pytest.raises(UsageError, match="is not valid YAML"):
+        load_suite(path)
+    path.write_text("- a")
+    with pytest.raises(UsageError, match=r"suite\.yaml: expected a mapping, found \['a'\]"):
         load_suite(path)
     with pytest.raises(UsageError, match=r"'nowhere\.yaml' cannot be read"):
         load_suite("nowhere.yaml")

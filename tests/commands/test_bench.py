@@ -19,6 +19,7 @@ def ran(tmp_path, folders, capsys):
 def test_a_suite_ends_with_a_table_a_page_and_offline_runs(ran):
     root, shown = ran
     assert "8 cells; 1 at a time" in shown
+    assert shown.splitlines()[-1] == "8 of 8 cells done"
     assert "[8/8]" in shown
     assert "report: out/report/index.html" in shown
     assert all(name in shown for name in ("probe, at_layer 0", "probe, at_layer 2", "full"))
@@ -51,6 +52,26 @@ def test_a_cells_configuration_runs_alone(ran, tmp_path, capsys):
 def test_wrong_options_are_one_line(ran, tmp_path, capsys):
     assert main(["bench", "run", "suite.yaml", "--out", "out", "--workers", "-1"]) == 2
     assert "error: --workers -1" in capsys.readouterr().err
+    suite = str(write_suite(tmp_path / "suite.yaml", tmp_path))
+    assert main(["bench", "run", suite, "--out", "out", "--cell-timeout", "0"]) == 2
+    assert "error: --cell-timeout 0: expected more than 0 seconds." in capsys.readouterr().err
+
+
+def test_a_cell_that_did_not_end_well_shows_in_the_exit_code_and_the_last_line(tmp_path, folders, capsys):
+    strategies = {
+        "full": {"class_path": "FullFineTuning", "model": {"learning_rate": 1e30}},
+        "bitfit": {"class_path": "BitFit"},
+    }
+    suite = write_suite(tmp_path / "suite.yaml", folders["bert"], strategies=strategies)
+    assert main(["bench", "run", str(suite), "--out", "out", "--workers", "0"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "2 of 4 cells done, 2 diverged"
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, folders, capsys):
+    (tmp_path / "out").write_text("a file")
+    suite = write_suite(tmp_path / "suite.yaml", folders["bert"])
+    assert main(["bench", "run", str(suite), "--out", "out", "--workers", "0"]) == 2
+    assert "cannot be written" in capsys.readouterr().err
 
 
 def test_a_suite_may_report_the_test_split(tmp_path, folders, capsys):

@@ -1,0 +1,89 @@
+"""A cell's predictions, example by example, as parquet: what comparisons are computed from.
+
+DIR/predictions/<id>.parquet split: string, id: int64, prediction: float64, label: float64 (NaN: no label);
+                             prediction is a list of float64 where an example adds several counts to a metric
+"""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lm_lab.atomic import replace_file
+from lm_lab.errors import UsageError
+
+_ID = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class Predictions(NamedTuple):
+    """One row an example, `n` rows; `prediction` is a class index, a number, or the k counts a metric sums."""
+
+    split: NDArray[np.str_]  # (n,)
+    id: NDArray[np.int64]  # (n,)
+    prediction: NDArray[np.float64]  # (n,) or (n, k)
+    label: NDArray[np.float64]  # (n,), NaN where the example has no label
+
+
+def write_predictions(root: Path, cell_id: str, predictions: Predictions) -> str:
+    """Write a cell's predictions; returns the SHA-256 of their file."""
+    content = _parquet(predictions)
+    replace_file(_path(root, cell_id), content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_predictions(root: Path, cell_id: str) -> Predictions:
+    """Return a cell's per-example predictions; raises UsageError if the file is missing or unreadable."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = _path(root, cell_id)
+    try:
+        table = pq.read_table(path, columns=list(Predictions._fields))
+        columns = {name: table[name].to_numpy(zero_copy_only=False) for name in Predictions._fields}
+        if pa.types.is_list(table["prediction"].type):
+            columns["prediction"] = np.stack(list(columns["prediction"]))
+        kinds = {"split": np.str_, "id": np.int64, "prediction": np.float64, "label": np.float64}
+        return Predictions(**{name: columns[name].astype(kind) for name, kind in kinds.items()})
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UsageError(
+            f"{path}: no readable predictions ({first:.200}). The suite's command runs this cell again."
+        ) from error
+
+
+def has_predictions(root: Path, cell_id: str, digest: str | None) -> bool:
+    """True if the predictions of a cell are those that were written: by their hash, or readable where it is None."""
+    try:
+        if digest is not None:
+            return hashlib.sha256(_path(root, cell_id).read_bytes()).hexdigest() == digest
+        read_predictions(root, cell_id)
+    except (OSError, UsageError):
+        return False
+    return True
+
+
+def checked_id(cell_id: str) -> str:
+    """The id, if it can be a file name; raises UsageError if not."""
+    if not _ID.fullmatch(cell_id) or cell_id.startswith("."):
+        raise UsageError(f"cell id {cell_id!r} cannot be a file name; expected letters, digits, '.', '_', '-'.")
+    return cell_id
+
+
+def _path(root: Path, cell_id: str) -> Path:
+    return root / "predictions" / f"{checked_id(cell_id)}.parquet"
+
+
+def _parquet(predictions: Predictions) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kept = pa.float64() if predictions.prediction.ndim == 1 else pa.list_(pa.float64())
+    schema = pa.schema([("split", pa.string()), ("id", pa.int64()), ("prediction", kept), ("label", pa.float64())])
+    columns = {name: list(values) for name, values in predictions._asdict().items()}
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns, schema=schema), buffer, compression="zstd")
+    content: bytes = buffer.getvalue().to_pybytes()
+    return content

@@ -1,0 +1,116 @@
+"""Whether a file of results holds what its readers take for granted; what does not is left out of a report, by name."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Check = Callable[[Any], bool]
+STATUSES = ("done", "failed", "diverged")
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return (_whole(value) and abs(value) < 10**300) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _or_none(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def _each(check: Check, *needed: str) -> Check:
+    """A mapping whose values all pass, with the names that are needed among them."""
+    return lambda value: isinstance(value, Mapping) and set(needed) <= set(value) and all(map(check, value.values()))
+
+
+def _list(check: Check) -> Check:
+    return lambda value: isinstance(value, list) and all(map(check, value))
+
+
+def _scalar(value: Any) -> bool:
+    return value is None or isinstance(value, str | bool) or _number(value)
+
+
+_CELL: dict[str, Check] = {
+    **dict.fromkeys(("backbone", "strategy", "task"), _text),
+    "knob": _or_none(_text),
+    "size": _or_none(_number),
+    "tuned": _each(_scalar),
+    "seed": _whole,
+    "control": lambda value: isinstance(value, bool),
+}
+_ANY = _each(lambda _: True)
+_OPTIONAL: dict[str, Check] = {
+    **dict.fromkeys(("reason", "traceback"), _or_none(_text)),
+    **dict.fromkeys(("suite", "started", "command", "predictions"), _text),
+    **dict.fromkeys(("config", "git", "hardware", "memory"), _ANY),
+    **dict.fromkeys(("fingerprints", "versions"), _each(_text)),
+    **dict.fromkeys(("scores", "details"), _each(_each(_number))),
+    **dict.fromkeys(("score", "ledger", "clocks"), _each(_number)),
+    "layer_weights": _list(_number),
+    "history": _list(_each(_number, "step", "loss")),
+}
+_DONE: dict[str, Check] = {
+    "score": _each(_number, "validation"),
+    "scores": _each(_each(_number), "validation"),
+    "ledger": _each(_number, "trained", "head", "total", "delta_bytes"),
+    "clocks": _each(_number, "train_seconds", "total_seconds"),
+    "memory": lambda value: isinstance(value, Mapping) and _number(value.get("train_peak_bytes")),
+}
+
+
+def fault(record: Any, schema: int, name: str) -> str | None:
+    """What is wrong with the record in the file `name`.json, if anything is."""
+    if not isinstance(record, Mapping) or not {"id", "cell", "status"} <= record.keys():
+        return "not a cell record (no id, cell or status)"
+    if record.get("schema") != schema:
+        return f"schema {record.get('schema')!r:.40}, this version reads {schema}"
+    if record["id"] != name:
+        return f"it is the record of {record['id']!r:.40}, not of {name!r}"
+    if record["status"] not in STATUSES:
+        return f"its status is {record['status']!r:.40}, none of {', '.join(STATUSES)}"
+    cell = record["cell"]
+    if not isinstance(cell, Mapping) or (wrong := _wrong(cell, _CELL, needed=True)):
+        return f"its cell is damaged{f': {wrong}' if isinstance(cell, Mapping) else ''}"
+    needed = _DONE if record["status"] == "done" else {}
+    if wrong := _wrong(record, needed, needed=True) or _wrong(record, _OPTIONAL, needed=False):
+        return f"it is damaged: {wrong}"
+    return None
+
+
+def suite_fault(suite: Any) -> str | None:
+    """What is wrong with a `suite.json`, if anything is."""
+    if not isinstance(suite, Mapping):
+        return "no mapping"
+    checks: dict[str, Check] = {
+        "name": _text,
+        "description": _text,
+        "seeds": _list(_whole),
+        "planned_cells": lambda value: _whole(value) and value >= 0,
+    }
+    return _wrong(suite, checks, needed=False) or (None if "name" in suite else "no name")
+
+
+def baselines_fault(found: Any) -> str | None:
+    """What is wrong with a `baselines.json`, if anything is."""
+    checks: dict[str, Check] = {"what": _text, "score": _number, "data": _text}
+    if not isinstance(found, Mapping):
+        return "no mapping"
+    damaged = (t for t, one in found.items() if not isinstance(one, Mapping) or _wrong(one, checks, needed=True))
+    task = next(damaged, None)
+    return None if task is None else f"the baseline of {task!r:.40} is damaged"
+
+
+def _wrong(value: Mapping[str, Any], checks: Mapping[str, Check], needed: bool) -> str | None:
+    for name, check in checks.items():
+        if name not in value and needed:
+            return f"no {name}"
+        if name in value and not check(value[name]):
+            return f"{name} is {value[name]!r:.60}"
+    return None
