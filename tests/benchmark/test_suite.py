@@ -118,7 +118,10 @@ def one(strategy):
         (one({"tune": {"ckpt_path.x": [1]}}), "'ckpt_path.x' begins with none of model, data, trainer"),
         (one({"init_args": [1]}), "init_args: expected a mapping"),
         ({"exclude": 3}, "'exclude' is 3; expected a list of rules"),
-        ({"exclude": [{"strategy": "laro"}]}, "exclude: 'strategy' is 'laro'; expected one or several of full, lora, probe"),
+        (
+            {"exclude": [{"strategy": "laro"}]},
+            "exclude: 'strategy' is 'laro'; expected one or several of full, lora, probe",
+        ),
         ({"exclude": [{"strategy": 1}]}, "exclude: 'strategy' is 1"),
         ({"exclude": [{}]}, "expected rules that name something"),
         ({"exclude": [{"backbone": "tiny"}]}, "nothing is left of the suite"),
