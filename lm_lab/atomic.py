@@ -1,32 +1,38 @@
 """Files and folders that appear whole or not at all."""
 
 import os
+import re
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
+
 WRITING = ".writing-"  # what a kill may leave begins with it
+_STALE = 24 * 3600.0  # seconds after which the leavings of another machine are nobody's
+_NAME = re.compile(rf"{re.escape(WRITING)}(?P<host>.+)-(?P<pid>\d+)-[0-9a-f]{{32}}")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a free path beside `path` for a file or a folder, which then takes the place of `path`.
 
-    If anything is raised, what was written is removed and `path` stays as it was. Whoever may read new files of this
-    user may read this one, unlike those of `tempfile`: caches and results are shared.
+    If anything is raised, what was written is removed and `path` stays as it was. What a process that was killed has
+    left in this folder is removed. Whoever may read new files of this user may read this one, unlike those of
+    `tempfile`: caches and results are shared.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{WRITING}{uuid4().hex}")
+    _sweep(path.parent)
+    beside = path.with_name(f"{WRITING}{socket.gethostname()}-{os.getpid()}-{uuid4().hex}")
     try:
         yield beside
         os.replace(beside, path)
     except BaseException:
-        if beside.is_dir():
-            shutil.rmtree(beside)
-        else:
-            beside.unlink(missing_ok=True)
+        _remove(beside)
         raise
 
 
@@ -41,7 +47,28 @@ def replace_file(path: Path, content: bytes) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Remove what kills have left half written in `folder`, where nobody writes now."""
     for left in folder.glob(f"{WRITING}*"):
-        if left.is_dir():
-            shutil.rmtree(left)
-        else:
-            left.unlink()
+        _remove(left)
+
+
+def _sweep(folder: Path) -> None:
+    for left in folder.glob(f"{WRITING}*"):
+        if _abandoned(left):
+            _remove(left)
+
+
+def _abandoned(path: Path) -> bool:
+    """Whether the process that was writing is gone; of another machine's nothing is known but the time."""
+    owner = _NAME.fullmatch(path.name)
+    if owner and owner["host"] == socket.gethostname():
+        return not psutil.pid_exists(int(owner["pid"]))
+    try:
+        return time.time() - path.stat().st_mtime > _STALE
+    except OSError:  # it is gone already
+        return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

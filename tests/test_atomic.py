@@ -1,6 +1,9 @@
 """`lm_lab/atomic.py`: whole or not at all, and as readable to others as any new file."""
 
 import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +54,21 @@ def test_others_may_read_it_as_any_new_file(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o644
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_writer(tmp_path: Path) -> None:
+    host, key = socket.gethostname(), "0" * 32
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    abandoned = tmp_path / f".writing-{host}-{gone.pid}-{key}"
+    abandoned.mkdir()
+    (abandoned / "part").write_text("half")
+    other = tmp_path / f".writing-elsewhere-1-{key}"
+    old = tmp_path / f".writing-{key}"
+    alive = tmp_path / f".writing-{host}-{os.getpid()}-{key}"
+    for path in (other, old, alive):
+        path.write_text("half")
+    os.utime(old, (0, 0))
+    with replacing(tmp_path / "target") as beside:
+        beside.write_text("whole")
+    assert names(tmp_path) == sorted([other.name, alive.name, "target"])

@@ -25,7 +25,8 @@ from lm_lab.data.module import TaskData
 from lm_lab.tasks import Task, TextTask, answers, task_score
 from lm_lab.tasks.choices import ChoiceTask
 from lm_lab.tasks.entities import OUTSIDE
-from lm_lab.tasks.sequences import SequenceTask, TextToText, rouge
+from lm_lab.tasks.rouge import rouge
+from lm_lab.tasks.sequences import SequenceTask, TextToText
 from lm_lab.tasks.spans import SpanTask
 from lm_lab.tasks.tags import TagTask, count, judged
 

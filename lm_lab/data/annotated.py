@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lm_lab.data import raw
+from lm_lab.data.columns import read_column, read_texts
+from lm_lab.data.files import FORMATS
+from lm_lab.data.texts import UTF_8
 from lm_lab.errors import UsageError
 
 
@@ -15,7 +18,9 @@ class Text(NamedTuple):
     spans: tuple[tuple[int, int], ...] = ()
 
 
-def annotated(sources: Sequence[str], column: str, spans: str, split: str = "train") -> Iterator[Text]:
+def annotated(
+    sources: Sequence[str], column: str, spans: str, split: str = "train", encoding: str = UTF_8
+) -> Iterator[Text]:
     """Yield the documents of data files with their spans; those without text are left out.
 
     Args:
@@ -23,21 +28,22 @@ def annotated(sources: Sequence[str], column: str, spans: str, split: str = "tra
         column: the column of texts.
         spans: the column of their spans, a list of pairs of characters [start, end) for each text.
         split: what is read of a folder that has such a file.
+        encoding: of text files.
 
     Raises:
         UsageError: as `documents`, or the spans of a row are no such list or lie outside its text.
     """
     for path in (path for source in sources for path in raw.files(source, split)):
-        if path.suffix not in raw.FORMATS:
-            raise UsageError(f"{path} has no columns, so no spans; give a file that ends in {', '.join(raw.FORMATS)}.")
-        rows = zip(raw.read_texts(path, column), _lists(path, spans), strict=True)
+        if path.suffix not in FORMATS:
+            raise UsageError(f"{path} has no columns, so no spans; give a file that ends in {', '.join(FORMATS)}.")
+        rows = zip(read_texts(path, column, encoding), _lists(path, spans, encoding), strict=True)
         for row, (text, pairs) in enumerate(rows):
             if text.strip():
                 yield Text(text, _checked(pairs, text, f"{path}, row {row}, column '{spans}'"))
 
 
-def _lists(path: Path, name: str) -> Iterator[Any]:
-    for values in raw.read_column(path, name):
+def _lists(path: Path, name: str, encoding: str) -> Iterator[Any]:
+    for values in read_column(path, name, encoding):
         yield from values.to_pylist()
 
 

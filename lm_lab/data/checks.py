@@ -1,18 +1,18 @@
 """Checks of a task's rows: whatever is wrong is named by file, row and column before anything is trained."""
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lm_lab.data.labels import UNLABELLED, class_ids, column_words, hub_names, number, scores
 from lm_lab.data.lines import Lines
 from lm_lab.errors import UsageError
 from lm_lab.tasks import Task, TextTask
-
-UNLABELLED = -1
 
 
 @dataclass(frozen=True)
@@ -21,15 +21,17 @@ class TextRows:
 
     Attributes:
         texts: one or two lists of n strings, in the order of the task's columns.
-        labels: (n,) float64; -1 for a row without label (nan where the score is graded).
+        labels: (n,) float64, or (n, k) of k classes that may hold at once; nan for a row without label.
         ids: (n,) int64, unique.
         origin: the file or source, for messages.
+        unlabelled: what was read as "no label", and how often.
     """
 
     texts: tuple[list[str], ...]
     labels: np.ndarray
     ids: np.ndarray
     origin: str
+    unlabelled: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -37,7 +39,7 @@ class TextRows:
     @property
     def labelled(self) -> np.ndarray:
         """(n,) bool: which rows have a label."""
-        return ~np.isnan(self.labels) & (self.labels != UNLABELLED)
+        return ~np.isnan(self.labels.reshape(len(self), -1)).any(1)
 
     def content(self) -> Iterator[bytes]:
         """Texts, labels and ids, for a fingerprint."""
@@ -47,17 +49,24 @@ class TextRows:
     def take(self, index: np.ndarray) -> "TextRows":
         """The rows at `index`, in that order."""
         texts = tuple([column[i] for i in index] for column in self.texts)
-        return TextRows(texts, self.labels[index], self.ids[index], self.origin)
+        return TextRows(texts, self.labels[index], self.ids[index], self.origin, self.unlabelled)
 
 
 def text_rows(lines: Lines) -> TextRows:
     """Lines that a user gives, as rows without labels."""
     texts = tuple(lines.column(place) for place in range(len(lines.texts[0])))
-    return TextRows(texts, np.full(len(lines.ids), float(UNLABELLED)), lines.ids, lines.origin)
+    return TextRows(texts, np.full(len(lines.ids), np.nan), lines.ids, lines.origin)
 
 
-def check(task: TextTask, table: pa.Table, origin: str) -> TextRows:
+def check(task: TextTask, table: pa.Table, origin: str, numbered: bool = True, bounded: bool = True) -> TextRows:
     """Turn a table into `TextRows`.
+
+    Args:
+        task: its columns and labels.
+        table: with these columns, and `label` if the labels are known.
+        origin: the file or source.
+        numbered: a number that is no class stands for the id of one, as in the hub's schema.
+        bounded: refuse scores beyond the task's range.
 
     Raises:
         UsageError: an empty split, a missing column, a null text, a label the task does not know, ids that repeat.
@@ -71,8 +80,8 @@ def check(task: TextTask, table: pa.Table, origin: str) -> TextRows:
                 f"the file has {', '.join(table.column_names)}."
             )
     texts = tuple(read_texts(table[name], name, origin) for name in task.columns)
-    labels = _labels(task, table, origin)
-    return TextRows(texts, labels, read_ids(table, origin), origin)
+    labels, unlabelled = _labels(task, table, origin, numbered, bounded)
+    return TextRows(texts, labels, read_ids(table, origin), origin, unlabelled)
 
 
 class Labelled(Protocol):
@@ -81,6 +90,11 @@ class Labelled(Protocol):
     @property
     def origin(self) -> str:
         """The file or source, for messages."""
+        ...
+
+    @property
+    def unlabelled(self) -> Counter[str]:
+        """What was read as "no label", and how often."""
         ...
 
     def __len__(self) -> int: ...
@@ -110,12 +124,33 @@ def require_labels(task: Task, rows: R, split: str, column: str = "label") -> R:
         return rows
     from lightning.pytorch.utilities import rank_zero_warn
 
-    rank_zero_warn(f"{rows.origin}: left out {int((~labelled).sum())} of {len(rows)} rows that have no label")
+    said = ", ".join(f"'{text}' in {count} rows" for text, count in sorted(rows.unlabelled.items()) if text)
+    said = f": {said}, which is no class unless `labels` names it" if said else ""
+    rank_zero_warn(f"{rows.origin}: left out {int((~labelled).sum())} of {len(rows)} rows that have no label{said}")
     return rows.take(np.flatnonzero(labelled))
+
+
+def labelled_rows(task: TextTask, rows: TextRows, split: str) -> TextRows:
+    """The rows that have a label. Raises `UsageError` if there are none, or those to train on have all the same."""
+    kept = require_labels(task, rows, split)
+    if split == task.train and (kept.labels == kept.labels[0]).all():
+        value = kept.labels[0]
+        same = f"score is {value:g}" if task.regression else f"label is '{task.labels[int(value)]}'"
+        raise UsageError(f"{rows.origin}, column 'label': every {same}; there is nothing to learn from.")
+    return kept
+
+
+def require_written(task: TextTask, rows: TextRows) -> None:
+    """Raise `UsageError` if a text is empty: the hub's sets have some, on purpose; a user's own are mistakes."""
+    for name, texts in zip(task.columns, rows.texts, strict=True):
+        if (row := next((row for row, text in enumerate(texts) if not text.strip()), None)) is not None:
+            raise UsageError(f"{rows.origin}, row {row}, column '{name}': no text.")
 
 
 def read_texts(column: pa.ChunkedArray, name: str, origin: str) -> list[str]:
     """A column as texts. Raises `UsageError` if it holds something else, or a row has none."""
+    if pa.types.is_null(column.type):
+        column = column.cast(pa.string())
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         raise UsageError(f"{origin}, column '{name}': expected text, found {column.type}.")
     if column.null_count:
@@ -124,33 +159,37 @@ def read_texts(column: pa.ChunkedArray, name: str, origin: str) -> list[str]:
     return column.to_pylist()
 
 
-def _labels(task: TextTask, table: pa.Table, origin: str) -> np.ndarray:
-    missing = np.nan if task.regression else float(UNLABELLED)
+def _labels(
+    task: TextTask, table: pa.Table, origin: str, numbered: bool, bounded: bool
+) -> tuple[np.ndarray, Counter[str]]:
+    """(n,) labels, nan where there is none; and what was read as none."""
     if "label" not in table.column_names:
-        return np.full(table.num_rows, missing)
-    values = [_label(task, value, row, origin) for row, value in enumerate(table["label"].to_pylist())]
-    return np.array([missing if value is None else value for value in values], dtype=np.float64)
+        return np.full(table.num_rows, np.nan), Counter()
+    names = hub_names(table, "label")
+    words = column_words(table, "label", origin, names if set(names) <= set(task.labels) else ())
+    if task.regression:
+        values, missing = scores(words, *task.label_range)
+        wrong = [value is not None and not _fits(task, value, bounded) for value in values]
+    else:
+        values, missing = class_ids(words, task.labels, numbered)  # type: ignore[assignment]
+        wrong = [value == UNLABELLED for value in values]
+    if any(wrong):
+        row = wrong.index(True)
+        expected = _expected(task, ids=numbered or number(words[row]) is None)
+        raise UsageError(f"{origin}, row {row}, column 'label': {table['label'][row].as_py()!r} is not {expected}.")
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64), missing
 
 
-def _label(task: TextTask, value: object, row: int, origin: str) -> float | None:
-    """A label as a number, None where there is none."""
-    if value is None or value == UNLABELLED:
-        return None
-    if isinstance(value, str) and value in task.labels:
-        return float(task.labels.index(value))
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        number = np.nan
-    low, high = task.label_range if task.regression else (0, len(task.labels) - 1)
-    if low <= number <= high and (task.regression or number == int(number)):
-        return number
-    expected = f"a number from {low:g} to {high:g}" if task.regression else _words(task)
-    raise UsageError(f"{origin}, row {row}, column 'label': {value!r} is not {expected}.")
+def _fits(task: TextTask, value: float, bounded: bool) -> bool:
+    return task.label_range[0] <= value <= task.label_range[1] if bounded else not np.isnan(value)
 
 
-def _words(task: TextTask) -> str:
-    return ", ".join(f"{index} ({word})" for index, word in enumerate(task.labels)) + " or -1 (unlabelled)"
+def _expected(task: TextTask, ids: bool) -> str:
+    if task.regression:
+        return "a number from {:g} to {:g} (label_range)".format(*task.label_range)
+    ids = ids and all(number(label) is None for label in task.labels)
+    known = (f"{index} ({label})" if ids else label for index, label in enumerate(task.labels))
+    return ", ".join(known) + " or -1 (unlabelled)"
 
 
 def read_ids(table: pa.Table, origin: str) -> np.ndarray:
@@ -158,9 +197,10 @@ def read_ids(table: pa.Table, origin: str) -> np.ndarray:
     if "idx" not in table.column_names:
         return np.arange(table.num_rows)
     try:
-        ids = np.array(table["idx"].to_numpy(), dtype=np.int64)  # a copy: a view of the table cannot be written to
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{origin}, column 'idx': expected whole numbers.") from error
+        given = table["idx"].cast(pa.int64()).to_pylist()
+        ids = np.array(given, dtype=np.int64)
+    except (pa.ArrowException, TypeError) as error:  # a null is no number
+        raise UsageError(f"{origin}, column 'idx': expected a whole number in every row.") from error
     unique, counts = np.unique(ids, return_counts=True)
     if len(unique) < len(ids):
         again = unique[counts > 1][0]

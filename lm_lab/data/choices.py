@@ -4,16 +4,20 @@ from typing import Any
 
 import numpy as np
 
-from lm_lab.data.checks import UNLABELLED, require_labels
+from lm_lab.data.checks import require_labels
 from lm_lab.data.choice_rows import ChoiceRows, check_choices
 from lm_lab.data.encode_choices import EncodedChoices, encode_choices
 from lm_lab.data.encoding import Encoding
+from lm_lab.data.labels import UNLABELLED
 from lm_lab.data.module import TaskData
 from lm_lab.data.sources import Place, read_table
 from lm_lab.tasks.choices import ChoiceTask
+from lm_lab.tasks.names import file_name
 
 # Zellers et al. 2019, https://arxiv.org/abs/1905.07830
 _HUB = {"hellaswag": "Rowan/hellaswag"}
+_MOST = 100  # options in columns of their own
+_WORDS = ("question", "answer", *(f"option_{number}" for number in range(_MOST)))
 _COLUMNS = {"hellaswag": {"context": "ctx", "options": "endings", "answer": "label"}}
 
 
@@ -31,19 +35,21 @@ class MultipleChoice(TaskData):
         UsageError: an unknown split, a bad row, or limits that leave nothing to train on.
     """
 
+    truncates = False
     task: ChoiceTask
 
     def __init__(self, task: str = "hellaswag", **settings: Any) -> None:
-        super().__init__(ChoiceTask(task, test=(("test", task),)), **settings)
+        name = file_name(task)
+        super().__init__(ChoiceTask(name, test=(("test", name),)), **settings)
         self.place = Place(task, (task,), _HUB.get(task, task))
 
     def read(self, split: str, labelled: bool) -> ChoiceRows:
         """The checked rows of a split."""
-        own = {} if self.source == "microworld" else _COLUMNS.get(self.task.name, {})
+        own = {} if self.source == "microworld" else _COLUMNS.get(self.place.name, {})
         columns = own | (self.columns or {})
         if not labelled:  # a split to predict may lack the answers
             columns = {ours: theirs for ours, theirs in columns.items() if ours != "answer"}
-        rows = check_choices(*read_table(self.place, split, self.source, columns))
+        rows = check_choices(*read_table(self.place, split, self.source, columns, _WORDS, self.encoding))
         return require_labels(self.task, rows, split, "answer") if labelled else rows
 
     def read_text(self) -> ChoiceRows:
@@ -58,4 +64,4 @@ class MultipleChoice(TaskData):
 
     def settings(self) -> dict[str, Any]:
         """The task, its columns, and the longest sequence."""
-        return {"task": self.task.name, "columns": self.columns, "max_length": self.max_length}
+        return {"task": self.place.name, "columns": self.columns, "max_length": self.max_length}

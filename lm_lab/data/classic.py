@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from lm_lab.data.texts import UTF_8, read_text
 from lm_lab.errors import UsageError
 from lm_lab.tasks import TextTask
 
@@ -54,15 +55,15 @@ def find(task: str, split: str, roots: Sequence[Path]) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def read(task: TextTask, split: str, path: Path) -> pa.Table:
+def read(task: TextTask, split: str, path: Path, encoding: str = UTF_8) -> pa.Table:
     """A split in the hub's schema: the task's columns, label (absent in test files) and idx.
 
     Raises:
-        UsageError: a header without a needed column, or a line with the wrong number of fields.
+        UsageError: another encoding, a header without a needed column, or a line with the wrong number of fields.
     """
     layout = LAYOUTS[task.name]
-    lines = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")  # splitlines() would cut at other marks
-    headless = task.name == "cola" and split != "test"
+    lines = read_text(path, encoding).rstrip("\n").split("\n")  # splitlines() would cut at other marks
+    headless = task.name == "cola" and split != "test" and "sentence" not in lines[0].rstrip("\r").split("\t")
     header = _COLA_HEADER if headless else lines[0].rstrip("\r").split("\t")
     first = 1 if headless else 2
     rows = [line.rstrip("\r").split("\t") for line in lines[0 if headless else 1 :]]

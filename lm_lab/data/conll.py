@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from lm_lab.data.tagged import TAGS, WORDS
+from lm_lab.data.texts import UTF_8, read_text
 from lm_lab.errors import UsageError
 
 _NAMES = {"validation": ("validation", "valid", "dev", "testa"), "test": ("test", "testb")}
@@ -18,18 +19,15 @@ def find(split: str, folders: list[Path]) -> Path | None:
     return next((folder / name for folder in folders for name in names if (folder / name).is_file()), None)
 
 
-def read(path: Path) -> pa.Table:
+def read(path: Path, encoding: str = UTF_8) -> pa.Table:
     """The columns `tokens` and `tags` of a file: the first and the last column of its lines.
 
     Columns are separated by tabs where a line has one, else by spaces.
 
     Raises:
-        UsageError: a line with one column, or a file that is not UTF-8.
+        UsageError: a line with one column, or a file of another encoding.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")  # splitlines() would cut at other marks
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
+    lines = read_text(path, encoding).split("\n")  # splitlines() would cut at other marks
     sentences: list[list[tuple[str, str]]] = [[]]
     for number, line in enumerate(lines, start=1):
         if not line.strip():

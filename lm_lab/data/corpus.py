@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from lm_lab.data import raw, store
+from lm_lab.data import checksums, raw, store
 from lm_lab.data.annotated import Text, annotated
 from lm_lab.data.batching import grouped_loader, place
 from lm_lab.data.chunkers import Chunker, chunked
 from lm_lab.data.encoding import cache_folder
+from lm_lab.data.limits import at_least
 from lm_lab.data.microworld import corpus
 from lm_lab.data.rows import Documents, Layout, Rows, RowsFactory
 from lm_lab.data.rows.batches import RowBatches
 from lm_lab.data.store import TokenStore
+from lm_lab.data.texts import UTF_8, codec
 from lm_lab.data.tokenised import tokenise
 from lm_lab.errors import UsageError
 
@@ -49,9 +52,10 @@ class Corpus(L.LightningDataModule):
             `lm_lab.data.chunkers.PhraseChunker`.
         rows: how documents become rows: `Documents`, `Packed`, `Continuing`, `NextSentencePairs`,
             `SentenceOrderPairs` or `ThreeWayPairs` of `lm_lab.data.rows`.
+        encoding: of text files, such as latin-1.
 
     Raises:
-        UsageError: on `setup`, if the source, a number or the tokenizer does not fit.
+        UsageError: a number out of range; on `setup`, if the source, a number or the tokenizer does not fit.
     """
 
     def __init__(
@@ -67,12 +71,17 @@ class Corpus(L.LightningDataModule):
         starts: str | None = None,
         spans: Chunker | str | None = None,
         rows: RowsFactory = Documents,
+        encoding: str = UTF_8,
     ) -> None:
         super().__init__()
+        at_least(1, batch_size=batch_size, max_length=max_length, documents=documents)
+        at_least(0, held_out=held_out, seed=seed, num_workers=num_workers)
+        codec(encoding)
         self.source, self.batch_size, self.max_length = source, batch_size, max_length
         self.documents, self.held_out = documents, held_out
         self.seed, self.num_workers = seed, num_workers
         self.column, self.starts, self.spans, self.rows = column, starts, spans, rows
+        self.encoding = encoding
         self.training: Rows | None = None
         self.validation: Rows | None = None
 
@@ -101,6 +110,12 @@ class Corpus(L.LightningDataModule):
         layout = Layout.of(backbone.tokenizer, backbone.family.causal, self.max_length, self.seed, segments)
         training, validation = self._stores(backbone.tokenizer)
         self.training, self.validation = self.rows(training, layout), self.rows(validation, layout)
+        for rows, use in ((self.training, "train"), (self.validation, "validate")):
+            if not len(rows):
+                raise UsageError(
+                    f"'{self.source}' gives no row of {self.max_length} tokens to {use} on: {len(rows.store)} "
+                    f"documents of {np.diff(rows.store.bounds).sum()} tokens; give more text, or a smaller max_length."
+                )
 
     def train_dataloader(self) -> StatefulDataLoader:
         """Batches in an order that is new in every epoch."""
@@ -138,8 +153,6 @@ class Corpus(L.LightningDataModule):
                 f"spans='{self.spans}': spans stand in a column of a data file, without starts; a chunker, such as "
                 "lm_lab.data.chunkers.PhraseChunker, finds them in any text."
             )
-        if self.documents is not None and self.documents < 1:
-            raise UsageError(f"documents={self.documents}: expected 1 or more, or null for all.")
         if self.source == MICROWORLD:
             texts = corpus(self.documents or MICROWORLD_DOCUMENTS, self.seed)
             found = TokenStore.of(tokenise(list(self._chunked(texts)), tokenizer))
@@ -150,9 +163,9 @@ class Corpus(L.LightningDataModule):
 
     def _texts(self, split: str) -> Iterator[str | Text]:
         if isinstance(self.spans, str):
-            texts: Iterable[str | Text] = annotated([self.source], self.column, self.spans, split)
+            texts: Iterable[str | Text] = annotated([self.source], self.column, self.spans, split, self.encoding)
         else:
-            texts = self._chunked(raw.documents([self.source], self.column, self.starts, split))
+            texts = self._chunked(raw.documents([self.source], self.column, self.starts, split, self.encoding))
         return islice(texts, self.documents if split == "train" else None)
 
     def _chunked(self, texts: Iterable[str]) -> Iterable[str | Text]:
@@ -165,8 +178,8 @@ class Corpus(L.LightningDataModule):
         if self.source.startswith(raw.HUB):
             return cache_folder() / "corpora" / store.fingerprint(tokenizer, self.source, *read)
         paths = [path.resolve() for path in raw.files(self.source, split)]
-        states = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
-        return cache_folder() / "corpora" / store.fingerprint(tokenizer, states, *read)
+        states = [checksums.of_file(path) for path in paths]
+        return cache_folder() / "corpora" / store.fingerprint(tokenizer, states, codec(self.encoding), *read)
 
 
 def _require_known(tokens: TokenStore, tokenizer: Any) -> None:

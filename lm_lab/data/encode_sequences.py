@@ -79,7 +79,7 @@ class EncodedSequences(Dataset[int]):
 def encode_sequences(rows: SequenceRows, encoding: Encoding, max_target: int, end: int) -> EncodedSequences:
     """Sources as the tokenizer forms a text, targets without special tokens but for the end token.
 
-    Warns with counts of what was cut: sources lose their end, targets too.
+    Warns with counts of what was cut: targets lose their end, sources the one that is set.
     """
     key = encoding.fingerprint(rows.content(), "sequences", max_target, end)
     arrays = cached(key, lambda: _encode(rows, encoding, max_target, end))
@@ -93,7 +93,7 @@ def encode_sequences(rows: SequenceRows, encoding: Encoding, max_target: int, en
 def _encode(rows: SequenceRows, encoding: Encoding, max_target: int, end: int) -> Arrays:
     tokenizer = encoding.tokenizer
     whole = [len(ids) for ids in tokenizer(list(rows.sources), verbose=False)["input_ids"]]
-    sources = tokenizer(list(rows.sources), truncation=True, max_length=encoding.max_length, verbose=False)
+    sources = encoding.truncating(list(rows.sources))
     targets = tokenizer(list(rows.targets), add_special_tokens=False, verbose=False)["input_ids"]
     ended = {"input_ids": [[*ids[: max_target - 1], end] for ids in targets]}
     arrays = Ragged.arrays(sources, "source") | Ragged.arrays(ended, "target")

@@ -29,6 +29,7 @@ class EncodedSpans(Dataset[int]):
         labels: (w, 2) positions of the answer in each.
         train: an item is a window, else a question with all of its windows.
         pad_id: id of the padding token.
+        answered: how many questions have an answer that a window shows whole.
     """
 
     def __init__(
@@ -40,9 +41,10 @@ class EncodedSpans(Dataset[int]):
         labels: np.ndarray,
         train: bool,
         pad_id: int,
+        answered: int,
     ) -> None:
         self.rows, self.arrays, self.template, self.windows = rows, arrays, template, cut
-        self.labels, self.train, self.pad_id = labels, train, pad_id
+        self.labels, self.train, self.pad_id, self.answered = labels, train, pad_id, answered
         tokens = cut.stop - cut.start + np.diff(arrays["question_offsets"])[cut.question] + template.specials
         self.first = np.searchsorted(cut.question, np.arange(len(rows) + 1))  # where each question's windows begin
         self.lengths: np.ndarray = tokens if train else np.add.reduceat(tokens, self.first[:-1])
@@ -116,4 +118,5 @@ def encode_spans(rows: QuestionRows, encoding: Encoding, max_question: int, over
         usable = has | (rows.answer_counts == 0)
         cut = cut.take(np.flatnonzero(usable[cut.question]))
     labels = windows.labels(cut, answers, arrays, template)
-    return EncodedSpans(rows, arrays, template, cut, labels, train, encoding.tokenizer.pad_token_id)
+    pad_id = encoding.tokenizer.pad_token_id
+    return EncodedSpans(rows, arrays, template, cut, labels, train, pad_id, answered=int(has.sum()))

@@ -83,7 +83,7 @@ def needs_space(tokenizer: Any) -> bool:
 def _encode(rows: TaggedRows, encoding: Encoding) -> Arrays:
     tokenizer, space = encoding.tokenizer, " " if needs_space(encoding.tokenizer) else ""
     words = [[space + word for word in sentence] for sentence in rows.words]
-    found = _split(tokenizer, words, truncation=True, max_length=encoding.max_length)
+    found = encoding.truncating(words, is_split_into_words=True)
     first = [first_tokens(found.word_ids(i), len(sentence)) for i, sentence in enumerate(words)]
     cut = [i for i, sentence in enumerate(found.encodings) if sentence.overflowing]
     lost = sum(row.count(LOST) for row in (first[i] for i in cut))

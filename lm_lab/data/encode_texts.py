@@ -55,9 +55,7 @@ def _encode(rows: TextRows, encoding: Encoding) -> Arrays:
         tokens = encoding.tokenizer(*texts, verbose=False)
         long = [i for i, ids in enumerate(tokens["input_ids"]) if len(ids) > encoding.max_length]
         if long:
-            cut = encoding.tokenizer(
-                *([t[i] for i in long] for t in texts), truncation=True, max_length=encoding.max_length
-            )
+            cut = encoding.truncating(*([t[i] for i in long] for t in texts))
             for name in tokens:
                 for i, values in zip(long, cut[name], strict=True):
                     tokens[name][i] = values

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lm_lab.data.checks import TextRows, require_labels
+from lm_lab.data.checks import TextRows, labelled_rows
 from lm_lab.data.sources import read_split
 from lm_lab.data.text_data import TextData
 from lm_lab.tasks import glue_task
@@ -24,9 +24,9 @@ class GLUE(TextData):
 
     def read(self, split: str, labelled: bool) -> TextRows:
         """The checked rows of a split."""
-        rows = read_split(self.task, split, self.source, self.columns)
-        return require_labels(self.task, rows, split) if labelled else rows
+        rows = read_split(self.task, split, self.source, self.columns, self.encoding)
+        return labelled_rows(self.task, rows, split) if labelled else rows
 
     def settings(self) -> dict[str, Any]:
-        """The task, and the longest sequence."""
-        return {"task": self.task.name, "max_length": self.max_length}
+        """The task, and how texts are cut."""
+        return {"task": self.task.name} | self.cut()

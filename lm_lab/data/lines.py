@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lm_lab.data.texts import UTF_8, decoded, read_text
 from lm_lab.errors import UsageError
 
 TEXT = "text"  # the split that lines are
@@ -31,21 +32,23 @@ class Lines:
         return [texts[place] for texts in self.texts]
 
 
-def read_lines(path: str, columns: Sequence[str], more: bool = False) -> Lines:
+def read_lines(path: str, columns: Sequence[str], more: bool = False, encoding: str = UTF_8) -> Lines:
     """The lines of `path`, "-" for standard input.
 
     Args:
         path: a text file.
         columns: what the texts of a line are, in order.
         more: a line may have more of the last kind.
+        encoding: of the file, or of standard input.
 
     Raises:
-        UsageError: no such file, no lines, or a line with the wrong number of texts.
+        UsageError: no such file, another encoding, no lines, or a line with the wrong number of texts.
     """
     if path != "-" and not Path(path).is_file():
         raise UsageError(f"no file '{path}' to predict on; give a text file, or - for standard input.")
     origin = "standard input" if path == "-" else path
-    lines = (sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")).split("\n")
+    text = _standard_input(encoding) if path == "-" else read_text(Path(path), encoding)
+    lines = text.split("\n")
     found = [(number, line.rstrip("\r").split("\t")) for number, line in enumerate(lines) if line.strip()]
     if not found:
         raise UsageError(f"{origin} has no text; expected one example a line.")
@@ -56,3 +59,8 @@ def read_lines(path: str, columns: Sequence[str], more: bool = False) -> Lines:
                 f"{' or more' if more else ''} ({', '.join(columns)}), separated by a tab."
             )
     return Lines([texts for _, texts in found], np.array([number for number, _ in found]), origin)
+
+
+def _standard_input(encoding: str) -> str:
+    binary = getattr(sys.stdin, "buffer", None)  # a stand-in of a test or a notebook has none
+    return sys.stdin.read() if binary is None else decoded(binary.read(), encoding, "standard input")

@@ -3,8 +3,9 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import lightning as L
 import numpy as np
@@ -12,10 +13,13 @@ import torch
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from lm_lab.data.batching import LengthGroupedBatches, grouped_loader, place
-from lm_lab.data.encoding import Encoding
+from lm_lab.data.encoding import Encoding, Side
+from lm_lab.data.limits import at_least
 from lm_lab.data.lines import TEXT, Lines, read_lines
+from lm_lab.data.texts import UTF_8, codec
 from lm_lab.errors import UsageError
 from lm_lab.tasks import Task
+from lm_lab.tasks.names import require_split
 
 SUBSET_SEED = 0  # which examples a limit or a hold-out takes never depends on the run's seed
 HELD_OUT = "selection"
@@ -71,7 +75,14 @@ class TaskData(L.LightningDataModule, ABC):
         columns: the form's column -> its name in the data, where that is another one.
         text: a file of lines to predict on, "-" for standard input; it takes the place of a split.
         num_workers: processes that collate batches.
+        encoding: of text files, such as latin-1.
+        truncation: which end of a text that is too long goes, "right" or "left".
+
+    Raises:
+        UsageError: a number out of range, a name that is no name of a split.
     """
+
+    truncates: ClassVar[bool] = True  # False: the form has its own way with what is too long
 
     def __init__(
         self,
@@ -88,11 +99,23 @@ class TaskData(L.LightningDataModule, ABC):
         columns: dict[str, str] | None = None,
         text: str | None = None,
         num_workers: int = 0,
+        encoding: str = UTF_8,
+        truncation: Side = "right",
     ) -> None:
         super().__init__()
+        at_least(1, batch_size=batch_size, eval_batch_size=eval_batch_size)
+        at_least(1, train_limit=train_limit, validation_limit=validation_limit)
+        at_least(0, holdout=holdout, num_workers=num_workers)
+        at_least(2, max_length=max_length)
+        codec(encoding)
+        if truncation == "left" and not self.truncates:
+            raise UsageError(f"truncation=left: {type(self).__name__} has its own way with what is too long.")
+        for split in filter(None, (validation, predict)):
+            require_split(split)
         self.task, self.columns, self.text = task, columns, text
         self.given: Lines | None = None
         self.source, self.num_workers, self.max_length = source, num_workers, max_length
+        self.encoding, self.truncation = encoding, truncation
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.train_limit, self.validation_limit, self.holdout = train_limit, validation_limit, holdout
         self.validation_splits = (validation,) if validation else task.validation
@@ -117,6 +140,11 @@ class TaskData(L.LightningDataModule, ABC):
     def settings(self) -> dict[str, Any]:
         """The arguments that decide how a text is read: kept with what was trained."""
 
+    def cut(self) -> dict[str, Any]:
+        """The settings of what is too long."""
+        side = {"truncation": self.truncation} if self.truncation != "right" else {}
+        return {"max_length": self.max_length} | side
+
     def rows(self, split: str) -> Any:
         """The rows of `train`, `selection` or any split of the task, after limits and hold-out."""
         if split in ("train", HELD_OUT):
@@ -124,14 +152,14 @@ class TaskData(L.LightningDataModule, ABC):
         if split == TEXT and self.text:
             return self.read_text()
         rows = self.read(split, labelled=split in self.validation_splits)
-        if split in (*self.validation_splits, *self.domains) and self.validation_limit:
+        if split in (*self.validation_splits, *self.domains) and self.validation_limit is not None:
             return rows.take(_order(rows)[: self.validation_limit])
         return rows
 
     def lines(self, columns: Sequence[str], more: bool = False) -> Lines:
         """The lines of the user's text, kept to be shown with what they get; arguments as in `read_lines`."""
         assert self.text is not None
-        self.given = read_lines(self.text, columns, more)
+        self.given = read_lines(self.text, columns, more, self.encoding)
         return self.given
 
     def fingerprint(self) -> str:
@@ -156,9 +184,14 @@ class TaskData(L.LightningDataModule, ABC):
             self.encode(missing, self._encoding)
 
     def encode(self, splits: Iterable[str], encoding: Encoding) -> None:
-        """Read and encode `splits`."""
+        """Read and encode `splits`. Raises `UsageError` if nothing is left to train on, or sequences have no room."""
+        encoding = replace(encoding, side=self.truncation)
+        encoding.require_room(2 if self.task.paired else 1)
         for split in splits:
-            self.encoded[split] = self.encode_rows(self.rows(split), encoding, train=split == "train")
+            rows = self.rows(split)
+            self.encoded[split] = self.encode_rows(rows, encoding, train=split == "train")
+            if split == "train" and not len(self.encoded[split]):
+                raise UsageError(f"{rows.origin}: nothing is left of {len(rows)} rows to train on; see the warnings.")
 
     @property
     def evaluated(self) -> tuple[str, ...]:

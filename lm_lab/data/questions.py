@@ -1,6 +1,7 @@
 """Questions on a context with answers that are spans of it, in SQuAD's schema on the hub or its own JSON layout."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lm_lab.data.files import json_table
+from lm_lab.data.labels import column_words
 from lm_lab.data.lines import Lines
+from lm_lab.data.texts import UTF_8, read_text
 from lm_lab.errors import UsageError
 
 _TEXTS = ("id", "context", "question")
+_ANSWERS = pa.struct([("text", pa.list_(pa.string())), ("answer_start", pa.list_(pa.int64()))])
 
 
 @dataclass(frozen=True)
@@ -67,13 +72,16 @@ def check_questions(table: pa.Table, origin: str, all_answered: bool) -> Questio
     for name in (*_TEXTS, "answers"):
         if name not in table.column_names:
             raise UsageError(f"{origin} has no column '{name}'; it has {', '.join(table.column_names)}.")
+    table = _set(table, "id", pa.array(column_words(table, "id", origin), pa.string()))
     for name in _TEXTS:
         _require_text(table[name], name, origin)
-    ids = table["id"].to_pylist()
-    if len(set(ids)) < len(ids):
-        again = next(key for row, key in enumerate(ids) if key in set(ids[:row]))
-        raise UsageError(f"{origin}, column 'id': '{again}' appears twice.")
-    _require_answers(table["answers"], origin, all_answered)
+    keys = Counter(table["id"].to_pylist())
+    if len(keys) < table.num_rows:
+        raise UsageError(f"{origin}, column 'id': '{keys.most_common(1)[0][0]}' appears twice.")
+    found = [_answers(value, f"{origin}, row {row}") for row, value in enumerate(table["answers"].to_pylist())]
+    table = _set(table, "answers", pa.array(found, _ANSWERS))
+    if all_answered and (row := next((row for row, each in enumerate(found) if not each["text"]), None)) is not None:
+        raise UsageError(f"{origin}, row {row}, column 'answers': no answer; version 2 of the task allows that.")
     return QuestionRows(table, np.arange(table.num_rows), origin)
 
 
@@ -94,7 +102,7 @@ def by_article(rows: QuestionRows, share: float) -> tuple[np.ndarray, np.ndarray
     """
     if "title" not in rows.table.column_names:
         raise UsageError(f"{rows.origin} has no column 'title', so it cannot be divided by article.")
-    titles = np.array(rows.table["title"].to_pylist())
+    titles = np.array([str(title) for title in rows.table["title"].to_pylist()])
     articles = np.random.default_rng(0).permutation(np.unique(titles))
     taken = np.isin(titles, articles[: round(share * len(articles))])
     if not 0 < taken.sum() < len(rows):
@@ -102,10 +110,10 @@ def by_article(rows: QuestionRows, share: float) -> tuple[np.ndarray, np.ndarray
     return np.flatnonzero(~taken), np.flatnonzero(taken)
 
 
-def read_squad_json(path: Path) -> pa.Table:
+def read_squad_json(path: Path, encoding: str = UTF_8) -> pa.Table:
     """SQuAD's own layout, data -> paragraphs -> qas, as a table. Raises `UsageError` if the file has another one."""
     try:
-        articles = json.loads(path.read_text(encoding="utf-8"))["data"]
+        articles = json.loads(read_text(path, encoding))["data"]
         rows = [
             {"id": asked["id"], "title": article.get("title", ""), "context": paragraph["context"]}
             | {"question": asked["question"], "answers": _listed(asked.get("answers", []))}
@@ -113,9 +121,9 @@ def read_squad_json(path: Path) -> pa.Table:
             for paragraph in article["paragraphs"]
             for asked in paragraph["qas"]
         ]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path} is not in SQuAD's layout (data, paragraphs, qas): {error!r}.") from error
-    return pa.Table.from_pylist(rows)
+    return json_table(rows)
 
 
 def _listed(answers: list[dict[str, Any]]) -> dict[str, list[Any]]:
@@ -130,13 +138,19 @@ def _require_text(column: pa.ChunkedArray, name: str, origin: str) -> None:
         raise UsageError(f"{origin}, row {pc.index(empty, True).as_py()}, column '{name}': no text.")
 
 
-def _require_answers(column: pa.ChunkedArray, origin: str, all_answered: bool) -> None:
-    for row, answers in enumerate(column.to_pylist()):
-        texts, starts = (answers or {}).get("text"), (answers or {}).get("answer_start")
-        if texts is None or starts is None or len(texts) != len(starts):
-            raise UsageError(
-                f"{origin}, row {row}, column 'answers': expected the lists 'text' and 'answer_start' of one length, "
-                f"found {answers!r}."
-            )
-        if all_answered and not texts:
-            raise UsageError(f"{origin}, row {row}, column 'answers': no answer; version 2 of the task allows that.")
+def _answers(value: Any, where: str) -> dict[str, list[Any]]:
+    """Gold answers as two lists; they may come as a list of answers, as in SQuAD's own layout."""
+    try:
+        answers = _listed(value) if isinstance(value, list) else value
+        texts, starts = list(answers["text"]), [int(start) for start in answers["answer_start"]]
+        if len(texts) == len(starts) and all(isinstance(text, str) for text in texts):
+            return {"text": texts, "answer_start": starts}
+    except (TypeError, ValueError, KeyError):
+        pass
+    raise UsageError(
+        f"{where}, column 'answers': expected the lists 'text' and 'answer_start' of one length, found {value!r:.120}."
+    )
+
+
+def _set(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, column)

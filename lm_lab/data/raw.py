@@ -6,27 +6,26 @@ paragraph or a sentence each) says by `starts` where a new one begins.
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet
-
 from lm_lab import hub
+from lm_lab.data.columns import read_texts
+from lm_lab.data.files import FORMATS
+from lm_lab.data.texts import UTF_8, read_lines
 from lm_lab.errors import UsageError
 
 HUB = "hub:"
 _LINES = ".txt"
-_BATCH = 1024  # rows that are read at a time
-FORMATS = (".parquet", ".csv", ".json", ".jsonl")
 _SUFFIXES = (*FORMATS, _LINES)
 
 
 def documents(
-    sources: Sequence[str], column: str = "text", starts: str | None = None, split: str = "train"
+    sources: Sequence[str],
+    column: str = "text",
+    starts: str | None = None,
+    split: str = "train",
+    encoding: str = UTF_8,
 ) -> Iterator[str]:
     """Yield the documents of all sources, empty ones left out.
 
@@ -37,13 +36,14 @@ def documents(
         starts: regular expression; a line or row that it matches at its beginning starts a document, and those that
             follow belong to it. None: each is a document.
         split: what is read of a folder that has such a file, and of the hub.
+        encoding: of text files.
 
     Raises:
         UsageError: a source is not there, cannot be read, lacks the column or has no text; `starts` is no expression.
     """
     for source in sources:
         empty = True
-        for text in _joined(_pieces(source, column, split), starts):
+        for text in _joined(_pieces(source, column, split, encoding), starts):
             empty = False
             yield text
         if empty:
@@ -105,63 +105,12 @@ def _expression(starts: str) -> re.Pattern[str]:
         ) from error
 
 
-def _pieces(source: str, column: str, split: str) -> Iterator[str]:
+def _pieces(source: str, column: str, split: str, encoding: str) -> Iterator[str]:
     if source.startswith(HUB):
         yield from _streamed(source, column, split)
         return
     for path in files(source, split):
-        yield from read_texts(path, column) if path.suffix in FORMATS else _lines(path)
-
-
-def _lines(path: Path) -> Iterator[str]:
-    try:
-        with path.open(encoding="utf-8", newline="\n") as stream:
-            for line in stream:
-                yield line.rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"'{path}' cannot be read ({error}); give UTF-8 text, one document a line.") from error
-
-
-def read_texts(path: Path, name: str) -> Iterator[str]:
-    """A column of texts; what a null or another type is called names file, row and column."""
-    row = 0
-    for values in read_column(path, name):
-        yield from _texts(values, row, f"{path}", name)
-        row += len(values)
-
-
-def read_column(path: Path, name: str) -> Iterator[pa.Array]:
-    """A column of a data file, a little at a time. Raises `UsageError` if there is none, or it cannot be read."""
-    try:
-        names, batches = _open(path)
-        if name not in names:
-            raise UsageError(f"{path} has no column '{name}'; it has {', '.join(names)} (--column).")
-        for batch in batches:
-            yield batch[name]
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
-
-
-def _open(path: Path) -> tuple[list[str], Iterable[pa.RecordBatch]]:
-    """The names of the columns, and the rows a little at a time."""
-    if path.suffix == ".parquet":
-        file = pa.parquet.ParquetFile(path)
-        return file.schema_arrow.names, file.iter_batches(_BATCH)
-    if path.suffix == ".csv":
-        reader = pa.csv.open_csv(path, parse_options=pa.csv.ParseOptions(newlines_in_values=True))
-    else:
-        reader = pa.json.open_json(path)
-    return reader.schema.names, reader
-
-
-def _texts(values: pa.Array, first: int, origin: str, name: str) -> Iterator[str]:
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
-        raise UsageError(f"{origin}, column '{name}': expected text, found {values.type}.")
-    if values.null_count:
-        row = first + pc.index(pc.is_null(values), True).as_py()
-        raise UsageError(f"{origin}, row {row}, column '{name}': no text.")
-    for text in values.to_pylist():
-        yield text.replace("\t", " ")
+        yield from read_texts(path, column, encoding) if path.suffix in FORMATS else read_lines(path, encoding)
 
 
 def _streamed(source: str, column: str, split: str) -> Iterator[str]:

@@ -6,16 +6,19 @@ import numpy as np
 import pyarrow as pa
 from lightning.pytorch.utilities import rank_zero_warn
 
-from lm_lab.data.checks import require_labels
+from lm_lab.data.checks import labelled_rows
 from lm_lab.data.encode_sequences import EncodedSequences, SequenceRows, encode_sequences, source_rows
 from lm_lab.data.encoding import Encoding
+from lm_lab.data.limits import at_least, finite
 from lm_lab.data.module import TaskData
 from lm_lab.data.sources import Place, read_split, read_table
 from lm_lab.errors import UsageError
 from lm_lab.tasks import glue_task
+from lm_lab.tasks.names import file_name
 from lm_lab.tasks.sequences import SequenceTask, TextToText, cast, written
 
 _COLUMNS = {"xsum": {"source": "document", "target": "summary"}}
+_FORM = ("source", "target")
 _HUB = {"xsum": "EdinburghNLP/xsum"}
 
 
@@ -50,17 +53,19 @@ class Sequences(TaskData):
         eval_batch_size: int = 32,
         **settings: Any,
     ) -> None:
-        form = SequenceTask(task, beams=beams, max_target=max_target, length_penalty=length_penalty)
+        at_least(1, max_target=max_target, beams=beams)
+        finite(length_penalty=length_penalty)
+        self.place = Place(task, (task,), _HUB.get(task, task))
+        form = SequenceTask(file_name(task), beams=beams, max_target=max_target, length_penalty=length_penalty)
         super().__init__(form, max_length=max_length, eval_batch_size=eval_batch_size, **settings)
         self.prompt = prompt
         self.predict_splits = self.predict_splits or self.validation_splits
 
     def read(self, split: str, labelled: bool) -> SequenceRows:  # noqa: ARG002  every target is a label
         """The checked rows of a split."""
-        name = self.task.name
-        columns = self.columns or (_COLUMNS.get(name) if self.source != "microworld" else None)
-        table, origin = read_table(Place(name, (name,), _HUB.get(name, name)), split, self.source, columns)
-        sources, targets = (_texts(table, column, origin) for column in ("source", "target"))
+        columns = self.columns or (_COLUMNS.get(self.place.name) if self.source != "microworld" else None)
+        table, origin = read_table(self.place, split, self.source, columns, _FORM, self.encoding)
+        sources, targets = (_texts(table, column, origin) for column in _FORM)
         kept = _written(sources, targets, origin)
         given = [self.prompt + sources[row] for row in kept]
         return SequenceRows(given, [targets[row] for row in kept], np.zeros(len(kept)), np.array(kept), origin)
@@ -77,7 +82,7 @@ class Sequences(TaskData):
     def settings(self) -> dict[str, Any]:
         """How sources are read and targets written."""
         kept = {name: getattr(self.task, name) for name in ("max_target", "beams", "length_penalty")}
-        return {"task": self.task.name, "prompt": self.prompt, "max_length": self.max_length, **kept}
+        return {"task": self.place.name, "prompt": self.prompt} | self.cut() | kept
 
 
 class TextToTextGLUE(TaskData):
@@ -97,8 +102,8 @@ class TextToTextGLUE(TaskData):
 
     def read(self, split: str, labelled: bool) -> SequenceRows:
         """The checked rows of a split."""
-        rows = read_split(self.texts, split, self.source, self.columns)
-        rows = require_labels(self.texts, rows, split) if labelled else rows
+        rows = read_split(self.texts, split, self.source, self.columns, self.encoding)
+        rows = labelled_rows(self.texts, rows, split) if labelled else rows
         sources = [cast(self.texts, texts) for texts in zip(*rows.texts, strict=True)]
         known = rows.labelled
         targets = [written(self.texts, label) if known[i] else "" for i, label in enumerate(rows.labels.tolist())]
@@ -115,7 +120,7 @@ class TextToTextGLUE(TaskData):
 
     def settings(self) -> dict[str, Any]:
         """The task, and how its labels are found."""
-        return {"task": self.task.name, "scored": self.scored, "max_length": self.max_length}
+        return {"task": self.task.name, "scored": self.scored} | self.cut()
 
 
 def end_token(tokenizer: Any) -> int:

@@ -3,8 +3,9 @@
 Whatever the source, the result is one table with the columns of the task's form, not checked yet.
 """
 
+import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,15 +15,17 @@ import pyarrow as pa
 from lm_lab import hub
 from lm_lab.data import classic
 from lm_lab.data.checks import TextRows, check
+from lm_lab.data.files import FORMATS, plain, read_file
+from lm_lab.data.texts import UTF_8
 from lm_lab.errors import UsageError
 from lm_lab.tasks import TextTask
 
 VALIDATION_SHARE = 0.1  # of a single file
+WHOLE = "train and validation"  # of a single file, not divided
 _DIVISION_SEED = 0
 _REMEDY = (
     "Give --data.source FOLDER or set LM_LAB_DATA to a folder that holds the data, or use --data.source microworld"
 )
-_READERS: dict[str, Callable[[Path], pa.Table]] = {}
 Read = tuple[pa.Table, str]
 
 
@@ -43,7 +46,14 @@ class Place:
     subset: str | None = None
 
 
-def read_table(place: Place, split: str, source: str | None, columns: Mapping[str, str] | None = None) -> Read:
+def read_table(
+    place: Place,
+    split: str,
+    source: str | None,
+    columns: Mapping[str, str] | None = None,
+    words: Collection[str] = ("label",),
+    encoding: str = UTF_8,
+) -> Read:
     """The table of one split, and its origin for messages.
 
     Args:
@@ -52,25 +62,33 @@ def read_table(place: Place, split: str, source: str | None, columns: Mapping[st
         source: "microworld", "hub", a folder, a file, or None: `LM_LAB_DATA` where that is set, else the hub. Of a
             single file, every tenth row or so is `validation` and the rest is `train`, always the same ones.
         columns: the form's column -> the name that it has in the data, where that is another one.
+        words: the form's columns whose values are what is written in a csv, though they look like numbers.
+        encoding: of text files.
 
     Raises:
         UsageError: the split is not there, cannot be read, or lacks a column that `columns` names.
     """
     source = source or os.environ.get("LM_LAB_DATA") or "hub"
-    table, origin = _read(place, split, source)
-    return _renamed(table, columns or {}, origin), origin
+    columns = columns or {}
+    table, origin = _read(place, split, source, [columns.get(name, name) for name in words], encoding)
+    return _renamed(table, columns, origin), origin
 
 
 def read_split(
-    task: TextTask, split: str, source: str | None = None, columns: Mapping[str, str] | None = None
+    task: TextTask,
+    split: str,
+    source: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    encoding: str = UTF_8,
 ) -> TextRows:
     """The checked rows of one split of a task on texts. Raises `UsageError` that names file, row and column."""
     source = source or os.environ.get("LM_LAB_DATA") or "hub"
-    if task.name in classic.LAYOUTS and Path(source).is_dir() and not find(place_of(task), split, Path(source)):
+    found = find(place_of(task), split, Path(source)) if Path(source).is_dir() else None
+    if task.name in classic.LAYOUTS and Path(source).is_dir() and (not found or found.suffix == ".tsv"):
         roots = [Path(source), Path(source) / "glue"]
         if path := classic.find(task.name, split, roots):
-            return check(task, classic.read(task, split, path), str(path))
-    return check(task, *read_table(place_of(task), split, source, columns))
+            return check(task, classic.read(task, split, path, encoding), str(path))
+    return check(task, *read_table(place_of(task), split, source, columns, encoding=encoding))
 
 
 def place_of(task: TextTask) -> Place:
@@ -84,20 +102,13 @@ def place_of(task: TextTask) -> Place:
 def find(place: Place, split: str, root: Path) -> Path | None:
     """The file of a split below `root`: in one of the place's folders, or in `root` itself."""
     for folder in (*place.folders, "."):
-        for suffix in _READERS:
+        for suffix in FORMATS:
             if (path := root / folder / f"{split}{suffix}").is_file():
                 return path
     return None
 
 
-def read_file(path: Path) -> pa.Table:
-    """The table in one data file. Raises `UsageError` for another kind of file, or one that cannot be read."""
-    if path.suffix not in _READERS:
-        raise UsageError(f"{path}: a data file ends in {', '.join(_READERS)}.")
-    return _READERS[path.suffix](path)
-
-
-def _read(place: Place, split: str, source: str) -> Read:
+def _read(place: Place, split: str, source: str, words: Collection[str], encoding: str) -> Read:
     if source == "microworld":
         from lm_lab.data import microworld
 
@@ -106,31 +117,32 @@ def _read(place: Place, split: str, source: str) -> Read:
         return _from_hub(place, split), f"hub {place.name} {split}"
     path = Path(source)
     if path.is_file():
-        return _part(path, split), f"{path} ({split})"
+        return _part(read_file(path, words, encoding), path, split), f"{path} ({split})"
     if not path.is_dir():
         raise UsageError(
             f"the data source '{source}' is no folder and no file; give one of these, 'microworld' or 'hub' "
             "(--data.source), or set LM_LAB_DATA."
         )
     if found := find(place, split, path):
-        return _READERS[found.suffix](found), str(found)
+        return read_file(found, words, encoding), str(found)
     raise _no_split(place, split, path)
 
 
 def _no_split(place: Place, split: str, root: Path) -> UsageError:
     folders = [root / folder for folder in place.folders]
-    have = sorted({p.stem for f in folders if f.is_dir() for p in f.iterdir() if p.suffix in _READERS})
-    looked = ", ".join(f"{folder}/{split}{{{','.join(_READERS)}}}" for folder in (*folders, root))
+    have = sorted({p.stem for f in folders if f.is_dir() for p in f.iterdir() if p.suffix in FORMATS})
+    looked = ", ".join(f"{folder}/{split}{{{','.join(FORMATS)}}}" for folder in (*folders, root))
     classically = f" and GLUE's own {classic.expected(place.name, split)}" if place.name in classic.LAYOUTS else ""
     there = f" Splits that are there: {', '.join(have)}." if have else ""
     return UsageError(f"no split '{split}' of '{place.name}' below '{root}'; looked for {looked}{classically}.{there}")
 
 
-def _part(path: Path, split: str) -> pa.Table:
+def _part(table: pa.Table, path: Path, split: str) -> pa.Table:
     """The rows of a single file that belong to a split."""
+    if split == WHOLE:
+        return table
     if split not in ("train", "validation"):
         raise UsageError(f"{path} is one file, divided into train and validation; it has no split '{split}'.")
-    table = read_file(path)
     held_out = np.random.default_rng(_DIVISION_SEED).random(table.num_rows) < VALIDATION_SHARE
     return table.filter(pa.array(held_out if split == "validation" else ~held_out))
 
@@ -145,7 +157,17 @@ def _renamed(table: pa.Table, columns: Mapping[str, str], origin: str) -> pa.Tab
     named = {theirs: ours for ours, theirs in columns.items()}
     kept = [name for name in table.column_names if name in named or name not in columns]
     renamed = table.select(kept).rename_columns([named.get(name, name) for name in kept])
-    return renamed.replace_schema_metadata(table.schema.metadata)  # the hub keeps the names of classes there
+    return renamed.replace_schema_metadata(_renamed_metadata(table.schema.metadata, named))
+
+
+def _renamed_metadata(metadata: Mapping[bytes, bytes] | None, named: Mapping[str, str]) -> Mapping[bytes, bytes] | None:
+    """The hub keeps the names of classes there."""
+    if not (metadata and b"huggingface" in metadata):
+        return metadata
+    kept = json.loads(metadata[b"huggingface"])
+    if features := kept.get("info", {}).get("features"):
+        kept["info"]["features"] = {named.get(name, name): feature for name, feature in features.items()}
+    return dict(metadata) | {b"huggingface": json.dumps(kept).encode()}
 
 
 def _from_hub(place: Place, split: str) -> pa.Table:
@@ -177,35 +199,4 @@ class _offline:  # noqa: N801
 
 
 def _plain(dataset: "datasets.Dataset") -> pa.Table:  # type: ignore[name-defined]  # noqa: F821
-    return dataset.with_format("arrow")[:]
-
-
-def _parquet(path: Path) -> pa.Table:
-    import pyarrow.parquet
-
-    return pyarrow.parquet.read_table(path)
-
-
-def _csv(path: Path) -> pa.Table:
-    import pyarrow.csv
-
-    return pyarrow.csv.read_csv(path, parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True))
-
-
-def _json(path: Path) -> pa.Table:
-    import pyarrow.json
-
-    return pyarrow.json.read_json(path)
-
-
-def _clear(read: Callable[[Path], pa.Table]) -> Callable[[Path], pa.Table]:
-    def reader(path: Path) -> pa.Table:
-        try:
-            return read(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise UsageError(f"{path} cannot be read: {error}") from error
-
-    return reader
-
-
-_READERS |= {".parquet": _clear(_parquet), ".csv": _clear(_csv), ".json": _clear(_json), ".jsonl": _clear(_json)}
+    return plain(dataset.with_format("arrow")[:], dataset.info.dataset_name or "the hub's set")

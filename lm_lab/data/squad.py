@@ -6,10 +6,13 @@ from typing import Any
 
 from lm_lab.data.encode_spans import EncodedSpans, encode_spans
 from lm_lab.data.encoding import Encoding
+from lm_lab.data.limits import at_least
 from lm_lab.data.module import TaskData
 from lm_lab.data.questions import QuestionRows, by_article, check_questions, question_rows, read_squad_json
 from lm_lab.data.sources import Place, read_table
+from lm_lab.errors import UsageError
 from lm_lab.tasks.answers import Version
+from lm_lab.tasks.names import require_split
 from lm_lab.tasks.spans import SpanTask
 
 _HUB = {1: "rajpurkar/squad", 2: "rajpurkar/squad_v2"}
@@ -36,6 +39,7 @@ class SQuAD(TaskData):
         UsageError: a split that is not there, a bad row, windows with no room.
     """
 
+    truncates = False
     task: SpanTask
 
     def __init__(
@@ -50,6 +54,12 @@ class SQuAD(TaskData):
         eval_batch_size: int = 32,
         **settings: Any,
     ) -> None:
+        at_least(0, overlap=overlap)
+        at_least(1, max_question=max_question, max_answer=max_answer)
+        if not 0 <= validation_articles < 1:
+            raise UsageError(f"validation_articles={validation_articles}: expected a share from 0 to below 1.")
+        for split in domains:
+            require_split(split)
         task = SpanTask(_FOLDER[version], version=version, max_answer=max_answer)
         super().__init__(task, max_length=max_length, eval_batch_size=eval_batch_size, **settings)
         self.version, self.overlap, self.max_question = version, overlap, max_question
@@ -70,7 +80,13 @@ class SQuAD(TaskData):
 
     def encode_rows(self, rows: QuestionRows, encoding: Encoding, train: bool) -> EncodedSpans:
         """Windows to train on, or questions to evaluate."""
-        return encode_spans(rows, encoding, self.max_question, self.overlap, train)
+        encoded = encode_spans(rows, encoding, self.max_question, self.overlap, train)
+        if train and not encoded.answered:
+            raise UsageError(
+                f"{rows.origin}: no window shows an answer, so there is nothing to train on; answer_start counts "
+                "characters from 0, not bytes nor UTF-16 units."
+            )
+        return encoded
 
     def settings(self) -> dict[str, Any]:
         """The version, and how windows are cut."""
@@ -79,11 +95,11 @@ class SQuAD(TaskData):
 
     def _table(self, split: str, labelled: bool) -> QuestionRows:
         if path := self._own_layout(split):
-            table, origin = read_squad_json(path), str(path)
+            table, origin = read_squad_json(path, self.encoding), str(path)
         else:
             folder, _, name = split.rpartition("/")
             place = Place("squad", (folder,) if folder else (_FOLDER[self.version],), _HUB[self.version])
-            table, origin = read_table(place, name, self.source, self.columns)
+            table, origin = read_table(place, name, self.source, self.columns, encoding=self.encoding)
         return check_questions(table, origin, all_answered=labelled and self.version == 1)
 
     def _own_layout(self, split: str) -> Path | None:

@@ -1,14 +1,16 @@
 """Token ids of a corpus on disk, memory-mapped: built once, a shard at a time, and taken up again where it stopped.
 
     FOLDER/00000/{tokens,sentences,documents,firsts,units}.npy    a shard of whole documents (`Shard`)
-    FOLDER/complete.json                                    the counts; written last
+    FOLDER/00000/sha256                                           its checksum
+    FOLDER/complete.json                                          the counts; written last
 
-A shard appears in one step, when it is whole. Only the ends of sentences and documents are held in memory: 8 bytes a
-sentence, against 2 bytes a token on disk.
+A shard appears in one step, when it is whole; it is checked when it is opened, and made anew if it is damaged. Only the
+ends of sentences and documents are held in memory: 8 bytes a sentence, against 2 bytes a token on disk.
 """
 
 import hashlib
 import json
+import shutil
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,17 +20,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lightning.pytorch.utilities import rank_zero_warn
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from lm_lab.atomic import replacing
+from lm_lab.data import checksums
 from lm_lab.data.annotated import Text
 from lm_lab.data.tokenised import Shard, join_ends, tokenise
 
 UNIT_BITS = 32  # below the number of a token's span
 _SHARD = 16_000_000  # characters of a shard: about 4 million tokens of English
 _CHUNK = 1_000_000  # tokens that are counted at a time
-_COMPLETE = "complete.json"
+_COMPLETE, _CHECKSUM = "complete.json", "sha256"
 
 
 @dataclass(frozen=True)
@@ -105,15 +109,20 @@ def build(folder: Path, documents: Iterable[str | Text], tokenizer: Any) -> Toke
         documents: the texts, in the same order at every call; not read if the store is complete.
         tokenizer: a fast tokenizer of `transformers`.
     """
-    if not (folder / _COMPLETE).is_file():
-        _write(folder, iter(documents), tokenizer)
-    return load(folder)
+    shards = _complete(folder)
+    if shards is None:
+        shards = _write(folder, iter(documents), tokenizer)
+    return TokenStore.of(*shards)
 
 
-def load(folder: Path) -> TokenStore:
-    """A complete store; its tokens stay on disk."""
-    shards = json.loads((folder / _COMPLETE).read_text())["shards"]
-    return TokenStore.of(*(_read(folder / f"{number:05d}") for number in range(shards)))
+def _complete(folder: Path) -> list[Shard] | None:
+    """The shards of a complete store, whose tokens stay on disk; None if it is not complete, or damaged."""
+    try:
+        count = int(json.loads((folder / _COMPLETE).read_text())["shards"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    shards = [_whole(folder / f"{number:05d}") for number in range(count)]
+    return [shard for shard in shards if shard is not None] if None not in shards else None
 
 
 def fingerprint(tokenizer: Any, *parts: Any) -> str:
@@ -124,22 +133,24 @@ def fingerprint(tokenizer: Any, *parts: Any) -> str:
     return hashlib.sha256(json.dumps([state, parts]).encode()).hexdigest()[:32]
 
 
-def _write(folder: Path, documents: Iterator[str | Text], tokenizer: Any) -> None:
-    counts = {"shards": 0, "documents": 0, "tokens": 0}
+def _write(folder: Path, documents: Iterator[str | Text], tokenizer: Any) -> list[Shard]:
+    shards, counts = list[Shard](), {"shards": 0, "documents": 0, "tokens": 0}
     columns = TextColumn("tokenising: {task.completed:,.0f} tokens"), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("", total=None)
         while texts := _next_shard(documents):
             path = folder / f"{counts['shards']:05d}"
-            if not path.is_dir():
+            if (shard := _whole(path)) is None:
                 _save(path, tokenise(texts, tokenizer))
-            shard = _read(path)
+                shard = _read(path)
+            shards.append(shard)
             counts["shards"] += 1
             counts["documents"] += len(shard.firsts)
             counts["tokens"] += len(shard.tokens)
             progress.update(bar, completed=counts["tokens"])
     with replacing(folder / _COMPLETE) as beside:
         beside.write_text(json.dumps(counts))
+    return shards
 
 
 def _next_shard(documents: Iterator[str | Text]) -> list[str | Text]:
@@ -156,9 +167,25 @@ def _save(path: Path, shard: Shard) -> None:
             beside.mkdir()
             for name, values in shard._asdict().items():
                 np.save(beside / f"{name}.npy", values)
+            (beside / _CHECKSUM).write_text(checksums.of_arrays(shard._asdict()))
     except OSError:
         if not path.is_dir():  # else another process was first, with the same documents
             raise
+
+
+def _whole(path: Path) -> Shard | None:
+    """A shard, None if it is not there; one that is not what was written is removed."""
+    if not path.is_dir():
+        return None
+    try:
+        shard = _read(path)
+        if (path / _CHECKSUM).read_text() == checksums.of_arrays(shard._asdict()):
+            return shard
+    except (OSError, ValueError, EOFError):
+        pass
+    rank_zero_warn(f"{path} is damaged, or of an older version: tokenised anew")
+    shutil.rmtree(path, ignore_errors=True)
+    return None
 
 
 def _read(path: Path) -> Shard:

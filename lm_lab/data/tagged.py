@@ -9,8 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from lm_lab.data.checks import read_ids
+from lm_lab.data.labels import hub_names
 from lm_lab.errors import UsageError
-from lm_lab.tasks.entities import is_bio, vocabulary
+from lm_lab.tasks.entities import OUTSIDE, is_bio, is_bioes, vocabulary
+from lm_lab.tasks.tags import Scheme
 
 WORDS, TAGS = "tokens", "tags"
 HUB_TAGS = "ner_tags"  # what most sets on the hub call them
@@ -47,19 +49,20 @@ class TaggedRows:
         return TaggedRows([self.words[i] for i in index], tags, self.ids[index], self.origin)
 
 
-def check(labels: Sequence[str], table: pa.Table, origin: str) -> TaggedRows:
+def check(labels: Sequence[str], table: pa.Table, origin: str, numbered: bool = True) -> TaggedRows:
     """Turn a table into `TaggedRows`.
 
     Args:
         labels: tags in the order of their ids.
         table: lists of words in `tokens` and of tags in `tags` or `ner_tags`: names, or ids as the hub has them.
         origin: the file or source.
+        numbered: numbers without names of their own are places among the labels.
 
     Raises:
         UsageError: an empty split, a missing column, a null, lists of different lengths, an unknown tag, ids that
             repeat.
     """
-    words, names = _words(table, origin), tag_names(table, origin, labels)
+    words, names = _words(table, origin), tag_names(table, origin, labels if numbered else ())
     if names is None:
         return TaggedRows(words, None, read_ids(table, origin), origin)
     for row, (a, b) in enumerate(zip(words, names, strict=True)):
@@ -68,14 +71,17 @@ def check(labels: Sequence[str], table: pa.Table, origin: str) -> TaggedRows:
     return TaggedRows(words, _numbers(names, labels, origin), read_ids(table, origin), origin)
 
 
-def collect(table: pa.Table, origin: str) -> tuple[str, ...]:
-    """The tags that a table has: O, then the others by name. Raises `UsageError` if it has no column of them."""
+def collect(table: pa.Table, origin: str, scheme: Scheme = "entities") -> tuple[str, ...]:
+    """The tags that a table has, by name, of entities O first. Raises `UsageError` if it has no column of them."""
     names = tag_names(table, origin, ())
     if names is None:
         raise UsageError(f"{origin} has no column '{TAGS}'; it has {', '.join(table.column_names)}. Note: {_LISTS}.")
-    found = vocabulary(tag for sentence in names for tag in sentence)
-    if not all(map(is_bio, found)):
-        _numbers(names, [tag for tag in found if is_bio(tag)], origin)
+    tags = {tag for sentence in names for tag in sentence}
+    if scheme == "plain":
+        return tuple(sorted(tags))
+    found = vocabulary(tags)
+    if not all(map(is_bioes, found)):
+        _numbers(names, [tag for tag in found if is_bioes(tag)], origin)
     return found
 
 
@@ -85,9 +91,11 @@ def tag_names(table: pa.Table, origin: str, labels: Sequence[str]) -> list[list[
     if name is None:
         return None
     rows = _lists(table, name, origin)
+    if (empty := next((row for row, tags in enumerate(rows) if "" in tags), None)) is not None:
+        raise UsageError(f"{origin}, row {empty}, column '{name}': an empty tag.")
     if not pa.types.is_integer(table[name].type.value_type):
         return rows
-    names = _hub_names(table) or labels
+    names = hub_names(table, TAGS, HUB_TAGS) or labels
     for row, numbers in enumerate(rows):
         if wrong := [number for number in numbers if not 0 <= number < len(names)]:
             known = f"{len(names)} tags: {', '.join(names)}" if names else "no names for numbers (--data.labels)"
@@ -121,22 +129,15 @@ def _lists(table: pa.Table, name: str, origin: str) -> list[list[Any]]:
     return rows
 
 
-def _hub_names(table: pa.Table) -> list[str]:
-    """The names of the tags' ids, where the table came from `datasets`."""
-    metadata = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
-    features = metadata.get("info", {}).get("features", {})
-    column = features.get(TAGS) or features.get(HUB_TAGS) or {}
-    return column.get("feature", {}).get("names", [])
-
-
 def _numbers(names: list[list[str]], labels: Sequence[str], origin: str) -> list[list[int]]:
     ids = {tag: number for number, tag in enumerate(labels)}
+    form, fits = ("O, B-x or I-x", is_bio) if all(map(is_bio, labels)) else ("O, B-x, I-x, E-x or S-x", is_bioes)
     for row, sentence in enumerate(names):
         for tag in sentence:
             if tag not in ids:
-                wrong = "an unknown tag" if is_bio(tag) else "not of the form O, B-x or I-x"
+                wrong = "an unknown tag" if OUTSIDE not in ids or fits(tag) else f"not of the form {form}"
                 raise UsageError(
                     f"{origin}, row {row}, column '{TAGS}': '{tag}' is {wrong}; the tags are {', '.join(labels)} "
-                    "(others: --data.labels)."
+                    "(others: --data.labels, or --data.scheme plain for tags that spell no entities)."
                 )
     return [[ids[tag] for tag in sentence] for sentence in names]

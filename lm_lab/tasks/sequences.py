@@ -2,6 +2,7 @@
 https://arxiv.org/abs/1910.10683): the class is a word to be written, or the likeliest of the class words.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
@@ -9,12 +10,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics.functional.text.rouge import rouge_score
 
+from lm_lab.tasks.rouge import rouge
 from lm_lab.tasks.task import Judged, Metric, Reads, Task
 from lm_lab.tasks.texts import TextTask
 
-_ROUGE = ("rouge1", "rouge2", "rougeL")
 _GRID = 0.2  # T5 writes a graded score as the nearest multiple
 
 
@@ -31,12 +31,6 @@ def rouge2(values: Tensor, labels: Tensor) -> float:  # noqa: ARG001
 def rougeL(values: Tensor, labels: Tensor) -> float:  # noqa: ARG001, N802  its name in the field
     """Mean F of the longest common subsequence; values as in `rouge1`."""
     return values[:, 2].double().mean().item()
-
-
-def rouge(prediction: str, reference: str) -> list[float]:
-    """ROUGE-1, ROUGE-2 and ROUGE-L F of one text, words in lower case and not stemmed."""
-    found = rouge_score(prediction, reference, rouge_keys=_ROUGE)
-    return [found[f"{name}_fmeasure"].item() for name in _ROUGE]
 
 
 @dataclass(frozen=True)
@@ -118,9 +112,11 @@ class TextToText(SequenceTask):
         if self.labels:
             return float(self.labels.index(text.strip())) if text.strip() in self.labels else -1.0
         try:
-            return min(max(float(text), self.label_range[0]), self.label_range[1])
+            number = float(text)
         except ValueError:
-            return self.label_range[0]
+            number = math.nan
+        low, high = self.label_range
+        return min(max(number, low), high) if math.isfinite(number) else low
 
 
 def written(task: TextTask, label: float) -> str:

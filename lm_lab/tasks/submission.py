@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from lm_lab.tasks.glue import SUBMITTED_AS_ID
+from lm_lab.tasks.names import require_name, require_split
 from lm_lab.tasks.spans import SpanTask
 from lm_lab.tasks.texts import TextTask
 
 
 def submission_name(task: TextTask, split: str) -> str:
     """File name for the predictions of a split, such as `MNLI-mm.tsv`; splits that GLUE does not test keep theirs."""
-    return f"{dict(task.test).get(split, f'{task.name}-{split}')}.tsv"
+    return f"{dict(task.test).get(split, f'{task.name}-{split}').replace('/', '-')}.tsv"
 
 
 def write_submission(folder: Path, task: TextTask, split: str, predictions: Iterable[tuple[int, float]]) -> Path:
@@ -20,7 +21,7 @@ def write_submission(folder: Path, task: TextTask, split: str, predictions: Iter
     as_id = task.name in SUBMITTED_AS_ID
     rows = [f"{index}\t{int(value) if as_id else task.word(value)}" for index, value in sorted(predictions)]
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / submission_name(task, split)
+    path = folder / require_name(submission_name(task, split), "the name of a file,")
     path.write_text("\n".join(["index\tprediction", *rows]) + "\n", encoding="utf-8")
     return path
 
@@ -38,7 +39,7 @@ def write_answers(folder: Path, task: SpanTask, split: str, answers: Iterable[Ma
     if task.version == 2:
         tables["null_odds"] = {key: answer["null_score"] for key, answer in by_key.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    suffix = "" if split == "validation" else f"-{split.replace('/', '-')}"
+    suffix = "" if split == "validation" else f"-{require_split(split).replace('/', '-')}"
     paths = [folder / f"{name}{suffix}.json" for name in tables]
     for path, table in zip(paths, tables.values(), strict=True):
         path.write_text(json.dumps(table, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

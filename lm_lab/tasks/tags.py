@@ -2,23 +2,29 @@
 
     P = correct / predicted      R = correct / gold      F1 = 2 correct / (predicted + gold)
 
-over the entities of all sentences, correct where type, first and last word are right.
+over the entities of all sentences, correct where type, first and last word are right. Tags that spell no entities, such
+as parts of speech, are judged by the words that have the right one.
 """
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from lm_lab.errors import UsageError
-from lm_lab.tasks.entities import OUTSIDE, entities, is_bio
+from lm_lab.tasks.entities import OUTSIDE, entities, is_bioes
 from lm_lab.tasks.task import Judged, Metric, Reads, Task
 
 IGNORED = -100  # a label of nothing: padding
 LOST = -1  # in place of a position: the word has no token
+_ENTITY_TAGS = (
+    "O and, once each, tags of the form B-x, I-x, E-x or S-x; or scheme=plain, for parts of speech and the like"
+)
+UNTAGGED = "_"  # what a word without a token gets where there is no O
+Scheme = Literal["entities", "plain"]
 
 _CORRECT, _PREDICTED, _RIGHT_WORDS, _WORDS, _GOLD = range(5)
 
@@ -45,17 +51,18 @@ def token_accuracy(counts: Tensor, gold: Tensor) -> float:  # noqa: ARG001
 
 @dataclass(frozen=True)
 class TagTask(Task):
-    """A BIO tag for each word, read off the word's first token.
+    """A tag for each word, read off the word's first token.
 
     A batch has, beside the tokens, `first` (b, w), the position of each word's first token, -1 for a word that
     truncation or the tokenizer has left without any, and `labels` (b, w), the true tags, -100 behind the last word.
-    A word without a token is not trained on and is predicted O: it counts like any other.
+    A word without a token is not trained on and is predicted O, or _ where tags are plain: it counts like any other.
 
     Args:
-        labels: tags in the order of their ids, with O among them.
+        labels: tags in the order of their ids, with O among them if they spell entities.
+        scheme: "entities" for BIO and BIOES, "plain" for tags that are classes of words.
 
     Raises:
-        UsageError: labels that lack O, repeat, or are no BIO tags.
+        UsageError: labels that repeat; of entities, labels that lack O or are no BIO or BIOES tags.
     """
 
     reads: ClassVar[Reads] = "tokens"
@@ -63,15 +70,15 @@ class TagTask(Task):
     labels: tuple[str, ...] = (OUTSIDE,)
     _: KW_ONLY
     metrics: tuple[Metric, ...] = (entity_f1,)
+    scheme: Scheme = "entities"
 
     def __post_init__(self) -> None:
-        """Check the tags."""
-        wrong = [tag for tag in self.labels if not is_bio(tag)]
-        if wrong or OUTSIDE not in self.labels or len(set(self.labels)) < len(self.labels):
-            raise UsageError(
-                f"the tags of '{self.name}' are {', '.join(self.labels)}; expected O and, once each, tags of the form "
-                "B-x or I-x."
-            )
+        """Check the name and the tags."""
+        super().__post_init__()
+        fit = self.scheme == "plain" or (OUTSIDE in self.labels and all(map(is_bioes, self.labels)))
+        if not fit or not self.labels or len(set(self.labels)) < len(self.labels):
+            wanted = "tags, once each" if self.scheme == "plain" else _ENTITY_TAGS
+            raise UsageError(f"the tags of '{self.name}' are {', '.join(self.labels) or 'none'}; expected {wanted}.")
 
     @property
     def outputs(self) -> int:
@@ -81,7 +88,7 @@ class TagTask(Task):
     @property
     def details(self) -> tuple[Metric, ...]:
         """Precision, recall, and the accuracy over words."""
-        return (entity_precision, entity_recall, token_accuracy)
+        return () if self.scheme == "plain" else (entity_precision, entity_recall, token_accuracy)
 
     def loss(self, outputs: Tensor, batch: Mapping[str, Any]) -> Tensor:
         """Mean cross-entropy over the words that have a token; outputs (b, t, k)."""
@@ -95,14 +102,14 @@ class TagTask(Task):
         return int((_known(batch) != IGNORED).sum())
 
     def predictions(self, outputs: Tensor, batch: Mapping[str, Any]) -> Tensor:
-        """Tag ids of the words (b, w), O for a word without a token; outputs (b, t, k)."""
+        """Tag ids of the words (b, w), O for a word without a token, or -1 if there is none; outputs (b, t, k)."""
         found = _at(batch["first"], outputs).argmax(-1)
-        return found.masked_fill(batch["first"] == LOST, self.labels.index(OUTSIDE))
+        return found.masked_fill(batch["first"] == LOST, LOST if self.scheme == "plain" else self.labels.index(OUTSIDE))
 
     def judge(self, outputs: Tensor, batch: Mapping[str, Any]) -> Judged:
         """Values (b, 4): entities correct and predicted, words right and all; labels (b,): gold entities."""
         predicted, gold = self._words(self.predictions(outputs, batch), batch), self._words(batch["labels"], batch)
-        counts = [count(*pair) for pair in zip(predicted, gold, strict=True)]
+        counts = [count(*pair, spell=self.scheme == "entities") for pair in zip(predicted, gold, strict=True)]
         return judged(torch.tensor(counts, dtype=torch.double, device=outputs.device))
 
     def answers(self, outputs: Tensor, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -112,7 +119,8 @@ class TagTask(Task):
     def _words(self, ids: Tensor, batch: Mapping[str, Any]) -> list[list[str]]:
         """Tag names of each sentence's words; ids (b, w)."""
         lengths = (batch["labels"] != IGNORED).sum(1).tolist()
-        return [[self.labels[i] for i in row[:end]] for row, end in zip(ids.tolist(), lengths, strict=True)]
+        names = [*self.labels, UNTAGGED]  # -1 is the last
+        return [[names[i] for i in row[:end]] for row, end in zip(ids.tolist(), lengths, strict=True)]
 
 
 def _known(batch: Mapping[str, Any]) -> Tensor:
@@ -125,9 +133,9 @@ def judged(counts: Tensor) -> Judged:
     return Judged(counts[:, :_GOLD], counts[:, _GOLD])
 
 
-def count(predicted: list[str], gold: list[str]) -> tuple[int, int, int, int, int]:
-    """Of one sentence: entities correct and predicted, words right and all, gold entities."""
-    found, true = entities(predicted), entities(gold)
+def count(predicted: list[str], gold: list[str], spell: bool = True) -> tuple[int, int, int, int, int]:
+    """Of one sentence: entities correct and predicted, words right and all, gold entities, none if tags spell none."""
+    found, true = (entities(tags) if spell else set() for tags in (predicted, gold))
     right = sum(a == b for a, b in zip(predicted, gold, strict=True))
     return len(found & true), len(found), right, len(gold), len(true)
 

@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from torch import Tensor
 
+from lm_lab.tasks.names import require_name, require_split
+
 Metric = Callable[[Tensor, Tensor], float]
 Reads = Literal["text", "tokens", "sequence"]
 
@@ -37,6 +39,9 @@ class Task(ABC):
         validation: the splits to report on; more than one are scored apart and averaged (MNLI).
         test: split -> name of the file that a benchmark's server expects.
 
+    Raises:
+        UsageError: a name that could not be one of a file.
+
     Attributes:
         reads: whether the head sees a vector a text, or a vector a token.
     """
@@ -49,6 +54,14 @@ class Task(ABC):
     train: str = "train"
     validation: tuple[str, ...] = ("validation",)
     test: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the names: they may come from a delta."""
+        require_name(self.name, "the task's name")
+        for split, file in self.test:
+            require_split(split), require_name(file, "the name of a file,")
+        for split in (*self.validation, *filter(None, [self.train])):
+            require_split(split)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -1,10 +1,15 @@
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from lm_lab.data import encode_texts as module
 from lm_lab.data import microworld
+from lm_lab.data.checks import TextRows
 from lm_lab.data.encode_texts import encode_texts
-from lm_lab.data.encoding import Encoding, cache_folder
+from lm_lab.data.encoding import Encoding, cache_folder, cached
 from lm_lab.data.sources import read_split
 from lm_lab.tasks import glue_task
 
@@ -66,3 +71,35 @@ def test_truncation_is_counted(tokenizer, rows):
         with pytest.warns(UserWarning, match=message):
             encoded = encode_texts(rows, Encoding(tokenizer, "joint", limit))
     assert encoded.lengths.max() == limit
+
+
+@pytest.mark.parametrize("how", ["truncated", "zeroed", "empty", "without checksum"])
+def test_a_damaged_cache_is_made_anew(how: str) -> None:
+    arrays = {"ids0": np.arange(2000, dtype=np.int32), "none": np.zeros(0, np.int8)}
+    assert cached("key", lambda: arrays) is arrays
+    path = next(cache_folder().glob("tokens/*"))
+    content = path.read_bytes()
+    half = len(content) // 2
+    if how == "without checksum":
+        save_file(arrays, path)
+    else:
+        ends = {"truncated": b"", "zeroed": bytes(len(content) - half), "empty": b""}
+        path.write_bytes((b"" if how == "empty" else content[:half]) + ends[how])
+    with pytest.warns(UserWarning, match="is damaged, or of an older version: tokenised anew"):
+        assert np.array_equal(cached("key", lambda: arrays)["ids0"], arrays["ids0"])
+    assert np.array_equal(cached("key", dict)["ids0"], arrays["ids0"])  # whole again
+
+
+@pytest.mark.parametrize("pairs", ["joint", "towers"])
+def test_the_beginning_goes_where_truncation_is_left(pairs: Any) -> None:
+    tokenizer, texts = microworld.tokenizer(), ["it was a good beast .", "the cat saw the dog ."]
+    rows = TextRows(tuple([text] for text in texts), np.array([0.0]), np.array([0]), "F")
+    whole = tokenizer(texts[0])["input_ids"]
+    for side in ("right", "left"):
+        with pytest.warns(UserWarning, match="1 of 1 examples are longer than 5 tokens"):
+            found = encode_texts(rows, Encoding(tokenizer, pairs, 5, side)).towers[0].ids.tolist()
+        if pairs == "towers":
+            assert found == [whole[0], *(whole[1:4] if side == "right" else whole[-4:-1]), whole[-1]]
+        else:
+            assert len(found) == 5
+    assert tokenizer.truncation_side == "right"

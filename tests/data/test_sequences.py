@@ -1,12 +1,15 @@
 """Texts in, texts out: encoding, a user's own columns, ROUGE against Google's, learning, files."""
 
 import json
+import unicodedata
 from pathlib import Path
+from random import Random
 
 import lightning as L
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from rouge_score import rouge_scorer
 
 from lm_lab import Adaptation
@@ -16,7 +19,8 @@ from lm_lab.data.sequences import Sequences, TextToTextGLUE
 from lm_lab.errors import UsageError
 from lm_lab.strategies import FullFineTuning, LoRA, PTuningV2
 from lm_lab.tasks import glue_task, saved
-from lm_lab.tasks.sequences import SequenceTask, TextToText, cast, rouge, written
+from lm_lab.tasks.rouge import rouge, words
+from lm_lab.tasks.sequences import SequenceTask, TextToText, cast, written
 
 QUIET = {
     "accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False,
@@ -39,6 +43,61 @@ def test_rouge_is_googles(prediction, reference):
     theirs = rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"]).score(reference, prediction)
     expected = [theirs[name].fmeasure for name in ("rouge1", "rouge2", "rougeL")]
     assert rouge(prediction, reference) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_rouge_of_random_english_is_googles(seed):
+    rng = Random(seed)
+    pieces = ["the", "Cat", "a_b", "U.S.", "25-10", "don't", "e-mail", "x2", "(see", "it)", "...", "$3", "#tag", "\n"]
+    test_rouge_is_googles(*(" ".join(rng.choices(pieces, k=rng.randrange(12))) for _ in range(2)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "今天天气很好",
+        "прекрасная погода сегодня",
+        "مرحبا بالعالم",
+        "नमस्ते दुनिया",
+        "今日はいい天気",
+        "été à l'école",
+        "Καλημέρα κόσμε",
+    ],
+)
+def test_rouge_of_any_script(text):
+    assert rouge(text, text) == pytest.approx([1.0, 1.0, 1.0])
+    assert rouge(unicodedata.normalize("NFD", text), text) == pytest.approx([1.0, 1.0, 1.0])
+    assert rouge("xyz", text) == [0.0, 0.0, 0.0]
+
+
+def test_words_of_any_script():
+    assert words("Il a été à l'École") == ["il", "a", "été", "à", "l", "école"]
+    assert words("今天 GPT-4 很好。東京タワー") == [*"今天", "gpt", "4", *"很好東京タワー"]
+    assert words("नमस्ते दुनिया") == ["नमस्ते", "दुनिया"]  # vowel signs belong to their word
+    assert rouge("天气很好", "天气不好")[0] == pytest.approx(0.75)
+
+
+def test_a_text_that_is_no_number_is_the_lowest_score():
+    form = TextToText.of(glue_task("stsb"), scored=False)
+    assert [form.value(text) for text in ("nan", "inf", "-inf", "words", "", "9", "-3", "2.6")] == [
+        0,
+        0,
+        0,
+        0,
+        0,
+        5,
+        0,
+        2.6,
+    ]
+    values = torch.tensor([form.value(text) for text in ("0.2", "nan", "3.0", "5.0")])
+    assert form.scores(values, torch.tensor([0.0, 1.0, 3.0, 5.0]))["pearson"] > 0.9
+
+
+@pytest.mark.parametrize("task", ["mrpc", "qqp", "cola"])
+def test_a_text_that_is_no_class_word_is_wrong(task):
+    scores = TextToText.of(glue_task(task), scored=False).scores
+    found = scores(torch.tensor([1.0, -1, 0, 1]), torch.tensor([1.0, 1, 0, 1]))
+    assert found == pytest.approx({"matthews": 0.632456} if task == "cola" else {"accuracy": 0.75, "f1": 0.8}, abs=1e-5)
 
 
 def test_t5s_form_of_a_task():

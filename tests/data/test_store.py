@@ -1,6 +1,7 @@
 """Tokens of a corpus: ends of sentences and documents, shards on disk, a build that was stopped."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from lm_lab.backbones import Backbone
-from lm_lab.data import store, tokenised
+from lm_lab.data import checksums, store, tokenised
 from lm_lab.data.annotated import Text
 from lm_lab.data.microworld import corpus
 from lm_lab.data.microworld import tokenizer as microworld_tokenizer
@@ -181,3 +182,61 @@ def test_spans_survive_the_disk_and_the_batch(tmp_path: Path, monkeypatch: pytes
         words = [" ".join(tokenizer.convert_ids_to_tokens(row)) for row in marked if row]
         assert words == ["the beast", "not good"]
     assert found.counts(len(tokenizer)).sum() == found.starts[-1]
+
+
+def damaged(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    half = len(content) // 2
+    path.write_bytes(
+        {"truncated": content[:half], "zeroed": content[:half] + bytes(len(content) - half), "empty": b""}[how]
+    )
+
+
+@pytest.mark.parametrize("name", ["tokens.npy", "sentences.npy", "documents.npy", "firsts.npy", "sha256"])
+@pytest.mark.parametrize("how", ["truncated", "zeroed", "empty"])
+def test_a_damaged_shard_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, how: str) -> None:
+    tokenizer, texts, made = microworld_tokenizer(), corpus(100), list[int]()
+    monkeypatch.setattr(store, "_SHARD", 2000)
+    whole = store.build(tmp_path, texts, tokenizer).tokens(0, 900).copy()
+    damaged(tmp_path / "00001" / name, how)
+
+    def counted(group: list[str], tokenizer: object) -> tokenised.Shard:
+        made.append(len(group))
+        return tokenised.tokenise(group, tokenizer)
+
+    monkeypatch.setattr(store, "tokenise", counted)
+    with pytest.warns(UserWarning, match="00001 is damaged, or of an older version: tokenised anew"):
+        assert np.array_equal(store.build(tmp_path, texts, tokenizer).tokens(0, 900), whole)
+    assert len(made) == 1  # the others stay
+    assert len(store.build(tmp_path, iter(()), tokenizer)) == 100
+
+
+@pytest.mark.parametrize("how", ["truncated", "zeroed", "empty"])
+def test_damaged_counts_are_made_anew(tmp_path: Path, how: str) -> None:
+    tokenizer, texts = microworld_tokenizer(), corpus(20)
+    store.build(tmp_path, texts, tokenizer)
+    damaged(tmp_path / "complete.json", how)
+    assert len(store.build(tmp_path, texts, tokenizer)) == 20
+
+
+def test_a_file_changed_in_place_is_another_text(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("one cat\n")
+    state, times = checksums.of_file(path), path.stat()
+    path.write_text("two cat\n")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert path.stat().st_size == times.st_size
+    assert checksums.of_file(path) != state
+
+
+def test_a_large_file_is_known_by_its_size_its_time_and_its_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checksums, "SMALL", 10)
+    monkeypatch.setattr(checksums, "_EDGE", 10)
+    path = tmp_path / "text.txt"
+    path.write_text("a" * 50)
+    state = checksums.of_file(path)
+    assert state[:2] == [str(path), "50"]
+    os.utime(path, ns=(1, 1))
+    assert checksums.of_file(path) != state

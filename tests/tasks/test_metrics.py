@@ -8,8 +8,10 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 import torch
+from sklearn.metrics import f1_score, matthews_corrcoef
 
 from lm_lab.tasks import metrics
+from lm_lab.tasks.metrics import accuracy, f1, f1_macro, f1_micro, f1_weighted, matthews
 
 RANDOM = np.random.default_rng(0)
 LABELS = RANDOM.integers(0, 2, 200)
@@ -76,3 +78,28 @@ def test_correlation_with_a_constant_is_undefined_as_in_scipy(metric):
         warnings.simplefilter("ignore")
         assert math.isnan(scipy.stats.pearsonr(constant.numpy(), GRADES)[0])
         assert math.isnan(scipy.stats.spearmanr(constant.numpy(), GRADES)[0])
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("classes", [2, 3, 6])
+def test_averages_of_f1_are_scikit_learns(seed: int, classes: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(classes, size=30)
+    predictions = np.where(rng.random(30) < 0.5, labels, rng.integers(classes, size=30))
+    pairs = torch.tensor(predictions), torch.tensor(labels).double()
+    for average, ours in (("macro", f1_macro), ("micro", f1_micro), ("weighted", f1_weighted)):
+        assert ours(*pairs) == pytest.approx(f1_score(labels, predictions, average=average, zero_division=0), abs=1e-6)
+    of_one = f1_score(labels, predictions, labels=[1], average="macro", zero_division=0)
+    assert f1(*pairs) == pytest.approx(of_one, abs=1e-6)
+    assert matthews(*pairs) == pytest.approx(matthews_corrcoef(labels, predictions), abs=1e-5)
+
+
+def test_what_is_no_class_is_wrong() -> None:
+    predictions, labels = torch.tensor([1.0, -1, 0, 1]), torch.tensor([1.0, 1, 0, 1])
+    assert accuracy(predictions, labels) == 0.75
+    assert f1(predictions, labels) == pytest.approx(0.8)
+    assert f1_macro(predictions, labels) == pytest.approx(0.9)
+    assert f1_micro(predictions, labels) == pytest.approx(6 / 7)  # 3 right of 3 predicted and 4 true
+    assert f1_weighted(predictions, labels) == pytest.approx(0.85)
+    assert matthews(predictions, labels) == pytest.approx(matthews_corrcoef([1, 1, 0, 1], [1, -1, 0, 1]), abs=1e-6)
+    assert f1_macro(torch.tensor([-1.0]), torch.tensor([2.0])) == 0.0

@@ -76,7 +76,7 @@ def test_the_task_comes_back_from_what_is_saved() -> None:
     assert saved.build(saved.spec(TASK)) == TASK
 
 
-@pytest.mark.parametrize("labels", [("B-PER", "I-PER"), ("O", "PER"), ("O", "B-PER", "B-PER"), ("O", "S-PER")])
+@pytest.mark.parametrize("labels", [("B-PER", "I-PER"), ("O", "PER"), ("O", "B-PER", "B-PER"), ("O", "L-PER"), ()])
 def test_labels_that_are_no_bio_tags(labels: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match=r"the tags of 'ner' are .*expected O and, once each, tags of the form B-x"):
         TagTask("ner", labels)

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from lm_lab.data.framing import Frame
 from lm_lab.data.store import UNIT_BITS, TokenStore
+from lm_lab.errors import UsageError
 
 _ID_MASK = (1 << UNIT_BITS) - 1
 Key = tuple[int, int]  # an epoch and the number of a row in it
@@ -79,6 +80,12 @@ class Layout:
         frame = self.frame
         return self.max_length - len(frame.start) - len(frame.end) - (texts - 1) * len(frame.between)
 
+    def require_room(self, texts: int) -> None:
+        """Raise `UsageError` unless a row has room for a token of each of one or two texts."""
+        if self.room(texts) < texts:
+            least = self.max_length - self.room(texts) + texts
+            raise UsageError(f"max_length={self.max_length}: expected {least} or more, for special tokens and a text.")
+
 
 class Rows(Dataset[Row], ABC):
     """Rows of a corpus; an epoch has the same number of them as any other.
@@ -86,9 +93,13 @@ class Rows(Dataset[Row], ABC):
     Args:
         store: the documents.
         layout: how rows are laid out.
+
+    Raises:
+        UsageError: a row has no room for a text.
     """
 
     def __init__(self, store: TokenStore, layout: Layout) -> None:
+        layout.require_room(2 if (store.firsts >= 0).any() else 1)
         self.store, self.layout = store, layout
 
     @abstractmethod

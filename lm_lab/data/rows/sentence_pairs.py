@@ -46,6 +46,7 @@ class SentencePairs(Rows, ABC):
 
     def __init__(self, store: TokenStore, layout: Layout) -> None:
         super().__init__(store, layout)
+        layout.require_room(2)
         if RANDOM in self.relations and len(store) < 2:
             raise UsageError(f"{type(self).__name__} needs two documents or more, to take segments of another one.")
         self._drawn = (0, self._draw(0))
