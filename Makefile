@@ -5,9 +5,10 @@ BIN := .venv/bin
 OFFLINE := HF_HUB_OFFLINE=1 WANDB_MODE=offline
 BACKBONE := runs/microworld-bert
 QUICKSTART := runs/quickstart
+EXAMPLES ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all lint docs
+.PHONY: help quickstart test test-all fuzz lint docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -22,6 +23,9 @@ test: .venv/.dev ## run the tests (LM_LAB_DATA=FOLDER adds those on real data)
 
 test-all: .venv/.dev ## run the slow tests too
 	$(OFFLINE) $(BIN)/python -m pytest -m ''
+
+fuzz: .venv/.dev ## search for inputs that end in a traceback (EXAMPLES=1000 new ones a test)
+	$(OFFLINE) LM_LAB_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n auto tests/fuzz
 
 lint: .venv/.dev ## check style and types
 	$(BIN)/ruff check

@@ -9,6 +9,7 @@ from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 
 import lm_lab.data.choices
 import lm_lab.data.glue
+import lm_lab.data.multi_label
 import lm_lab.data.own
 import lm_lab.data.sequences
 import lm_lab.data.squad

@@ -1,7 +1,7 @@
 """Checks of a task's rows: whatever is wrong is named by file, row and column before anything is trained."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, Self, TypeVar
 
@@ -71,17 +71,22 @@ def check(task: TextTask, table: pa.Table, origin: str, numbered: bool = True, b
     Raises:
         UsageError: an empty split, a missing column, a null text, a label the task does not know, ids that repeat.
     """
-    if table.num_rows == 0:
-        raise UsageError(f"{origin} is empty; expected rows with the columns {', '.join(task.columns)}, label.")
-    for name in task.columns:
-        if name not in table.column_names:
-            raise UsageError(
-                f"{origin} has no column '{name}'; '{task.name}' needs {', '.join((*task.columns, 'label'))}, "
-                f"the file has {', '.join(table.column_names)}."
-            )
-    texts = tuple(read_texts(table[name], name, origin) for name in task.columns)
+    texts = read_columns(task.name, task.columns, table, origin)
     labels, unlabelled = _labels(task, table, origin, numbered, bounded)
     return TextRows(texts, labels, read_ids(table, origin), origin, unlabelled)
+
+
+def read_columns(task: str, columns: Sequence[str], table: pa.Table, origin: str) -> tuple[list[str], ...]:
+    """The texts of a table. Raises `UsageError` if it is empty, lacks a column, or has a null in place of a text."""
+    if table.num_rows == 0:
+        raise UsageError(f"{origin} is empty; expected rows with the columns {', '.join(columns)}, label.")
+    for name in columns:
+        if name not in table.column_names:
+            raise UsageError(
+                f"{origin} has no column '{name}'; '{task}' needs {', '.join((*columns, 'label'))}, "
+                f"the file has {', '.join(table.column_names)}."
+            )
+    return tuple(read_texts(table[name], name, origin) for name in columns)
 
 
 class Labelled(Protocol):
@@ -140,9 +145,9 @@ def labelled_rows(task: TextTask, rows: TextRows, split: str) -> TextRows:
     return kept
 
 
-def require_written(task: TextTask, rows: TextRows) -> None:
+def require_written(columns: Sequence[str], rows: TextRows) -> None:
     """Raise `UsageError` if a text is empty: the hub's sets have some, on purpose; a user's own are mistakes."""
-    for name, texts in zip(task.columns, rows.texts, strict=True):
+    for name, texts in zip(columns, rows.texts, strict=True):
         if (row := next((row for row, text in enumerate(texts) if not text.strip()), None)) is not None:
             raise UsageError(f"{rows.origin}, row {row}, column '{name}': no text.")
 

@@ -35,7 +35,8 @@ def read_column(path: Path, name: str, encoding: str = UTF_8) -> Iterator[pa.Arr
         else:
             yield from _json(path, name, encoding)
     except (pa.ArrowException, OSError, UnicodeError) as error:
-        raise UsageError(f"{path} cannot be read: {' '.join(str(error).split())} (--data.encoding)") from error
+        hint = " (--data.encoding)" if "UTF" in str(error).upper() else ""
+        raise UsageError(f"{path} cannot be read: {' '.join(str(error).split())}{hint}") from error
 
 
 def _require(name: str, names: Iterable[str], path: Path) -> None:
@@ -54,15 +55,28 @@ def _parquet(path: Path, name: str) -> Iterator[pa.Array]:
 
 
 def _csv(path: Path, name: str, encoding: str) -> Iterator[pa.Array]:
-    """What a csv holds are words: numbers too are texts."""
+    """What a csv holds are words; but a column of nothing else than numbers is hardly one of texts."""
     parse = pa.csv.ParseOptions(delimiter="\t" if path.suffix == ".tsv" else ",", newlines_in_values=True)
     read = pa.csv.ReadOptions(encoding="utf8" if codec(encoding) == "utf-8-sig" else encoding)
     with pa.csv.open_csv(path, read_options=read, parse_options=parse) as reader:
         _require(name, reader.schema.names, path)
+    kind: pa.DataType | None = pa.null()
     only = pa.csv.ConvertOptions(include_columns=[name], column_types={name: pa.string()})
     with pa.csv.open_csv(path, read_options=read, parse_options=parse, convert_options=only) as reader:
         for batch in reader:
+            kind = _number_type(batch[name]) if kind else None
             yield batch[name]
+    if kind:
+        raise UsageError(f"{path}, column '{name}': expected text, found {kind}.")
+
+
+def _number_type(values: pa.Array) -> pa.DataType | None:
+    for kind in (pa.int64(), pa.float64()):
+        try:
+            return pc.cast(values, kind).type if len(values) else kind
+        except pa.ArrowException:
+            continue
+    return None
 
 
 def _json(path: Path, name: str, encoding: str) -> Iterator[pa.Array]:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lm_lab.data.files import json_table
+from lm_lab.data.files import json_table, objects
 from lm_lab.data.labels import column_words
 from lm_lab.data.lines import Lines
 from lm_lab.data.texts import UTF_8, read_text
@@ -108,6 +108,12 @@ def by_article(rows: QuestionRows, share: float) -> tuple[np.ndarray, np.ndarray
     if not 0 < taken.sum() < len(rows):
         raise UsageError(f"by_article={share} leaves one part of {rows.origin} empty: it has {len(articles)} articles.")
     return np.flatnonzero(~taken), np.flatnonzero(taken)
+
+
+def has_articles(path: Path, encoding: str = UTF_8) -> bool:
+    """Whether a json file is in SQuAD's own layout, and not one of rows."""
+    rows = objects(read_text(path, encoding), path)
+    return len(rows) == 1 and "data" in rows[0]
 
 
 def read_squad_json(path: Path, encoding: str = UTF_8) -> pa.Table:

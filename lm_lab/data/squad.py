@@ -8,7 +8,14 @@ from lm_lab.data.encode_spans import EncodedSpans, encode_spans
 from lm_lab.data.encoding import Encoding
 from lm_lab.data.limits import at_least
 from lm_lab.data.module import TaskData
-from lm_lab.data.questions import QuestionRows, by_article, check_questions, question_rows, read_squad_json
+from lm_lab.data.questions import (
+    QuestionRows,
+    by_article,
+    check_questions,
+    has_articles,
+    question_rows,
+    read_squad_json,
+)
 from lm_lab.data.sources import Place, read_table
 from lm_lab.errors import UsageError
 from lm_lab.tasks.answers import Version
@@ -107,4 +114,5 @@ class SQuAD(TaskData):
         root = Path(self.source or "")
         suffixes = {1: ("-v1.1.json", ".json"), 2: ("-v2.0.json", ".json")}[self.version]
         found = (root / f"{name}{suffix}" for suffix in suffixes)
-        return next((path for path in found if self.source and path.is_file()), None)
+        path = next((path for path in found if self.source and path.is_file()), None)
+        return path if path and (path.name != f"{name}.json" or has_articles(path, self.encoding)) else None

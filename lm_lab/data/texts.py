@@ -26,7 +26,7 @@ def read_text(path: Path, encoding: str = UTF_8) -> str:
     try:
         return decoded(path.read_bytes(), encoding, str(path))
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise UsageError(f"'{path}' cannot be read: {error.strerror or error}.") from error
 
 
 def decoded(content: bytes, encoding: str, origin: str) -> str:
@@ -46,12 +46,13 @@ def read_lines(path: Path, encoding: str = UTF_8) -> Iterator[str]:
     except UnicodeError as error:
         raise _not_in(encoding, str(path), error) from error
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise UsageError(f"'{path}' cannot be read: {error.strerror or error}.") from error
 
 
 def _not_in(encoding: str, origin: str, error: UnicodeError) -> UsageError:
     wanted = "UTF-8" if codec(encoding) == "utf-8-sig" else encoding
     where = f" (byte {error.start}: {error.reason})" if isinstance(error, UnicodeDecodeError) else f" ({error})"
     return UsageError(
-        f"{origin} is not {wanted}{where}; save it as UTF-8, or name its encoding: --data.encoding latin-1."
+        f"'{origin}' cannot be read: it is not {wanted}{where}; save it as UTF-8, or name its encoding: "
+        "--data.encoding latin-1."
     )

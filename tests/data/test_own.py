@@ -5,9 +5,13 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from sklearn.metrics import log_loss
+from sklearn.utils.class_weight import compute_class_weight
 
 from lm_lab.cli import main
 from lm_lab.commands.lightning_cli import restrict
@@ -162,3 +166,46 @@ def test_a_csv_trains_predicts_and_labels_new_lines(
     assert next(tmp_path.glob("runs/**/submission/*.tsv")).read_text().split() == [
         "index", "prediction", "0", "happy", "1", "sad",
     ]  # fmt: skip
+
+
+def test_the_class_that_f1_is_of_is_named() -> None:
+    data = own(["a", "b", "c"] * 3, metrics=["f1", "f1_macro"], positive="c")
+    assert data.task.labels == ("a", "c", "b")
+    values, labels = torch.tensor([1.0, 2, 0, 1]), torch.tensor([1.0, 0, 0, 2])
+    assert data.task.scores(values, labels)["f1"] == pytest.approx(2 / 3)
+    assert OwnTexts(**data.settings(), source="nowhere").task == data.task
+    for options, said in (
+        ({"metrics": ["f1"]}, "metrics: f1 is of one class, and there are a, b, c; name it"),
+        ({"positive": "b"}, "positive='b' is the class that f1 is of; add f1 to metrics"),
+        ({"positive": "d", "metrics": ["f1"]}, "positive='d' is none of the classes a, b, c"),
+        ({"positive": "a", "metrics": ["f1"], "labels": ["a", "b", "c"]}, "positive='a': f1 is of the second class"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            own(["a", "b", "c"] * 3, **options)  # type: ignore[arg-type]
+    assert own([0, 1] * 3, metrics=["f1"], positive=0).task.labels == ("1", "0")
+
+
+def test_weights_of_classes() -> None:
+    values = ["a"] * 6 + ["b"] * 2 + ["c"]
+    balanced = own(values, class_weights="balanced").task.class_weights
+    expected = compute_class_weight("balanced", classes=np.array(["a", "b", "c"]), y=values)
+    assert balanced == pytest.approx(expected)
+    assert own(values, class_weights={"b": 3}).task.class_weights == (1.0, 3.0, 1.0)
+    for options, said in (
+        ({"class_weights": {"d": 1}}, "class_weights: 'd' is none of the classes a, b, c"),
+        ({"class_weights": {"a": 0}}, r"class_weights=\[0.0, 1.0, 1.0\]: expected a number above 0 for each"),
+        ({"class_weights": "balanced", "labels": ["a", "b", "c", "d"]}, "balanced: no training row is 'd'"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            own(values, **options)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="class_weights=balanced: a score has no classes"):
+        own([0.5, 1.0], class_weights="balanced")
+
+
+def test_a_weighted_loss_is_scikit_learns_and_the_mean_over_its_weights() -> None:
+    task = own(["a", "b", "c"], class_weights={"a": 0.5, "c": 4.0}).task
+    scores, labels = torch.randn(6, 3), torch.tensor([0.0, 1, 2, 2, 0, 1])
+    weights = np.array(task.class_weights)[labels.long()]
+    expected = log_loss(labels.long(), scores.double().softmax(1), sample_weight=weights, labels=[0, 1, 2])
+    assert task.loss(scores, {"labels": labels}).item() == pytest.approx(expected, rel=1e-5)
+    assert task.targets({"labels": labels}) == pytest.approx(weights.sum())

@@ -97,7 +97,7 @@ def test_a_text_that_is_no_number_is_the_lowest_score():
 def test_a_text_that_is_no_class_word_is_wrong(task):
     scores = TextToText.of(glue_task(task), scored=False).scores
     found = scores(torch.tensor([1.0, -1, 0, 1]), torch.tensor([1.0, 1, 0, 1]))
-    assert found == pytest.approx({"matthews": 0.632456} if task == "cola" else {"accuracy": 0.75, "f1": 0.8}, abs=1e-5)
+    assert found == pytest.approx({"matthews": 0.645497} if task == "cola" else {"accuracy": 0.75, "f1": 0.8}, abs=1e-5)
 
 
 def test_t5s_form_of_a_task():

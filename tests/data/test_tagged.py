@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+import torch
+from sklearn.metrics import accuracy_score
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -334,3 +336,37 @@ def test_a_decoder_reads_tokens_too(make: Any) -> None:
     trainer = L.Trainer(max_epochs=1, **QUIET)
     trainer.fit(Adaptation(backbone, FullFineTuning(), data.task), data)
     assert "validation/entity_f1" in trainer.callback_metrics
+
+
+POS = {"tokens": [["Ada", "lives", "\u0001"], ["Rome"]], "tags": [["NOUN", "VERB", "PUNCT"], ["NOUN"]]}
+
+
+def test_plain_tags_are_classes_of_words(tmp_path: Path) -> None:
+    for split in ("train", "validation"):
+        write(tmp_path, f"{split}.jsonl", pa.table(POS))
+    data = TokenClassification("pos", str(tmp_path), scheme="plain")
+    assert data.task.labels == ("NOUN", "PUNCT", "VERB")
+    assert [metric.__name__ for metric in data.task.metrics] == ["token_accuracy"]
+    assert TokenClassification(source=str(tmp_path), **data.settings()).task == data.task
+    batch = {"first": torch.tensor([[1, 2, -1], [1, -1, -1]]), "labels": torch.tensor([[0, 2, 1], [0, -100, -100]])}
+    scores = torch.zeros(2, 4, 3)
+    scores[..., 0] = 9.0
+    assert data.task.answers(scores, batch) == [{"prediction": ["NOUN", "NOUN", "_"]}, {"prediction": ["NOUN"]}]
+    gold, predicted = ["NOUN", "VERB", "PUNCT", "NOUN"], ["NOUN", "NOUN", "_", "NOUN"]
+    assert data.task.scores(*data.task.judge(scores, batch)) == {"token_accuracy": accuracy_score(gold, predicted)}
+    with pytest.raises(UsageError, match=r"'NOUN' is not of the form .* or --data\.scheme plain for tags that"):
+        TokenClassification("pos", str(tmp_path))
+
+
+def test_bioes_of_ones_own(tmp_path: Path) -> None:
+    write(tmp_path, "train.jsonl", pa.table({"tokens": [["a", "b"], ["c"]], "tags": [["B-x", "E-x"], ["S-x"]]}))
+    assert TokenClassification("mine", str(tmp_path)).task.labels == ("O", "B-x", "E-x", "S-x")
+
+
+def test_numbers_are_no_places_among_tags_that_were_found_as_words(tmp_path: Path) -> None:
+    write(tmp_path, "train.jsonl", pa.table(ROWS))
+    write(tmp_path, "validation.jsonl", pa.table({"tokens": ROWS["tokens"], "tags": [[0, 1, 0], [2]]}))
+    with pytest.raises(UsageError, match=r"row 0, column 'tags': no tag 0; there are no names for numbers"):
+        TokenClassification("mine", str(tmp_path)).rows("validation")
+    given = TokenClassification("mine", str(tmp_path), labels=["O", "B-PER", "B-LOC"])
+    assert given.rows("validation").tags == [[0, 1, 0], [2]]

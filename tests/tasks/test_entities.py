@@ -8,8 +8,8 @@ import torch
 from seqeval.metrics import accuracy_score, f1_score, precision_score, recall_score
 from seqeval.metrics.sequence_labeling import get_entities
 
-from lm_lab.tasks.entities import entities, is_bio, vocabulary
-from lm_lab.tasks.tags import TagTask, entity_f1, entity_precision, entity_recall, token_accuracy
+from lm_lab.tasks.entities import entities, is_bio, is_bioes, vocabulary
+from lm_lab.tasks.tags import TagTask, count, entity_f1, entity_precision, entity_recall, token_accuracy
 
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-creative-work", "I-creative-work")
 
@@ -85,3 +85,27 @@ def test_what_is_a_bio_tag() -> None:
 def test_the_vocabulary_puts_o_first_and_sorts_the_rest() -> None:
     assert vocabulary(["I-a", "B-b", "O", "B-a", "B-b"]) == ("O", "B-a", "B-b", "I-a")
     assert vocabulary([]) == ("O",)
+
+
+BIOES = (*TAGS, "E-PER", "S-PER", "E-LOC", "S-LOC")
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_entities_of_bioes_are_seqevals(seed: int) -> None:
+    rng = Random(seed)
+    gold, predicted = ([rng.choices(BIOES, k=9) for _ in range(5)] for _ in range(2))
+    for tags in gold:
+        assert entities(tags) == {(kind, start, last + 1) for kind, start, last in get_entities(tags)}
+    counts = torch.tensor([count(*pair) for pair in zip(predicted, gold, strict=True)], dtype=torch.double)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert entity_f1(counts[:, :4], counts[:, 4]) == pytest.approx(f1_score(gold, predicted), abs=1e-12)
+
+
+def test_bioes_by_hand() -> None:
+    tags = ["S-PER", "B-PER", "E-PER", "B-LOC", "I-LOC", "E-LOC", "E-LOC", "O", "I-LOC"]
+    assert entities(tags) == {
+        ("PER", 0, 1), ("PER", 1, 3), ("LOC", 3, 6), ("LOC", 6, 7), ("LOC", 8, 9),
+    }  # fmt: skip
+    assert all(map(is_bioes, BIOES))
+    assert not any(map(is_bioes, ("L-PER", "U-PER", "E-", "NOUN")))
