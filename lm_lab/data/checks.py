@@ -1,61 +1,18 @@
 """Checks of a task's rows: whatever is wrong is named by file, row and column before anything is trained."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, Self, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lm_lab.data.labels import UNLABELLED, class_ids, column_words, hub_names, number, scores
-from lm_lab.data.lines import Lines
+from lm_lab.data.protocols import Labelled
+from lm_lab.data.text_rows import TextRows
 from lm_lab.errors import UsageError
 from lm_lab.tasks import Task, TextTask
-
-
-@dataclass(frozen=True)
-class TextRows:
-    """One split: texts, labels and ids of n examples.
-
-    Attributes:
-        texts: one or two lists of n strings, in the order of the task's columns.
-        labels: (n,) float64, or (n, k) of k classes that may hold at once; nan for a row without label.
-        ids: (n,) int64, unique.
-        origin: the file or source, for messages.
-        unlabelled: what was read as "no label", and how often.
-    """
-
-    texts: tuple[list[str], ...]
-    labels: np.ndarray
-    ids: np.ndarray
-    origin: str
-    unlabelled: Counter[str] = field(default_factory=Counter)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def labelled(self) -> np.ndarray:
-        """(n,) bool: which rows have a label."""
-        return ~np.isnan(self.labels.reshape(len(self), -1)).any(1)
-
-    def content(self) -> Iterator[bytes]:
-        """Texts, labels and ids, for a fingerprint."""
-        yield "\0".join(["", *(text for column in self.texts for text in column)]).encode()
-        yield self.labels.tobytes() + self.ids.tobytes()
-
-    def take(self, index: np.ndarray) -> "TextRows":
-        """The rows at `index`, in that order."""
-        texts = tuple([column[i] for i in index] for column in self.texts)
-        return TextRows(texts, self.labels[index], self.ids[index], self.origin, self.unlabelled)
-
-
-def text_rows(lines: Lines) -> TextRows:
-    """Lines that a user gives, as rows without labels."""
-    texts = tuple(lines.column(place) for place in range(len(lines.texts[0])))
-    return TextRows(texts, np.full(len(lines.ids), np.nan), lines.ids, lines.origin)
 
 
 def check(task: TextTask, table: pa.Table, origin: str, numbered: bool = True, bounded: bool = True) -> TextRows:
@@ -87,31 +44,6 @@ def read_columns(task: str, columns: Sequence[str], table: pa.Table, origin: str
                 f"the file has {', '.join(table.column_names)}."
             )
     return tuple(read_texts(table[name], name, origin) for name in columns)
-
-
-class Labelled(Protocol):
-    """Rows of which some have a label."""
-
-    @property
-    def origin(self) -> str:
-        """The file or source, for messages."""
-        ...
-
-    @property
-    def unlabelled(self) -> Counter[str]:
-        """What was read as "no label", and how often."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    @property
-    def labelled(self) -> np.ndarray:
-        """(n,) bool: which rows have one."""
-        ...
-
-    def take(self, index: np.ndarray) -> Self:
-        """The rows at `index`, in that order."""
-        ...
 
 
 R = TypeVar("R", bound=Labelled)

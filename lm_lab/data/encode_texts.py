@@ -7,9 +7,9 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import Dataset
 
-from lm_lab.data.checks import TextRows
 from lm_lab.data.encoding import Encoding, cached
 from lm_lab.data.ragged import Arrays, Ragged
+from lm_lab.data.text_rows import TextRows
 
 
 class EncodedTexts(Dataset[int]):

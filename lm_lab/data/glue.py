@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from lm_lab.data.checks import TextRows, labelled_rows
+from lm_lab.data.checks import labelled_rows
 from lm_lab.data.sources import read_split
 from lm_lab.data.text_data import TextData
+from lm_lab.data.text_rows import TextRows
 from lm_lab.tasks import glue_task
 
 

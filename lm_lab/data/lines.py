@@ -42,7 +42,7 @@ def read_lines(path: str, columns: Sequence[str], more: bool = False, encoding: 
         encoding: of the file, or of standard input.
 
     Raises:
-        UsageError: no such file, another encoding, no lines, or a line with the wrong number of texts.
+        UsageError: no such file, another encoding, no lines, or a line with the wrong number of texts or an empty one.
     """
     if path != "-" and not Path(path).is_file():
         raise UsageError(f"no file '{path}' to predict on; give a text file, or - for standard input.")
@@ -58,6 +58,8 @@ def read_lines(path: str, columns: Sequence[str], more: bool = False, encoding: 
                 f"{origin}, line {number + 1}: {len(texts)} texts, but this task needs {len(columns)}"
                 f"{' or more' if more else ''} ({', '.join(columns)}), separated by a tab."
             )
+        if not all(text.strip() for text in texts):
+            raise UsageError(f"{origin}, line {number + 1}: an empty text beside a tab.")
     return Lines([texts for _, texts in found], np.array([number for number, _ in found]), origin)
 
 

@@ -2,10 +2,10 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar
 
 import lightning as L
 import numpy as np
@@ -16,6 +16,7 @@ from lm_lab.data.batching import LengthGroupedBatches, grouped_loader, place
 from lm_lab.data.encoding import Encoding, Side
 from lm_lab.data.limits import at_least
 from lm_lab.data.lines import TEXT, Lines, read_lines
+from lm_lab.data.protocols import Encoded, Rows
 from lm_lab.data.texts import UTF_8, codec
 from lm_lab.errors import UsageError
 from lm_lab.tasks import Task
@@ -23,38 +24,6 @@ from lm_lab.tasks.names import require_split
 
 SUBSET_SEED = 0  # which examples a limit or a hold-out takes never depends on the run's seed
 HELD_OUT = "selection"
-
-
-class Rows(Protocol):
-    """The examples of a split, in whatever columns their form has."""
-
-    ids: np.ndarray  # (n,) int64, unique
-    origin: str  # the file or source, for messages
-
-    def __len__(self) -> int: ...
-
-    def take(self, index: np.ndarray) -> Self:
-        """The rows at `index`, in that order."""
-        ...
-
-    def content(self) -> Iterator[bytes]:
-        """Everything that is trained or evaluated on, for a fingerprint."""
-        ...
-
-
-class Encoded(Protocol):
-    """Rows as tokens: an item is its own position, and `collate` makes the batch."""
-
-    rows: Any
-    lengths: np.ndarray  # (n,) tokens of each item
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> int: ...
-
-    def collate(self, index: list[int]) -> dict[str, Any]:
-        """A batch: `texts`, a list of encoded inputs; `labels`; `ids` (b,); and what the task's `judge` needs."""
-        ...
 
 
 class TaskData(L.LightningDataModule, ABC):

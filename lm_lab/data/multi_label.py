@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lm_lab.data.checks import TextRows, read_columns, read_ids, require_labels, require_written, text_rows
+from lm_lab.data.checks import read_columns, read_ids, require_labels, require_written
 from lm_lab.data.encode_texts import EncodedTexts, encode_texts
 from lm_lab.data.encoding import Encoding
 from lm_lab.data.labels import Label, classes, given_labels, key, word
 from lm_lab.data.module import TaskData
 from lm_lab.data.own_settings import COLUMNS, known_columns
 from lm_lab.data.sources import Place, read_table
+from lm_lab.data.text_rows import TextRows, text_rows
 from lm_lab.data.texts import UTF_8
 from lm_lab.errors import UsageError
 from lm_lab.tasks.multi_label import MultiLabelTask, f1_macro, f1_micro, f1_weighted, subset_accuracy

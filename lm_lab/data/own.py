@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_warn
 
-from lm_lab.data.checks import TextRows, check, labelled_rows, require_written
+from lm_lab.data.checks import check, labelled_rows, require_written
 from lm_lab.data.labels import (
     Label,
     Words,
@@ -30,6 +30,7 @@ from lm_lab.data.own_settings import (
 )
 from lm_lab.data.sources import Place, read_table
 from lm_lab.data.text_data import TextData
+from lm_lab.data.text_rows import TextRows
 from lm_lab.data.texts import UTF_8
 from lm_lab.errors import UsageError
 from lm_lab.tasks import TextTask

@@ -8,7 +8,8 @@ none. A single line break is white space: novels break lines inside sentences.
 import re
 
 _CLOSING = "\"'”’»)\\]"
-_END = re.compile(rf"[.!?…]+[{_CLOSING}]*(?=\s)|[。！？][”』」]*|\n[^\S\n]*(?=\n)")
+# not from the middle of a run of stops: a line of dots would be read again from every one of them
+_END = re.compile(rf"(?<![.!?…])[.!?…]++[{_CLOSING}]*+(?=\s)|[。！？][”』」]*|\n[^\S\n]*(?=\n)")
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Messrs|Dr|Prof|St|Rev|Col|Capt|Gen|Lt|Sgt|vs|etc|cf|No|vol|pp|[A-HJ-Z])\.$")
 _LONGEST = 10  # characters of an abbreviation
 

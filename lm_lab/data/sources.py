@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from lm_lab import hub
 from lm_lab.data import classic
-from lm_lab.data.checks import TextRows, check
+from lm_lab.data.checks import check
 from lm_lab.data.files import FORMATS, plain, read_file
+from lm_lab.data.text_rows import TextRows
 from lm_lab.data.texts import UTF_8
 from lm_lab.errors import UsageError
 from lm_lab.tasks import TextTask

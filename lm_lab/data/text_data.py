@@ -1,9 +1,9 @@
 """What every module of one or two texts a row has in common, wherever its rows come from."""
 
-from lm_lab.data.checks import TextRows, text_rows
 from lm_lab.data.encode_texts import EncodedTexts, encode_texts
 from lm_lab.data.encoding import Encoding
 from lm_lab.data.module import TaskData
+from lm_lab.data.text_rows import TextRows, text_rows
 from lm_lab.tasks import TextTask
 
 

@@ -119,9 +119,10 @@ class SpanTask(Task):
         window = torch.arange(len(outputs), device=outputs.device).unsqueeze(1)
         nulls = outputs[window.squeeze(1), batch["null"]].sum(-1).tolist()
         characters = torch.stack([batch["offsets"][window, starts, 0], batch["offsets"][window, stops, 1]], -1).tolist()
-        question, ranked = batch["question"].tolist(), scores.tolist()
-        for number in range(len(batch["ids"])):
-            mine = [w for w, asked in enumerate(question) if asked == number]
+        ranked, windows = scores.tolist(), [list[int]() for _ in batch["ids"]]
+        for w, asked in enumerate(batch["question"].tolist()):
+            windows[asked].append(w)
+        for mine in windows:
             pairs = (pair for w in mine for pair in zip(characters[w], ranked[w], strict=True))
             found = (Span(start, stop, score) for (start, stop), score in pairs if score > IMPOSSIBLE / 2)
             # a context of nothing but marks that are no token to the tokenizer has no span

@@ -7,10 +7,10 @@ from safetensors.numpy import save_file
 
 from lm_lab.data import encode_texts as module
 from lm_lab.data import microworld
-from lm_lab.data.checks import TextRows
 from lm_lab.data.encode_texts import encode_texts
 from lm_lab.data.encoding import Encoding, cache_folder, cached
 from lm_lab.data.sources import read_split
+from lm_lab.data.text_rows import TextRows
 from lm_lab.tasks import glue_task
 
 

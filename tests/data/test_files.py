@@ -65,6 +65,12 @@ def test_an_encoding_that_is_none_is_refused() -> None:
             GLUE("rte", source="microworld", encoding=encoding)
 
 
+def test_a_line_to_predict_on_has_all_of_its_texts() -> None:
+    Path("pairs.txt").write_text("a\tb\n\tb\n")
+    with pytest.raises(UsageError, match=r"pairs.txt, line 2: an empty text beside a tab"):
+        read_lines("pairs.txt", ("sentence1", "sentence2"))
+
+
 def test_a_byte_order_mark_is_no_text() -> None:
     Path("bom.txt").write_bytes(b"\xef\xbb\xbfgood film\n")
     assert read_lines("bom.txt", ("sentence",)).texts == [["good film"]]

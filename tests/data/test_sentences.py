@@ -24,3 +24,8 @@ def test_sentences_of_a_text(text: str, sentences: list[str]) -> None:
     stops = ends(text)
     assert [text[a:b].strip() for a, b in zip([0, *stops], stops, strict=False)] == sentences
     assert not stops or stops[-1] == len(text)
+
+
+def test_a_line_of_dots_is_read_once() -> None:
+    text = "." * 300_000 + "x! " + "?!" * 100_000
+    assert ends(text) == [300_002, len(text)]
