@@ -8,7 +8,7 @@ QUICKSTART := runs/quickstart
 EXAMPLES ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all fuzz lint docs
+.PHONY: help quickstart test test-all fuzz kill-test lint docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,9 @@ test-all: .venv/.dev ## run the slow tests too
 
 fuzz: .venv/.dev ## search for inputs that end in a traceback (EXAMPLES=1000 new ones a test)
 	$(OFFLINE) LM_LAB_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n auto tests/fuzz
+
+kill-test: .venv/.dev ## kill 100 runs at random moments and in writes; each must end as an undisturbed one: half an hour
+	$(OFFLINE) OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python tests/killing/kills.py --out benchmarks/results/kills.json
 
 lint: .venv/.dev ## check style and types
 	$(BIN)/ruff check
