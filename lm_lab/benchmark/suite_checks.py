@@ -122,11 +122,13 @@ def _mapping(value: Any, where: str, known: tuple[str, ...] = ()) -> None:
 
 
 def _keys_are_text(value: Any, where: str) -> None:
-    """A record is JSON, whose keys are text; at any depth."""
+    """A record is JSON, whose keys are text; at any depth. Messages name them in a line."""
     for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         _keys_are_text(part, where)
-    if isinstance(value, dict) and (wrong := [key for key in value if not isinstance(key, str)]):
-        raise UsageError(f"{where}: the name {wrong[0]!r} is no text; write it in quotes.")
+    if isinstance(value, dict) and (
+        wrong := [key for key in value if not isinstance(key, str) or not key.isprintable()]
+    ):
+        raise UsageError(f"{where}: the name {wrong[0]!r:.60} is no text of one line; a number goes in quotes.")
 
 
 def _name(value: Any, where: str, what: str) -> None:
