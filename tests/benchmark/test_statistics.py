@@ -264,6 +264,25 @@ def test_metrics_of_counts_are_the_tasks():
     assert METRICS["entity_f1"](np.zeros((3, 4)), np.zeros(3)) == 0
 
 
+@pytest.mark.parametrize("name", ["f1_macro", "f1_micro", "f1_weighted", "subset_accuracy", "matthews"])
+def test_metrics_of_many_classes_are_the_tasks(name):
+    import torch
+
+    from lm_lab.tasks import metrics, multi_label
+
+    generator = np.random.default_rng(0)
+    for _ in range(5):
+        labels = generator.integers(0, 4, size=60).astype(float)
+        predictions = np.where(generator.random(60) < 0.5, labels, generator.integers(-1, 4, size=60))
+        marked = generator.integers(0, 2, size=(60, 6)).astype(float)
+        if name != "subset_accuracy":
+            theirs = getattr(metrics, name)(torch.from_numpy(predictions), torch.from_numpy(labels))
+            assert METRICS[name](predictions, labels) == pytest.approx(theirs, abs=1e-5)
+        if name != "matthews":
+            theirs = getattr(multi_label, name)(torch.from_numpy(marked), torch.from_numpy(labels))
+            assert METRICS[name](marked, labels) == pytest.approx(theirs)
+
+
 def test_matthews_of_three_classes():
     labels, predictions = np.random.default_rng(0).integers(0, 3, size=(2, 90)).astype(float)
     assert METRICS["matthews"](predictions, labels) == pytest.approx(sk.matthews_corrcoef(labels, predictions))
