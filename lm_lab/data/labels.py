@@ -22,6 +22,7 @@ UNLABELLED = -1  # what stands for "no label" in the hub's sets
 Label = str | bool | int | float  # what a user may write for a class; the booleans are refused with a reason
 Words = list[str | None]  # None where a row has nothing
 MISSING = frozenset({"", "-1", "-1.0", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>"})
+_INFINITE = frozenset({"inf", "-inf", "Infinity", "-Infinity"})  # refused as scores, and no classes among scores
 _WHOLE = re.compile(r"([-+]?\d+)\.0+")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
@@ -104,7 +105,7 @@ def key(text: str) -> str:
 
 def is_graded(words: Iterable[str | None]) -> bool:
     """Whether all are numbers of which one is not whole; what stands for "no label" does not count."""
-    found = [number(text) for text in words if text is not None and text not in MISSING]
+    found = [number(text) for text in words if text is not None and text not in MISSING and text not in _INFINITE]
     known = [value for value in found if value is not None]
     return len(known) == len(found) and any(value != int(value) for value in known)
 

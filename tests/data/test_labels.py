@@ -172,6 +172,12 @@ def test_numbers_that_are_not_whole_are_a_score_in_any_storage(storage: str) -> 
     assert not OwnTexts(source=data.source, labels=[str(value) for value in values]).task.regression
 
 
+def test_an_infinite_score_makes_no_classes_of_the_others() -> None:
+    parquet("l.parquet", [0.5, float("inf"), 0.25] * 30)
+    with pytest.raises(UsageError, match=r"row \d+, column 'label': inf is not a number from 0.25 to 0.5"):
+        OwnTexts(source="l.parquet").read("train", True)
+
+
 def test_a_missing_score_is_said_and_minus_one_is_one_where_scores_are_negative() -> None:
     csv("l.csv", ["0.5", "NA", "-1", "", "0.25"] * 20)
     with pytest.warns(UserWarning, match=r"rows that have no label: '-1' in \d+ rows, 'NA' in \d+ rows"):
