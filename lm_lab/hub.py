@@ -1,9 +1,11 @@
 """Find a model or data set by name: a folder, a local mirror, the hub's cache, and only then the hub itself."""
 
 import os
+import sys
 import threading
 import urllib.error
 import urllib.request
+from functools import cache
 from pathlib import Path
 
 from lm_lab.errors import UsageError
@@ -36,6 +38,21 @@ def reachable(timeout: float = REACH_SECONDS) -> bool:
     thread.start()
     thread.join(timeout)
     return answered.is_set()
+
+
+@cache
+def stay_offline_if_silent() -> None:
+    """Keep to the caches, in this process and those it starts, where the hub does not answer: found out once.
+
+    The hub's own clients find it out anew for every file, and retry for minutes although everything is in the cache.
+    """
+    import huggingface_hub.constants
+
+    if offline() or reachable():
+        return
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    huggingface_hub.constants.HF_HUB_OFFLINE = True
+    print(f"the hub did not answer within {REACH_SECONDS:.0f} s: using what is in its cache", file=sys.stderr)
 
 
 def require(name: str, remedy: str) -> None:

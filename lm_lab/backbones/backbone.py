@@ -2,7 +2,6 @@
 
 import re
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -60,27 +59,24 @@ class Backbone(nn.Module):
             "attention": attention,
             "trust_remote_code": trust_remote_code,
         }
-        found = loading.locate(source)
-        options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
-        if revision and not Path(found).exists():
-            options["revision"] = revision
-        self.config = loading.load_config(found, **options)
+        origin = loading.origin(**self.spec)
+        self.config, self.pretrained, self.fingerprint = origin.config, origin.pretrained, origin.fingerprint
         self.family: Family = family_of(self.config.model_type)
-        if dropout is not None:
-            loading.set_dropout(self.config, dropout)
-        self.pretrained = pretrained and loading.has_weights(found)
-        self._tokenizer = (tokenizer or found, options)
-        if tokenizer and not self.pretrained:
-            loading.fit_vocabulary(self.config, self.tokenizer)
-        self.fingerprint = loading.fingerprint(found, self.config, self.pretrained)
+        self._tokenizer = (tokenizer or origin.source, origin.options)
         attention = attention or loading.default_attention(self.config)
-        self.model = loading.load_model(found, self.config, self.pretrained, attention, **options)
+        self.model = loading.load_model(origin.source, self.config, self.pretrained, attention, **origin.options)
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The fast tokenizer, loaded when first asked for: a configuration alone has none."""
+        """The fast tokenizer, loaded when first asked for: a configuration alone has none.
+
+        Raises:
+            UsageError: there is none, or it has ids that the weights do not embed.
+        """
         source, options = self._tokenizer
-        return loading.load_tokenizer(loading.locate(source), **options)
+        found = loading.load_tokenizer(loading.locate(source), **options)
+        loading.require_vocabulary(found, len(self.embeddings.get_parameter("weight")))
+        return found
 
     @property
     def hidden_size(self) -> int:

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lm_lab.backbones import loading
+from lm_lab.backbones import identity, loading
 from lm_lab.backbones.backbone import Backbone
 from lm_lab.errors import UsageError
 
@@ -89,7 +89,8 @@ def next_tokens(states: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tens
 def read_tensors(backbone: Backbone, names: Iterable[str]) -> dict[str, Tensor]:
     """Those of the tensors called `names` that the backbone's weights on disk hold; nothing is unpickled."""
     found: dict[str, Tensor] = {}
-    for file in loading.weight_files(_folder(backbone)):
+    source = loading.locate(backbone.spec["source"])
+    for file in identity.weight_files(source, None if Path(source).exists() else backbone.spec["revision"]):
         if file.suffix == ".safetensors":
             with safe_open(file, "pt") as tensors:
                 found |= {name: tensors.get_tensor(name) for name in names if name in tensors.keys()}  # noqa: SIM118
@@ -97,13 +98,3 @@ def read_tensors(backbone: Backbone, names: Iterable[str]) -> dict[str, Tensor]:
             held = torch.load(file, weights_only=True, mmap=True, map_location="cpu")
             found |= {name: held[name] for name in names if name in held}
     return found
-
-
-def _folder(backbone: Backbone) -> Path:
-    """Where the weights are: their own folder, or the hub's cache, which loading them has filled."""
-    source = loading.locate(backbone.spec["source"])
-    if Path(source).is_dir():
-        return Path(source)
-    from huggingface_hub import snapshot_download
-
-    return Path(snapshot_download(source, revision=backbone.spec["revision"], local_files_only=True))

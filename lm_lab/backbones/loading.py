@@ -1,21 +1,21 @@
 """Models and tokenizers from a hub id, a folder or a configuration, with errors that say what to do."""
 
-import hashlib
 import inspect
 import logging
-from collections.abc import Iterator
+import warnings
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from lm_lab import hub
-from lm_lab.backbones import architectures
+from lm_lab.backbones import architectures, identity
 from lm_lab.backbones.reformer import ReformerModel
 from lm_lab.errors import UsageError
 
@@ -24,6 +24,7 @@ _REMEDY = (
     "local mirror"
 )
 _SENTINEL_FAMILIES, _SENTINELS = ("t5", "mt5", "umt5"), 100
+_PADDED = 512  # rows more than ids, which models have for the sake of speed
 _DROPOUTS = (
     "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "resid_pdrop",
     "embd_pdrop", "attn_pdrop", "embedding_dropout", "mlp_dropout", "local_attention_probs_dropout_prob",
@@ -45,6 +46,7 @@ def locate(source: str) -> str:
         raise UsageError(f"the backbone '{source}' does not exist on this disk. {_REMEDY}, or give a hub id.")
     if not hub.cached_model(source):
         hub.require(source, _REMEDY)
+    hub.stay_offline_if_silent()
     return source
 
 
@@ -56,12 +58,54 @@ def load_config(source: str, **options: Any) -> PreTrainedConfig:
         return AutoConfig.from_pretrained(source, **options)
 
 
+class Origin(NamedTuple):
+    """What a backbone is loaded from.
+
+    Attributes:
+        source: a path, a hub id, or an architecture.
+        options: `revision` and `trust_remote_code`, as `from_pretrained` takes them.
+        config: with the dropout that was asked for and, of random weights, the vocabulary.
+        pretrained: whether weights are loaded.
+        fingerprint: of the weights (`identity.fingerprint`).
+    """
+
+    source: str
+    options: dict[str, Any]
+    config: PreTrainedConfig
+    pretrained: bool
+    fingerprint: str
+
+
+def origin(
+    source: str,
+    pretrained: bool = True,
+    tokenizer: str | None = None,
+    revision: str | None = None,
+    dropout: float | None = None,
+    trust_remote_code: bool = False,
+    **_: Any,
+) -> Origin:
+    """Find a backbone without loading its weights; arguments and errors as those of `Backbone`."""
+    found = locate(source)
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    if revision and not Path(found).exists():
+        options["revision"] = revision
+    config = load_config(found, **options)
+    loaded = pretrained and has_weights(found)
+    weights = identity.fingerprint(found, config, True, options.get("revision")) if loaded else ""
+    if dropout is not None:
+        set_dropout(config, dropout)
+    if tokenizer and not loaded:
+        fit_vocabulary(config, load_tokenizer(locate(tokenizer), **options))
+    return Origin(found, options, config, loaded, weights or identity.fingerprint(found, config, False))
+
+
 def has_weights(source: str) -> bool:
     """False for a configuration without weights beside it (a `.json` file, a folder with no weights, `new:`)."""
     if source.startswith(architectures.PREFIX):
         return False
     path = Path(source)
-    return not path.exists() or (path.is_dir() and bool(weight_files(path)))
+    return not path.exists() or (path.is_dir() and bool(identity.weight_files(source)))
 
 
 def load_model(
@@ -82,14 +126,33 @@ def load_model(
         return (ReformerModel._from_config if own else AutoModel.from_config)(config, **options)
     with _clear_errors(source), quiet():
         model, report = (ReformerModel if own else AutoModel).from_pretrained(
-            source, config=config, output_loading_info=True, weights_only=True, **options
+            source, config=config, output_loading_info=True, weights_only=True, ignore_mismatched_sizes=True, **options
         )
+    _require_shapes(source, report["mismatched_keys"])
     if missing := sorted(report["missing_keys"]):
         raise UsageError(
             f"the weights at '{source}' lack {len(missing)} tensors that {type(model).__name__} needs, "
             f"such as {missing[0]}; they would be random. Check that config.json belongs to these weights."
         )
     return model
+
+
+def _require_shapes(source: str, mismatched: Collection[Any]) -> None:
+    """Raise `UsageError` for tensors (name, shape in the file, shape of the model) that differ."""
+    if mismatched:
+        name, found, expected = min(mismatched, key=str)
+        raise UsageError(
+            f"the weights at '{source}' do not fit its config.json: {name} is {_shape(found)} in the file and "
+            f"{_shape(expected)} by the configuration{_more(mismatched)}. Use the config.json they were saved with."
+        )
+
+
+def _shape(size: Any) -> str:
+    return " x ".join(str(length) for length in size)
+
+
+def _more(found: Collection[Any]) -> str:
+    return f" (and {len(found) - 1} more)" if len(found) > 1 else ""
 
 
 def default_attention(config: PreTrainedConfig) -> str:
@@ -110,6 +173,22 @@ def load_tokenizer(source: str, **options: Any) -> Any:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     return tokenizer
+
+
+def require_vocabulary(tokenizer: Any, rows: int) -> None:
+    """Raise `UsageError` if a tokenizer has more ids than there are `rows` of embeddings; warn if it has far fewer."""
+    ids = max(tokenizer.get_vocab().values(), default=-1) + 1
+    if ids > rows:
+        raise UsageError(
+            f"the tokenizer of '{tokenizer.name_or_path}' has {ids:,} ids, the embeddings {rows:,} rows: give the "
+            "tokenizer that the weights were made with, or resize the embeddings (resize_token_embeddings) and save."
+        )
+    if rows - ids > max(_PADDED, rows // 10):
+        warnings.warn(
+            f"the tokenizer of '{tokenizer.name_or_path}' has {ids:,} ids, the embeddings {rows:,} rows: is it the one "
+            "that the weights were made with?",
+            stacklevel=2,
+        )
 
 
 def set_dropout(config: PreTrainedConfig, probability: float) -> None:
@@ -145,30 +224,6 @@ def _first(*tokens: int | None) -> int | None:
     return next((token for token in tokens if token is not None), None)
 
 
-def fingerprint(source: str, config: PreTrainedConfig, pretrained: bool) -> str:
-    """What identifies the weights: their SHA-256 on disk, the hub's commit, or the configuration's own hash."""
-    if not pretrained:
-        return "random-" + hashlib.sha256(config.to_json_string(use_diff=True).encode()).hexdigest()[:16]
-    if Path(source).is_dir():
-        files = weight_files(Path(source))
-        return _digest(tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files))
-    return f"{source}@{getattr(config, '_commit_hash', None)}"
-
-
-@cache
-def _digest(files: tuple[tuple[str, int, int], ...]) -> str:
-    digest = hashlib.sha256()
-    for name, _, _ in files:
-        with open(name, "rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:16]
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The files of weights in a folder: safetensors, or pickled ones where there are none."""
-    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
-
-
 def _model_class(config: PreTrainedConfig) -> type:
     try:
         found = MODEL_MAPPING[type(config)]
@@ -181,7 +236,7 @@ def _model_class(config: PreTrainedConfig) -> type:
 def _clear_errors(source: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError, RuntimeError) as error:
         first = str(error).strip().split("\n")[0]
         raise UsageError(f"cannot load the backbone '{source}': {first} {_REMEDY}.") from error
 

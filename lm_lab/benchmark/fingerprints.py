@@ -30,12 +30,7 @@ def cache_fingerprints() -> Callable[[dict[str, Any]], dict[str, str]]:
 
     @cache
     def weights_print(arguments: str) -> str:
-        spec = json.loads(arguments)
-        source = loading.locate(spec["source"])
-        config = loading.load_config(source)
-        if (dropout := spec.get("dropout")) is not None:
-            loading.set_dropout(config, dropout)
-        return loading.fingerprint(source, config, spec.get("pretrained", True) and loading.has_weights(source))
+        return loading.origin(**json.loads(arguments)).fingerprint
 
     def prints(config: dict[str, Any]) -> dict[str, str]:
         data, backbone = config["data"], config["model"]["backbone"]

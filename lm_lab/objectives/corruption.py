@@ -124,14 +124,3 @@ def _check(backbone: Backbone, probability: float, static: int) -> None:
             f"The tokenizer of '{tokenizer.name_or_path}' has no mask token, which this objective needs; "
             "choose a backbone of the BERT family, or add a mask token to the tokenizer."
         )
-    require_vocabulary(backbone)
-
-
-def require_vocabulary(backbone: Backbone) -> None:
-    """Raise `UsageError` if the tokenizer has ids that the backbone does not embed."""
-    tokenizer, size = backbone.tokenizer, len(backbone.embeddings.get_parameter("weight"))
-    if len(tokenizer) > size:
-        raise UsageError(
-            f"The tokenizer has {len(tokenizer)} tokens but the backbone embeds {size}; "
-            f"set vocab_size in its config.json to {len(tokenizer)} or more, or give the tokenizer it was made with."
-        )

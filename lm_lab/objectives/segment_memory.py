@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
-from lm_lab.objectives.corruption import require_vocabulary
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _MASKS = ("attn_mask_h", "attn_mask_g")  # of the content stream and of the query stream
@@ -114,7 +113,6 @@ def require_xlnet(backbone: Backbone, objective: str) -> None:
     if config.model_type != "xlnet" or config.attn_type != "bi":
         found = "attn_type: uni" if config.model_type == "xlnet" else config.model_type
         raise UsageError(f"{objective} needs an XLNet with attn_type: bi in its config.json; this backbone is {found}.")
-    require_vocabulary(backbone)
 
 
 @contextmanager

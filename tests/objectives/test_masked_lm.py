@@ -154,10 +154,12 @@ def test_a_tokenizer_without_mask_is_refused(make: Make) -> None:
 
 
 def test_a_tokenizer_larger_than_the_embeddings_is_refused(make: Make) -> None:
-    backbone = make("bert")
-    backbone.tokenizer.add_tokens(["extra"])
-    with pytest.raises(UsageError, match=r"tokens but the backbone embeds .*vocab_size"):
-        MaskedLM(backbone)
+    backbone, longer = make("bert"), make("bert").tokenizer
+    longer.add_tokens(["extra"])
+    longer.save_pretrained("longer")
+    with pytest.raises(UsageError, match=r"has 2\d\d ids, the embeddings 2\d\d rows.*resize"):
+        MaskedLM(make("bert", tokenizer="longer"))
+    assert MaskedLM(backbone)
 
 
 def test_mean_is_over_masked_positions_not_rows(make: Make) -> None:
