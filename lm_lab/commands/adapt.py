@@ -38,7 +38,16 @@ class AdaptCLI(LabCLI):
         if folder := self._get(self.config, "delta"):
             delta.load(self.model, folder)
 
-    before_validate = before_test = before_predict = load_delta
+    before_validate = before_test = load_delta
+
+    def before_predict(self) -> None:
+        """Standard input can be read once."""
+        if getattr(self.datamodule, "text", None) == "-" and self.trainer.world_size > 1:
+            raise UsageError(
+                f"--text - is standard input, which {self.trainer.world_size} processes cannot all read; give a file, "
+                "or --trainer.devices 1."
+            )
+        self.load_delta()
 
     def before_fit(self) -> None:
         """A trained delta is no start for another fit: its frozen and trained parts could not be told apart."""

@@ -33,7 +33,6 @@ _SAY_NOTHING = (
     r".*LightningCLI's args parameter is intended.*",
     r".*is not supported by the model summary.*",
     r".*Checkpoint directory .* exists.*",
-    r".*set_vital.*",
     r".*LeafSpec.*",
     r".*custom batch sampler.*for prediction.*",  # ours returns all
     r".*tensorboardX.*",

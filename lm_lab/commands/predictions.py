@@ -13,19 +13,26 @@ from lm_lab.data.module import TaskData
 from lm_lab.tasks import Task, TextTask
 from lm_lab.tasks.spans import SpanTask
 from lm_lab.tasks.submission import write_answers, write_submission
+from lm_lab.training.processes import gathered
 
 Answers = dict[int, dict[str, Any]]
 
 
 def report_predictions(trainer: L.Trainer, task: Task, data: TaskData) -> None:
-    """Print the user's texts with their labels, or write the predictions of each split to files."""
+    """Print the user's texts with their labels, or write the predictions of each split to files.
+
+    All processes must call it; the first one has the rows of all, and writes.
+    """
     by_split: dict[str, Answers] = defaultdict(dict)
-    for batch in _flat(trainer.predict_loop.predictions):
-        by_split[batch["split"]] |= zip(batch["ids"].tolist(), _answers(batch), strict=True)
+    folder = Path(trainer.log_dir or trainer.default_root_dir) / "submission"  # the same for all
+    for own in gathered([_row(batch) for batch in _flat(trainer.predict_loop.predictions)]):
+        for split, answers in own:
+            by_split[split] |= answers
+    if not trainer.is_global_zero:
+        return
     if data.given is not None:
         print("\n".join(_lines(data.given, by_split[TEXT])))
         return
-    folder = Path(trainer.log_dir or trainer.default_root_dir) / "submission"
     for split, answers in by_split.items():
         for path in _write(folder, task, data, split, answers):
             print(f"predictions: {path}")
@@ -34,6 +41,11 @@ def report_predictions(trainer: L.Trainer, task: Task, data: TaskData) -> None:
 def _flat(predictions: list[Any]) -> list[dict[str, Any]]:
     """Batches of all loaders in one list."""
     return [batch for item in predictions for batch in (item if isinstance(item, list) else [item])]
+
+
+def _row(batch: dict[str, Any]) -> tuple[str, Answers]:
+    """The split of a batch and its answers by id."""
+    return batch["split"], dict(zip(batch["ids"].tolist(), _answers(batch), strict=True))
 
 
 def _answers(batch: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,13 +1,12 @@
 """Batches of similar length: less padding, in an order that is random at every epoch and the same for a seed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
-from torchdata.stateful_dataloader import StatefulDataLoader
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 POOL_BATCHES = 50
 
@@ -15,25 +14,27 @@ POOL_BATCHES = 50
 class LengthGroupedBatches(Sampler[list[int]]):
     """Shuffle all, sort by length within pools of 50 batches, cut into batches, shuffle the batches.
 
-    The order depends on (seed, epoch) alone, and the position inside an epoch is part of `state_dict`, so a resumed
-    run goes on with the very next batch. Processes of a distributed run take turns over the same list of batches.
+    The order depends on (seed, epoch) alone, so that a position in it is a number: `ResumableLoader` keeps it.
+    Processes of a distributed run take turns over the same list of batches.
 
     Args:
         lengths: (n,) tokens of each example.
         batch_size: examples in a batch; the last one may be smaller.
         seed: of the shuffling.
         shuffle: False gives the longest first, each example once, the same at every epoch.
-        rank, world: this process and their number; training lists are filled up to equal counts.
+        rank, world: this process and their number. Training lists are filled up to equal counts; in evaluation every
+            process has a batch, smaller than `batch_size` where there are few examples, and one that another has too
+            where there are fewer than processes: Lightning calls no hook of a process without any.
     """
 
     def __init__(
         self, lengths: np.ndarray, batch_size: int, seed: int = 0, shuffle: bool = True, rank: int = 0, world: int = 1
     ) -> None:
+        if not shuffle:
+            batch_size = min(batch_size, max(1, len(lengths) // world))
         self.lengths, self.batch_size, self.seed, self.shuffle = lengths, batch_size, seed, shuffle
         self.rank, self.world = rank, world
-        self.epoch = 0
-        self._given = 0
-        self._resume = {"epoch": 0, "given": 0}
+        self.epoch = self.start = 0
 
     @property
     def sampler(self) -> "LengthGroupedBatches":
@@ -46,26 +47,15 @@ class LengthGroupedBatches(Sampler[list[int]]):
 
     def __len__(self) -> int:
         batches = -(-len(self.lengths) // self.batch_size)
-        return -(-batches // self.world) if self.shuffle else len(range(self.rank, batches, self.world))
+        return -(-batches // self.world) if self.shuffle else max(1, len(range(self.rank, batches, self.world)))
 
     def __iter__(self) -> Iterator[list[int]]:
         batches = self._batches()
         if self.shuffle:  # every process must take the same number of steps
             batches += batches[: -len(batches) % self.world]
-        # a checkpoint at the end of an epoch is resumed in the next one, which has given nothing yet
-        self._given = self._resume["given"] if self._resume["epoch"] == self.epoch else 0
-        self._resume = {"epoch": 0, "given": 0}
-        for batch in batches[self.rank :: self.world][self._given :]:
-            self._given += 1
-            yield batch
-
-    def state_dict(self) -> dict[str, Any]:
-        """Epoch and number of batches given in it."""
-        return {"epoch": self.epoch, "given": self._given}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on after the batches that were given."""
-        self.epoch, self._resume = state["epoch"], dict(state)
+        elif self.rank >= len(batches):
+            batches = [batches[0]] * self.world
+        yield from batches[self.rank :: self.world][self.start :]
 
     def _batches(self) -> list[list[int]]:
         if not self.shuffle:
@@ -82,18 +72,51 @@ class LengthGroupedBatches(Sampler[list[int]]):
         return [order[start : start + self.batch_size].tolist() for start in range(0, len(order), self.batch_size)]
 
 
+class ResumableLoader(DataLoader):
+    """A loader of grouped batches that goes on in mid-epoch: its position is how many batches it has given.
+
+    Those that worker processes have fetched ahead are not given yet, so a run may resume with another number of them.
+    """
+
+    batch_sampler: LengthGroupedBatches
+    _given = 0
+    _resume: Mapping[str, int] | None = None
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """Go on where a state says, if it is of this epoch: one of an epoch's end is resumed in the next."""
+        batches, state = self.batch_sampler, self._resume
+        self._resume = None
+        self._given = batches.start = state["given"] if state and state["epoch"] == batches.epoch else 0
+        for batch in super().__iter__():
+            self._given += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Epoch, batches given in it, and examples a batch."""
+        batches = self.batch_sampler
+        return {"epoch": batches.epoch, "given": self._given, "batch_size": batches.batch_size}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on after as many examples as were given, which are fewer batches if these have grown."""
+        batches = self.batch_sampler
+        given = state["given"] * state["batch_size"] // batches.batch_size
+        batches.epoch, self._resume = state["epoch"], {"epoch": state["epoch"], "given": given}
+
+
 def grouped_loader(
     dataset: Dataset[Any],
     batches: LengthGroupedBatches,
     collate: Callable[[Any], Any],
     num_workers: int = 0,
-) -> StatefulDataLoader:
+    pin_memory: bool = False,
+) -> ResumableLoader:
     """A loader that resumes in mid-epoch, over `batches` of `dataset`."""
-    return StatefulDataLoader(
+    return ResumableLoader(
         dataset,
         batch_sampler=batches,
         collate_fn=collate,
         num_workers=num_workers,
+        pin_memory=pin_memory,
         generator=torch.Generator(),  # else every pass over a loader draws from the run's own numbers
     )
 

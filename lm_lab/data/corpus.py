@@ -10,11 +10,10 @@ from typing import Any
 
 import lightning as L
 import numpy as np
-from torchdata.stateful_dataloader import StatefulDataLoader
 
 from lm_lab.data import checksums, raw, store
 from lm_lab.data.annotated import Text, annotated
-from lm_lab.data.batching import grouped_loader, place
+from lm_lab.data.batching import ResumableLoader, grouped_loader, place
 from lm_lab.data.chunkers import Chunker, chunked
 from lm_lab.data.encoding import cache_folder
 from lm_lab.data.limits import at_least
@@ -117,15 +116,15 @@ class Corpus(L.LightningDataModule):
                     f"documents of {np.diff(rows.store.bounds).sum()} tokens; give more text, or a smaller max_length."
                 )
 
-    def train_dataloader(self) -> StatefulDataLoader:
+    def train_dataloader(self) -> ResumableLoader:
         """Batches in an order that is new in every epoch."""
         return self._loader(self.training, shuffle=True)
 
-    def val_dataloader(self) -> StatefulDataLoader:
+    def val_dataloader(self) -> ResumableLoader:
         """Batches of the held-out documents, the same rows at every epoch."""
         return self._loader(self.validation, shuffle=False)
 
-    def _loader(self, rows: Rows | None, shuffle: bool) -> StatefulDataLoader:
+    def _loader(self, rows: Rows | None, shuffle: bool) -> ResumableLoader:
         assert rows is not None, "setup comes first"
         batches = RowBatches(rows, self.batch_size, self.seed, shuffle, **place(self.trainer))
         return grouped_loader(rows, batches, rows.collate, self.num_workers)

@@ -10,9 +10,8 @@ from typing import Any, ClassVar
 import lightning as L
 import numpy as np
 import torch
-from torchdata.stateful_dataloader import StatefulDataLoader
 
-from lm_lab.data.batching import LengthGroupedBatches, grouped_loader, place
+from lm_lab.data.batching import LengthGroupedBatches, ResumableLoader, grouped_loader, place
 from lm_lab.data.encoding import Encoding, Side
 from lm_lab.data.limits import at_least
 from lm_lab.data.lines import TEXT, Lines, read_lines
@@ -167,19 +166,19 @@ class TaskData(L.LightningDataModule, ABC):
         """Splits that a validation epoch covers: the task's own, other domains, and the held-out part of train."""
         return (*self.validation_splits, *self.domains, *([HELD_OUT] if self.holdout else []))
 
-    def train_dataloader(self) -> StatefulDataLoader:
+    def train_dataloader(self) -> ResumableLoader:
         """Batches of similar length, shuffled by the run's seed; resumes in mid-epoch."""
         return self._loader("train", shuffle=True)
 
-    def val_dataloader(self) -> list[StatefulDataLoader]:
+    def val_dataloader(self) -> list[ResumableLoader]:
         """A loader for each evaluated split."""
         return [self._loader(split) for split in self.evaluated]
 
-    def test_dataloader(self) -> list[StatefulDataLoader]:
+    def test_dataloader(self) -> list[ResumableLoader]:
         """The validation splits again: the labels of a benchmark's own test set are seldom public."""
         return [self._loader(split) for split in (*self.validation_splits, *self.domains)]
 
-    def predict_dataloader(self) -> list[StatefulDataLoader]:
+    def predict_dataloader(self) -> list[ResumableLoader]:
         """A loader for each split to predict."""
         return [self._loader(split) for split in self.predict_splits]
 
@@ -209,7 +208,7 @@ class TaskData(L.LightningDataModule, ABC):
         model.read_by = {"class_path": f"{type(self).__module__}.{type(self).__name__}", "init_args": self.settings()}
         return model.encoding(self.max_length)
 
-    def _loader(self, split: str, shuffle: bool = False) -> StatefulDataLoader:
+    def _loader(self, split: str, shuffle: bool = False) -> ResumableLoader:
         encoded = self.encoded[split]
         size = self.batch_size if shuffle else self.eval_batch_size
         seed = torch.initial_seed() % 2**32

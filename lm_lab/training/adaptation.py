@@ -22,6 +22,7 @@ from lm_lab.training.auxiliary import AuxiliaryLM
 from lm_lab.training.evaluation import Evaluation
 from lm_lab.training.modes import freeze_modes
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
+from lm_lab.training.processes import keep_buffers
 from lm_lab.training.reading import build_head
 from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
 from lm_lab.training.standardising import fit_standardisation
@@ -130,6 +131,10 @@ class Adaptation(L.LightningModule):
             freeze_modes(self.backbone)
         return self
 
+    def setup(self, stage: str) -> None:  # noqa: ARG002
+        """Let processes evaluate different numbers of batches."""
+        keep_buffers(self)
+
     def loss(self, batch: dict[str, Any]) -> Tensor:
         """The task's mean loss of a batch, and with it the language model's where there is one."""
         return self.task.loss(self(batch), batch) if self.language is None else self._with_lm(self.language, batch)
@@ -147,7 +152,7 @@ class Adaptation(L.LightningModule):
     def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
         """Collect the predictions of a batch."""
         judged = self.task.judge(self.outputs(batch), batch)
-        self.evaluation.update(batch["split"], batch["ids"], judged, self.device)
+        self.evaluation.update(batch["split"], batch["ids"], judged)
 
     test_step = validation_step
 

@@ -17,10 +17,10 @@ class SaveDelta(L.Callback):
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save on the first process."""
+        folder = Path(trainer.log_dir or trainer.default_root_dir) / "delta"  # which it tells the others
         if trainer.is_global_zero and isinstance(pl_module, Adaptation) and not getattr(trainer, "fast_dev_run", False):
             pl_module.finish()
-            folder = delta.save(pl_module, Path(trainer.log_dir or trainer.default_root_dir) / "delta")
-            print(f"delta: {folder}")
+            print(f"delta: {delta.save(pl_module, folder)}")
 
 
 class DivergedError(RuntimeError):

@@ -5,9 +5,10 @@ A mean of batch means would weigh a token by the length of its batch's texts.
 
 from typing import NamedTuple
 
-from torch import Tensor, distributed
+from torch import Tensor
 
 from lm_lab.objectives import Loss
+from lm_lab.training.processes import gathered
 
 
 class _Sum(NamedTuple):
@@ -41,7 +42,7 @@ class EpochLoss:
         own = {name: found._replace(value=float(found.value)) for name, found in self._sums.items()}
         self._sums = {}
         totals: dict[str, _Sum] = {}
-        for sums in _gathered(own):
+        for sums in gathered(own):
             for name, found in sums.items():
                 totals[name] = _add(totals.get(name), found)
         means = {name: found.mean for name, found in totals.items()}
@@ -54,12 +55,3 @@ def _add(known: _Sum | None, found: _Sum) -> _Sum:
     if known is None:
         return found
     return _Sum(known.value + found.value, known.over + found.over, found.weight)
-
-
-def _gathered(sums: dict[str, _Sum]) -> list[dict[str, _Sum]]:
-    """Those of all processes."""
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return [sums]
-    found: list[dict[str, _Sum]] = [{} for _ in range(distributed.get_world_size())]
-    distributed.all_gather_object(found, sums)
-    return found

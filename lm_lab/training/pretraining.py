@@ -18,6 +18,7 @@ from lm_lab.training import budget, pretrained, sharding
 from lm_lab.training.epoch_loss import EpochLoss
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
 from lm_lab.training.pretrained import Facts
+from lm_lab.training.processes import keep_buffers
 from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
 from lm_lab.training.step_mean import StepMean
 from lm_lab.training.throughput import Throughput
@@ -62,10 +63,15 @@ class Pretraining(L.LightningModule):
         return self.objective(self.backbone, batch)
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
-        """Refuse strategies that split weights in ways of their own: they are saved whole, and decay by their shape."""
+        """Let processes evaluate different numbers of batches.
+
+        Raises:
+            UsageError: the strategy splits weights in a way of its own: they are saved whole, and decay by their shape.
+        """
         name = type(self.trainer.strategy).__name__
         if name in {"FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy"}:
             raise UsageError(f"{name} is not supported; use ddp, or {sharding.NAME} to share weights out.")
+        keep_buffers(self)
 
     def configure_model(self) -> None:
         """Share the weights out among processes, where the strategy asks for it."""

@@ -155,3 +155,57 @@ def test_adaptation_is_not_sharded(tmp_path: Path) -> None:
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "fully_sharded is for pretraining; adapt with --trainer.strategy ddp." in done.stderr
+
+
+def adapt_in_two(words: list[str]) -> str:
+    words = [sys.executable, "-m", "lm_lab", "adapt", *words, "--trainer.devices=2", "--trainer.strategy=ddp"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_two_processes_evaluate_and_predict_every_row_once(
+    here: Callable[..., int], folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nine texts in batches of two; two to validate on, so that one process has no batch of them."""
+    for split, rows in (("train", 16), ("validation", 2), ("test", 9)):
+        lines = [f"{'the ' * (1 + i % 5)}text {i},{'no' if i % 3 else 'yes'}" for i in range(rows)]
+        Path(f"{split}.csv").write_text("\n".join(["sentence,label", *lines]) + "\n")
+    common = ["--trainer.accelerator=cpu", f"--trainer.default_root_dir={tmp_path / 'run'}"]
+    settings = ["--model.strategy=BitFit", "--data=OwnTexts", "--data.name=own", f"--data.source={tmp_path}"]
+    fit = [f"--model.backbone.source={folders['bert']}", *settings, "--data.batch_size=4", "--trainer.max_epochs=1"]
+    adapt_in_two(["fit", *fit, *common])
+    delta = next(tmp_path.glob("run/**/delta"))
+    predict = ["predict", f"--delta={delta}", f"--data.source={tmp_path}", "--data.eval_batch_size=2", *common]
+    said = adapt_in_two(predict)
+    assert here(["adapt", *predict]) == 0
+    of_two, of_one = (Path(text.split("predictions: ")[1].split("\n")[0]) for text in (said, capsys.readouterr().out))
+    assert of_two != of_one
+    assert len(of_one.read_text().splitlines()) == 10
+    assert of_two.read_text() == of_one.read_text()
+    Path("mine.txt").write_text("".join(f"text {i}\n" for i in range(9)))
+    text = ["predict", f"--delta={delta}", "--text=mine.txt", "--data.eval_batch_size=2", *common]
+    said = adapt_in_two(text)
+    assert here(["adapt", *text]) == 0
+    shown = [line for line in capsys.readouterr().out.splitlines() if "\t" in line]
+    assert [line for line in said.splitlines() if "\t" in line] == shown
+    assert [line.split("\t")[-1] for line in shown] == [f"text {i}" for i in range(9)]
+
+
+def test_standard_input_is_of_one_process(
+    here: Callable[..., int], folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["--trainer.accelerator=cpu", "--trainer.logger=false", f"--trainer.default_root_dir={tmp_path}"]
+    data = [
+        "--data=GLUE",
+        "--data.task=sst2",
+        "--data.source=microworld",
+        "--data.train_limit=16",
+        "--data.validation_limit=8",
+    ]
+    fit = [f"--model.backbone.source={folders['bert']}", "--model.strategy=BitFit", *data, "--trainer.max_steps=1"]
+    assert here(["adapt", "fit", *fit, *common]) == 0
+    two = ["--trainer.devices=2", "--trainer.strategy=ddp"]
+    assert here(["adapt", "predict", f"--delta={tmp_path}/delta", "--text=-", *two, *common]) == 2
+    assert "--text - is standard input, which 2 processes cannot all read" in capsys.readouterr().err

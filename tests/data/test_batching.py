@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lm_lab.data.batching import LengthGroupedBatches
+from lm_lab.data.batching import LengthGroupedBatches, ResumableLoader, grouped_loader
 
 LENGTHS = np.random.default_rng(0).integers(3, 120, 1003)
 
@@ -37,27 +37,38 @@ def test_batches_of_an_epoch_are_not_sorted_by_length():
     assert longest != sorted(longest, reverse=True)
 
 
+def loader(workers: int = 0, batch_size: int = 32, epoch: int = 3) -> ResumableLoader:
+    batches = LengthGroupedBatches(LENGTHS, batch_size, seed=5)
+    batches.set_epoch(epoch)
+    return grouped_loader(range(1003), batches, list, workers)
+
+
+@pytest.mark.parametrize("workers", [(0, 0), (0, 2), (2, 0), (2, 2)])
 @pytest.mark.parametrize("given", [0, 1, 17, 32])
-def test_state_goes_on_with_the_next_batch(given):
-    whole = LengthGroupedBatches(LENGTHS, 32, seed=5)
-    whole.set_epoch(3)
-    expected = list(whole)
-    first = LengthGroupedBatches(LENGTHS, 32, seed=5)
-    first.set_epoch(3)
+def test_state_goes_on_with_the_next_batch(given: int, workers: tuple[int, int]) -> None:
+    """Whatever worker processes have fetched ahead."""
+    expected = list(loader())
+    first, second = loader(workers[0]), loader(workers[1], epoch=0)
     iterator = iter(first)
     for _ in range(given):
         next(iterator)
-    second = LengthGroupedBatches(LENGTHS, 32, seed=5)
     second.load_state_dict(first.state_dict())
     assert list(second) == expected[given:]
     assert len(list(second)) == len(expected)  # the epoch after the resumed one is whole again
 
 
-def test_a_state_of_the_epoch_before_skips_nothing():
-    batches = LengthGroupedBatches(LENGTHS, 32)
-    batches.load_state_dict({"epoch": 0, "given": 32})
-    batches.set_epoch(1)
-    assert len(list(batches)) == 32
+def test_a_state_of_the_epoch_before_skips_nothing() -> None:
+    later = loader()
+    later.load_state_dict({"epoch": 0, "given": 32, "batch_size": 32})
+    later.batch_sampler.set_epoch(1)
+    assert len(list(later)) == 32
+
+
+@pytest.mark.parametrize("size", [8, 64, 1003])
+def test_a_state_counts_examples_where_batches_are_of_another_size(size: int) -> None:
+    later = loader(batch_size=size)
+    later.load_state_dict({"epoch": 3, "given": 10, "batch_size": 32})
+    assert sum(map(len, later)) == 1003 - 10 * 32 // size * size
 
 
 def test_processes_share_an_epoch_in_equal_steps():
@@ -74,3 +85,12 @@ def test_evaluation_sees_each_example_once_whatever_the_processes():
     assert [len(part) for part in parts] == [
         len(LengthGroupedBatches(LENGTHS, 64, shuffle=False, rank=rank, world=3)) for rank in range(3)
     ]
+
+
+@pytest.mark.parametrize(("examples", "world"), [(9, 2), (5, 3), (2, 2), (1, 3)])
+def test_every_process_has_something_to_evaluate(examples: int, world: int) -> None:
+    parts = [LengthGroupedBatches(LENGTHS[:examples], 128, shuffle=False, rank=r, world=world) for r in range(world)]
+    assert all(len(list(part)) == len(part) >= 1 for part in parts)
+    seen = [i for part in parts for batch in part for i in batch]
+    assert set(seen) == set(range(examples))
+    assert len(seen) == max(examples, world)

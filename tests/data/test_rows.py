@@ -7,8 +7,10 @@ import pytest
 import torch
 from scipy.stats import binomtest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
+from lm_lab.data.batching import grouped_loader
 from lm_lab.data.microworld import corpus, tokenizer
 from lm_lab.data.rows import (
     Continuing,
@@ -261,6 +263,13 @@ def test_text_without_pairs_is_refused(texts: list[str], message: str) -> None:
         made([text.replace("\t", " ") for text in texts], NextSentencePairs)
 
 
+class Keys(Dataset):
+    """The key that was asked for."""
+
+    def __getitem__(self, key: Any) -> Any:
+        return key
+
+
 @pytest.mark.filterwarnings("ignore:.*were truncated")
 @pytest.mark.parametrize("kind", [Documents, Packed, Continuing, *PAIRS])
 def test_batches_name_their_epoch_and_resume(kind: Any) -> None:
@@ -272,6 +281,7 @@ def test_batches_name_their_epoch_and_resume(kind: Any) -> None:
         given.append(list(batches))
         assert len(given[-1]) == len(batches)
         assert {key[0] for batch in given[-1] for key in batch} == {epoch}
-    resumed = RowBatches(made(stories(), kind, 64), 4)
-    resumed.load_state_dict({"epoch": 1, "given": 2})
+    rows = made(stories(), kind, 64)
+    resumed = grouped_loader(Keys(), RowBatches(rows, 4), list)
+    resumed.load_state_dict({"epoch": 1, "given": 2, "batch_size": 4})
     assert list(resumed) == given[1][2:]

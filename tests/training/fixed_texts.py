@@ -6,9 +6,8 @@ import lightning as L
 import numpy as np
 import torch
 from torch.utils.data import default_collate
-from torchdata.stateful_dataloader import StatefulDataLoader
 
-from lm_lab.data.batching import LengthGroupedBatches, grouped_loader
+from lm_lab.data.batching import LengthGroupedBatches, ResumableLoader, grouped_loader
 
 QUIET: dict[str, Any] = {
     "accelerator": "cpu",
@@ -29,12 +28,12 @@ class FixedTexts(L.LightningDataModule):
         self.rows = [{"input_ids": row, "attention_mask": torch.ones_like(row)} for row in ids]
         self.batch_size = batch_size
 
-    def train_dataloader(self) -> StatefulDataLoader:
+    def train_dataloader(self) -> ResumableLoader:
         return self._loader(self.rows, self.batch_size)
 
-    def val_dataloader(self) -> StatefulDataLoader:
+    def val_dataloader(self) -> ResumableLoader:
         return self._loader(self.rows[:4], 4)
 
-    def _loader(self, rows: Any, batch_size: int) -> StatefulDataLoader:
+    def _loader(self, rows: Any, batch_size: int) -> ResumableLoader:
         lengths = np.array([len(row["input_ids"]) for row in rows])
         return grouped_loader(rows, LengthGroupedBatches(lengths, batch_size, shuffle=False), default_collate)

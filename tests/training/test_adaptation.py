@@ -11,10 +11,11 @@ from lm_lab import GLUE, Adaptation
 from lm_lab.errors import UsageError
 from lm_lab.strategies import FullFineTuning, LinearProbe, LoRA
 from lm_lab.strategies.heads import Standardise
+from lm_lab.tasks import Judged, TextTask
 from lm_lab.training import adaptation, callbacks, standardising
 from lm_lab.training.budget import total_steps
 from lm_lab.training.callbacks import DivergedError, TrainingMeter
-from lm_lab.training.predictions import Predictions
+from lm_lab.training.evaluation import Evaluation
 from lm_lab.training.resuming import ExactResume
 
 QUIET = {
@@ -203,14 +204,13 @@ def test_low_precision_trains(make):
     assert next(model.parameters()).dtype == torch.float32
 
 
-def test_examples_repeated_by_a_sampler_count_once():
-    predictions = Predictions()
-    predictions.update(torch.tensor([4, 2]), torch.tensor([1, 0]), torch.tensor([1, 1]))
-    predictions.update(torch.tensor([2, 9]), torch.tensor([0, 1]), torch.tensor([1, 0]))
-    ids, values, labels = predictions.compute()
-    assert ids.tolist() == [2, 4, 9]
-    assert values.tolist() == [0, 1, 1]
-    assert labels.tolist() == [1, 1, 0]
+def test_examples_that_two_batches_have_count_once():
+    evaluation = Evaluation()
+    for ids, values, labels in (([4, 2], [1, 0], [1, 1]), ([2, 9], [1, 1], [1, 0])):
+        evaluation.update("validation", torch.tensor(ids), Judged(torch.tensor(values), torch.tensor(labels)))
+    _, logged = evaluation.close(TextTask("own", labels=("a", "b")))
+    assert logged["validation/accuracy"] == pytest.approx(1 / 3)
+    assert evaluation.close(TextTask("own", labels=("a", "b")))[1] == {}
 
 
 def test_limits_take_the_same_examples_for_every_seed():

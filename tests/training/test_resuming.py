@@ -10,9 +10,8 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
-from torchdata.stateful_dataloader import StatefulDataLoader
 
-from lm_lab.data.batching import LengthGroupedBatches, grouped_loader
+from lm_lab.data.batching import LengthGroupedBatches, ResumableLoader, grouped_loader
 from lm_lab.training.resuming import ExactResume, WholeCheckpoints
 
 EPOCHS, BATCHES = 4, 6
@@ -59,14 +58,14 @@ class Data(L.LightningDataModule):
         super().__init__()
         self.rows = torch.randn(4 * BATCHES, 3, generator=torch.Generator().manual_seed(1))
 
-    def loader(self, shuffle: bool) -> StatefulDataLoader:
+    def loader(self, shuffle: bool) -> ResumableLoader:
         lengths = np.arange(len(self.rows)) % 5 + 1
         return grouped_loader(self.rows, LengthGroupedBatches(lengths, 4, seed=3, shuffle=shuffle), torch.stack)  # type: ignore[arg-type]
 
-    def train_dataloader(self) -> StatefulDataLoader:
+    def train_dataloader(self) -> ResumableLoader:
         return self.loader(shuffle=True)
 
-    def val_dataloader(self) -> StatefulDataLoader:
+    def val_dataloader(self) -> ResumableLoader:
         return self.loader(shuffle=False)
 
 

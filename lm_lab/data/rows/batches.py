@@ -23,12 +23,16 @@ class RowBatches(LengthGroupedBatches):
             batch, each process has lanes of its own, as many as any other.
 
     Raises:
-        UsageError: rows that go on from batch to batch are fewer than processes.
+        UsageError: rows that go on from batch to batch, or that are held out, are fewer than processes.
     """
 
     def __init__(
         self, rows: Rows, batch_size: int, seed: int = 0, shuffle: bool = True, rank: int = 0, world: int = 1
     ) -> None:
+        if not shuffle and len(rows.lengths(0)) < world:
+            raise UsageError(
+                f"{len(rows.lengths(0))} held-out rows are fewer than {world} processes: hold out more text."
+            )
         lanes = rows.lanes(batch_size * world)
         place = {"rank": rank, "world": world} if lanes is None else {}
         super().__init__(rows.lengths(0) // _LENGTH_STEP, batch_size, seed, shuffle, **place)
