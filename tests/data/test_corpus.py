@@ -18,8 +18,6 @@ from lm_lab.objectives import EntityMasking
 from lm_lab.objectives.corruption import Corruption
 
 Make = Callable[..., Backbone]
-IGNORE_VITAL = pytest.mark.filterwarnings("ignore:.*set_vital.*")  # torchdata 0.11 under torch 2.13
-pytestmark = IGNORE_VITAL
 
 
 def prepared(backbone: Backbone, **options: Any) -> Corpus:

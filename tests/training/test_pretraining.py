@@ -26,7 +26,6 @@ ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs" / "pretraining" / "microworld_mlm.yaml"
 ARCHITECTURE = ROOT / "configs" / "backbones" / "microworld_bert"
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*set_vital.*"),  # torchdata 0.11 under torch 2.13
     pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
     pytest.mark.filterwarnings("ignore:.*isinstance.treespec.*"),
 ]
