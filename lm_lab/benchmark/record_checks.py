@@ -76,8 +76,10 @@ def fault(record: Any, schema: int, name: str) -> str | None:
     if record["status"] not in STATUSES:
         return f"its status is {record['status']!r:.40}, none of {', '.join(STATUSES)}"
     cell = record["cell"]
-    if not isinstance(cell, Mapping) or (wrong := _wrong(cell, _CELL, needed=True)):
-        return f"its cell is damaged{f': {wrong}' if isinstance(cell, Mapping) else ''}"
+    if not isinstance(cell, Mapping) or set(cell) - set(_CELL):
+        return f"its cell is damaged: {cell!r:.60}"
+    if wrong := _wrong(cell, _CELL, needed=True):
+        return f"its cell is damaged: {wrong}"
     needed = _DONE if record["status"] == "done" else {}
     if wrong := _wrong(record, needed, needed=True) or _wrong(record, _OPTIONAL, needed=False):
         return f"it is damaged: {wrong}"

@@ -13,6 +13,7 @@ from lm_lab.benchmark.report_table import TRIVIAL, best, columns, rows, trivial
 from lm_lab.benchmark.results import AVERAGE, Baseline, CellRecord
 from lm_lab.benchmark.selection import on_edge
 from lm_lab.provenance import commit
+from lm_lab.redaction import redacted
 
 
 class Data(NamedTuple):
@@ -111,7 +112,7 @@ def failures(records: Iterable[CellRecord], broken: Sequence[str]) -> str:
 def provenance(records: Sequence[CellRecord], suite: Mapping[str, Any]) -> str:
     """Return what was run, with what and on what; where cells differ, every variant is listed."""
     facts = {
-        "command": _distinct(r.get("command") for r in records),
+        "command": _distinct(redacted(r.get("command", "")) for r in records),
         "hardware": _distinct(_hardware(r.get("hardware", {})) for r in records),
         "versions": _distinct(", ".join(f"{k} {v}" for k, v in r.get("versions", {}).items()) for r in records),
         "code": _distinct(commit(r.get("git", {})) for r in records),

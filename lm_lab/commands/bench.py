@@ -103,7 +103,10 @@ def _report(options: argparse.Namespace) -> int:
     from lm_lab.benchmark.report import write_report
     from lm_lab.benchmark.report_table import terminal_table
 
-    page = write_report(options.out, options.to)
+    try:
+        page = write_report(options.out, options.to)
+    except OSError as error:
+        raise UsageError(f"the report cannot be written to '{error.filename}': {error.strerror}.") from error
     print(terminal_table(options.out), end="\n\n")
     print(f"report: {page}", file=sys.stdout)
     return 0

@@ -300,3 +300,12 @@ def test_one_backbone_has_no_training_losses_to_compare(results):
         if json.loads(path.read_text())["cell"]["control"]:
             path.unlink()
     assert "Training loss of full fine-tuning" not in write_report(results, draws=50).read_text()
+
+
+def test_a_page_shows_no_secret_that_an_old_record_holds(results):
+    path = next((results / "cells").iterdir())
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"command": "lm-lab bench run s.yaml --api_key=abc123"}))
+    page = write_report(results, draws=20).read_text()
+    assert "--api_key=***" in page
+    assert "abc123" not in page

@@ -36,6 +36,9 @@ def test_status_and_report_need_no_suite_file(ran, capsys):
     assert "8 of 8 cells done" in capsys.readouterr().out
     assert main(["bench", "report", str(root), "--to", "elsewhere"]) == 0
     assert "report: elsewhere/index.html" in capsys.readouterr().out
+    (root / "file").touch()
+    assert main(["bench", "report", str(root), "--to", str(root / "file")]) == 2
+    assert "error: the report cannot be written to" in capsys.readouterr().err
 
 
 def test_a_cells_configuration_runs_alone(ran, tmp_path, capsys):
