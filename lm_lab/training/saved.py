@@ -1,9 +1,9 @@
 """A saved delta as the adaptation it came from."""
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
@@ -11,42 +11,32 @@ from lm_lab.strategies import AdaptationStrategy
 from lm_lab.tasks import saved
 from lm_lab.training import delta
 from lm_lab.training.adaptation import Adaptation
+from lm_lab.training.trust import trusted_config, trusted_task
+
+_MISSHAPEN = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArgumentError)
 
 
-def load_adaptation(folder: str | Path, trusted: tuple[str, ...] = ("lm_lab",)) -> Adaptation:
+def load_adaptation(folder: str | Path, trusted: Collection[str] = (), trust_remote_code: bool = False) -> Adaptation:
     """Build the adaptation that `folder` describes, and load its delta; in eval mode.
 
     Args:
         folder: written by `lm-lab adapt fit`.
-        trusted: packages that its strategy and task may come from: a description names classes to import.
+        trusted: packages besides this one that its strategy and task may come from; they are imported.
+        trust_remote_code: run the model code that comes with the backbone, where the delta asks for it.
 
     Raises:
-        UsageError: no delta there, a strategy from elsewhere, or a backbone that cannot be found or has changed.
+        UsageError: no delta there, a class from elsewhere, or a backbone that cannot be found or has changed.
     """
     description = delta.read_description(folder)
-    model = description["config"]["model"]
-    for named in (model["strategy"], description["task"]):
-        _require_trusted(named, trusted, folder)
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--strategy", type=AdaptationStrategy)
-    strategy = parser.instantiate(parser.parse_object({"strategy": model["strategy"]})).strategy
-    task = saved.build(description["task"])
-    backbone = Backbone(**model["backbone"])
+    model = trusted_config(description, trusted, trust_remote_code)["model"]
+    task = trusted_task(description, trusted)
     reading = {name: model.get(name) for name in ("pooling", "pairs", "head", "delimiter")}
-    adaptation = Adaptation(backbone, strategy, task, **reading)
+    try:
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_argument("--strategy", type=AdaptationStrategy)
+        strategy = parser.instantiate(parser.parse_object({"strategy": model["strategy"]})).strategy
+        adaptation = Adaptation(Backbone(**model["backbone"]), strategy, saved.build(task), **reading)
+    except _MISSHAPEN as error:  # plain data of other types than the classes take
+        raise UsageError(f"the delta in '{folder}' cannot be built: {type(error).__name__}: {error}.") from error
     delta.load(adaptation, folder)
     return adaptation.eval()
-
-
-def _require_trusted(spec: Any, trusted: tuple[str, ...], folder: str | Path) -> None:
-    if isinstance(spec, dict):
-        paths = [path for path in (spec.get("class_path", ""), *spec.get("metrics", ())) if path]
-        for path in paths:
-            if path.split(".")[0] in trusted:
-                continue
-            raise UsageError(f"the delta in '{folder}' names the class {path}, outside of {', '.join(trusted)}.")
-        for value in spec.values():
-            _require_trusted(value, trusted, folder)
-    elif isinstance(spec, list):
-        for value in spec:
-            _require_trusted(value, trusted, folder)

@@ -149,5 +149,5 @@ def test_a_description_names_no_class_from_elsewhere(make, tmp_path):
     description = json.loads((folder / "adaptation.json").read_text())
     description["config"]["model"]["strategy"]["class_path"] = "os.system"
     (folder / "adaptation.json").write_text(json.dumps(description))
-    with pytest.raises(UsageError, match=r"names the class os\.system, outside of lm_lab"):
+    with pytest.raises(UsageError, match=r"names os\.system as a strategy, outside of lm_lab"):
         load_adaptation(folder)
