@@ -7,7 +7,7 @@ DIR/predictions/<id>.parquet split: string, id: int64, prediction: float64, labe
 import hashlib
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,11 +42,14 @@ def read_predictions(root: Path, cell_id: str) -> Predictions:
     path = _path(root, cell_id)
     try:
         table = pq.read_table(path, columns=list(Predictions._fields))
+        counts = pa.types.is_list(table.schema.field("prediction").type)
+        table = table.cast(_schema(counts))
+        if any(table[name].null_count for name in ("split", "id", "prediction")):
+            raise ValueError("an example has no split, id or prediction")
         columns = {name: table[name].to_numpy(zero_copy_only=False) for name in Predictions._fields}
-        if pa.types.is_list(table["prediction"].type):
+        if counts:
             columns["prediction"] = np.stack(list(columns["prediction"]))
-        kinds = {"split": np.str_, "id": np.int64, "prediction": np.float64, "label": np.float64}
-        return Predictions(**{name: columns[name].astype(kind) for name, kind in kinds.items()})
+        return Predictions(**{**columns, "split": columns["split"].astype(np.str_)})
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise UsageError(
@@ -76,14 +79,20 @@ def _path(root: Path, cell_id: str) -> Path:
     return root / "predictions" / f"{checked_id(cell_id)}.parquet"
 
 
+def _schema(counts: bool) -> Any:
+    import pyarrow as pa
+
+    kept = pa.list_(pa.float64()) if counts else pa.float64()
+    return pa.schema([("split", pa.string()), ("id", pa.int64()), ("prediction", kept), ("label", pa.float64())])
+
+
 def _parquet(predictions: Predictions) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kept = pa.float64() if predictions.prediction.ndim == 1 else pa.list_(pa.float64())
-    schema = pa.schema([("split", pa.string()), ("id", pa.int64()), ("prediction", kept), ("label", pa.float64())])
     columns = {name: list(values) for name, values in predictions._asdict().items()}
     buffer = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns, schema=schema), buffer, compression="zstd")
+    table = pa.table(columns, schema=_schema(predictions.prediction.ndim > 1))
+    pq.write_table(table, buffer, compression="zstd")
     content: bytes = buffer.getvalue().to_pybytes()
     return content

@@ -18,7 +18,7 @@ from lm_lab.benchmark.figures import references
 from lm_lab.benchmark.predictions import Predictions, read_predictions
 from lm_lab.benchmark.report_metrics import METRICS
 from lm_lab.benchmark.results import AVERAGE, CellRecord, domains_of
-from lm_lab.benchmark.statistics import DRAWS, Difference, Resampled, average_difference, holm, resample
+from lm_lab.benchmark.statistics import DRAWS, Array, Difference, Metric, Resampled, average_difference, holm, resample
 from lm_lab.errors import UsageError
 
 Parts = Mapping[tuple[Key, str], Resampled]
@@ -89,12 +89,22 @@ def _resample_point(root: Path, point: Point, by_id: Mapping[str, Any], draws: i
     parts = []
     for key in by_id[point.cells[0]]["scores"]["validation"]:
         metric, rows = _metric_rows(key, first)
-        answers = np.stack([table.prediction[rows] for table in tables])
-        parts.append(resample(answers, first.label[rows], METRICS[metric], draws, stream))
-    scores, drawn = (np.mean([part[i] for part in parts], axis=0) for i in (0, 1))
+        parts.append((METRICS[metric], np.stack([table.prediction[rows] for table in tables]), first.label[rows]))
+    scores = _scores(parts)
     if not np.allclose(scores, list(point.scores.values()), atol=_TOLERANCE):
-        raise UsageError(f"the predictions give {scores}, the records say {list(point.scores.values())}.")
-    return Resampled(scores, drawn)
+        raise UsageError(f"the predictions give {scores.tolist()}, the records say {list(point.scores.values())}.")
+    drawn = [resample(answers, labels, metric, draws, stream) for metric, answers, labels in parts]
+    return Resampled(scores, np.mean([each.draws for each in drawn], axis=0))
+
+
+def _scores(parts: Sequence[tuple[Metric, Array, Array]]) -> Array:
+    """The mean of the metrics for each seed (s,), computed from predictions that may be damaged."""
+    try:
+        with np.errstate(all="ignore"):
+            found: Array = np.mean([[f(each, labels) for each in answers] for f, answers, labels in parts], axis=0)
+    except (ArithmeticError, ValueError, IndexError, TypeError) as error:
+        raise UsageError(f"the predictions cannot be scored ({error}); run these cells again.") from error
+    return found
 
 
 def _validation(table: Predictions, domains: Sequence[str]) -> Predictions:
