@@ -10,6 +10,7 @@ exclude:    [{backbone: random, strategy: [lora, adapter]}]
 """
 
 import copy
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -130,7 +131,24 @@ def load_suite(path: str | Path) -> Suite:
     suite = Suite(source)
     if not any(suite.settings()):
         raise UsageError(f"{path}, exclude: nothing is left of the suite.")
+    _require_distinct(suite, path)
     return suite
+
+
+def _require_distinct(suite: Suite, path: str | Path) -> None:
+    """A cell is known by what it does, so two entries that do the same would have one result between them."""
+    known: dict[str, str] = {}
+    for setting, size, tuned in suite.variants():
+        cell = suite.cell(setting, size, tuned, suite.seeds[0])
+        parts = [
+            setting.task,
+            setting.backbone,
+            setting.strategy,
+            *([] if size is None else [f"{cell['knob']}={size}"]),
+        ]
+        name, content = ", ".join(parts), json.dumps(suite.config(cell), sort_keys=True)
+        if (other := known.setdefault(content, name)) != name:
+            raise UsageError(f"{path}: '{other}' and '{name}' are the same run; exclude one of them.")
 
 
 def _excluded(setting: Setting, rule: Mapping[str, str | Sequence[str]]) -> bool:

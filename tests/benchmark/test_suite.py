@@ -124,6 +124,14 @@ def one(strategy):
         ),
         ({"exclude": [{"strategy": 1}]}, "exclude: 'strategy' is 1"),
         ({"exclude": [{}]}, "expected rules that name something"),
+        (
+            {"tasks": {name: {"data": {"task": "sst2"}} for name in ("a", "b")}},
+            "'a, tiny, full' and 'b, tiny, full' are the same run",
+        ),
+        (
+            one({}) | {"strategies": {n: {"class_path": "LoRA"} for n in "st"}},
+            "'sentiment, tiny, s' and 'sentiment, tiny, t' are the same run; exclude one",
+        ),
         ({"exclude": [{"backbone": "tiny"}]}, "nothing is left of the suite"),
     ],
 )
@@ -134,9 +142,8 @@ def test_a_wrong_suite_names_the_entry_in_one_line(path, tmp_path, changes, mess
 
 
 def test_a_tuned_value_that_has_no_place_is_refused(path, tmp_path):
-    suite = load_suite(write_suite(path, tmp_path, **one({"tune": {"model.pooling.x": [1]}})))
     with pytest.raises(UsageError, match=r"tune: 'model\.pooling\.x' cannot be set, since 'pooling' is 'mean'"):
-        suite.config(suite.cell(Setting("tiny", "s", "sentiment"), None, {"model.pooling.x": 1}, 0))
+        load_suite(write_suite(path, tmp_path, **one({"tune": {"model.pooling.x": [1]}})))
 
 
 def test_a_suite_that_is_no_yaml(path):
