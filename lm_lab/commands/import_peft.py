@@ -3,11 +3,17 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lm_lab.data.module import TaskData
 
 
 def main(args: list[str]) -> int:
     """Write the delta."""
-    options = parse(args)
+    from lm_lab.commands.lightning_cli import allow_imports
+
+    options = parse(allow_imports(args))
 
     from lm_lab.backbones import Backbone
     from lm_lab.commands.lightning_cli import quiet
@@ -16,8 +22,11 @@ def main(args: list[str]) -> int:
     from lm_lab.training import delta
 
     with quiet():
-        task = glue_task(options.task)
-        found = read(options.peft, Backbone(options.backbone), task, options.pooling, options.pairs)
+        data = _data(options.config) if options.config else None
+        task = data.task if data else glue_task(options.task)
+        backbone = Backbone(options.backbone)
+        found = read(options.peft, backbone, task, options.pooling, options.pairs, options.fresh_head)
+        found.model.read_by = data.spec() if data else None
         folder = delta.save(found.model, options.out)
     if not found.has_head:
         print(
@@ -32,8 +41,32 @@ def parse(args: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("lm-lab import", description="Write a PEFT adapter as a delta.")
     parser.add_argument("--peft", type=Path, required=True, help="folder of the adapter")
     parser.add_argument("--backbone", required=True, help="hub id or folder of the model it was trained on")
-    parser.add_argument("--task", required=True, help="task of the delta")
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--task", help="GLUE task of the delta")
+    task.add_argument("--config", type=Path, help="YAML with the `data` of any other task, as `lm-lab adapt` takes it")
     parser.add_argument("--pooling", choices=("cls", "mean", "max", "last"), help="how the head reads")
     parser.add_argument("--pairs", choices=("joint", "towers"), default="joint", help="how pairs are read")
+    parser.add_argument("--fresh-head", action="store_true", help="leave out the head that the adapter brings")
     parser.add_argument("--out", type=Path, required=True, help="folder of the delta")
     return parser.parse_args(args)
+
+
+def _data(path: Path) -> "TaskData":
+    """The data module that a configuration names. Raises `UsageError` if it names none, or settings it has not."""
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    import lm_lab.commands.adapt  # noqa: F401  the parser finds short class names among what is imported
+    from lm_lab.data.module import TaskData
+    from lm_lab.errors import UsageError
+    from lm_lab.yaml_files import read_yaml
+
+    config = read_yaml(path, "configuration")
+    if not isinstance(config, dict) or "data" not in config:
+        raise UsageError(f"'{path}' has no `data`; expected a task's configuration, such as configs/tasks/rte.yaml.")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--data", type=TaskData)
+    try:
+        data: TaskData = parser.instantiate(parser.parse_object({"data": config["data"]})).data
+    except ArgumentError as error:
+        raise UsageError(f"'{path}': {error}") from error
+    return data

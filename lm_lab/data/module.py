@@ -108,6 +108,10 @@ class TaskData(L.LightningDataModule, ABC):
     def settings(self) -> dict[str, Any]:
         """The arguments that decide how a text is read: kept with what was trained."""
 
+    def spec(self) -> dict[str, Any]:
+        """Class and settings that read texts in the same way again."""
+        return {"class_path": f"{type(self).__module__}.{type(self).__name__}", "init_args": self.settings()}
+
     def cut(self) -> dict[str, Any]:
         """The settings of what is too long."""
         side = {"truncation": self.truncation} if self.truncation != "right" else {}
@@ -205,7 +209,7 @@ class TaskData(L.LightningDataModule, ABC):
         model: Any = self.trainer.lightning_module if self.trainer else None
         if model is None or not hasattr(model, "encoding"):
             raise UsageError(f"{type(self).__name__} takes its tokenizer from an Adaptation; pass both to a Trainer.")
-        model.read_by = {"class_path": f"{type(self).__module__}.{type(self).__name__}", "init_args": self.settings()}
+        model.read_by = self.spec()
         return model.encoding(self.max_length)
 
     def _loader(self, split: str, shuffle: bool = False) -> ResumableLoader:

@@ -1,27 +1,28 @@
-"""Read a PEFT adapter as a delta: LoRA and its kin, IA3, prompts."""
+"""Read a PEFT adapter as a delta: LoRA and its kin, IA3, prompts. It gives PEFT's outputs, or it is refused."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.pooling import Pooling
+from lm_lab.backbones.sites import linear_sizes
 from lm_lab.data.encoding import Pairs
 from lm_lab.errors import UsageError
-from lm_lab.interchange.peft_write import CONFIG, HEAD, TENSORS
+from lm_lab.interchange.peft_config import CONFIG, Config, rank, read_config, require_target, scale
+from lm_lab.interchange.peft_head import Head, load_head, read_head
+from lm_lab.interchange.peft_tensors import Module, by_module
+from lm_lab.interchange.peft_write import TENSORS
 from lm_lab.strategies import IA3, AdaptationStrategy, DoRA, LoRA, PromptTuning
-from lm_lab.strategies.dora import Decomposed
-from lm_lab.strategies.heads import HeadKind
-from lm_lab.tasks import TextTask
+from lm_lab.tasks import Task
 from lm_lab.training.adaptation import Adaptation
+from lm_lab.training.tensors import read_tensors
 
 _ROLES = ("qkv", "query", "key", "value", "attn_out", "mlp_in", "mlp_gate", "mlp_out")
-_PREFIX = "base_model.model."
+_PROMPT = "prompt_embeddings"
 
 
 class Imported(NamedTuple):
@@ -32,62 +33,79 @@ class Imported(NamedTuple):
 
 
 def read(
-    folder: str | Path, backbone: Backbone, task: TextTask, pooling: Pooling | None = None, pairs: Pairs = "joint"
+    folder: str | Path,
+    backbone: Backbone,
+    task: Task,
+    pooling: Pooling | None = None,
+    pairs: Pairs = "joint",
+    fresh_head: bool = False,
 ) -> Imported:
-    """The adapter in `folder` on a backbone that it fits; the head is fresh unless we exported the adapter.
+    """The adapter in `folder` on a backbone that it fits.
+
+    The head is the adapter's where we exported it, or where it is a RoBERTa's or a decoder's classifier; it is fresh
+    where the adapter brings none, or `fresh_head` asks for it.
 
     Raises:
-        UsageError: no adapter there, a method or setting that has no counterpart here, or another architecture.
+        UsageError: no adapter there, a method, setting or head that has no counterpart here, or another architecture.
     """
     folder = Path(folder)
     if not (folder / CONFIG).is_file() or not (folder / TENSORS).is_file():
         raise UsageError(f"'{folder}' holds no PEFT adapter; expected {CONFIG} and {TENSORS}.")
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    tensors = load_file(folder / TENSORS)
-    strategy = _strategy(config, tensors, backbone)
-    head = load_file(folder / HEAD) if (folder / HEAD).is_file() else {}
-    kind: HeadKind | None = "mlp" if "scorer.classifier.out.weight" in head else None
-    model = Adaptation(backbone, strategy, task, pooling=pooling, pairs=pairs, head=kind).eval()
+    config, tensors = read_config(folder), read_tensors(folder / TENSORS)
+    prompt = tensors.pop(_PROMPT, None) if config["peft_type"] == "PROMPT_TUNING" else None
+    modules, own = by_module(tensors, backbone)
+    strategy = _strategy(config, modules, prompt, backbone)
+    head = Head() if fresh_head else read_head(folder, own, backbone, task, pooling)
+    model = Adaptation(backbone, strategy, task, pooling=pooling, pairs=pairs, head=head.kind).eval()
     with torch.no_grad():
-        _fill(model, strategy, tensors)
-    if head:
-        model.head.load_state_dict(head)
-    return Imported(model, bool(head))
+        _fill(model, config, modules, prompt)
+        load_head(model, head)
+    return Imported(model, bool(head.tensors))
 
 
-def _strategy(config: Mapping[str, Any], tensors: Mapping[str, Tensor], backbone: Backbone) -> AdaptationStrategy:
-    kind = config.get("peft_type")
-    if kind == "PROMPT_TUNING":
-        return PromptTuning(length=len(tensors["prompt_embeddings"]))
-    if kind not in ("LORA", "IA3"):
-        raise UsageError(f"peft_type={kind!r} cannot be imported; LORA (with DoRA), IA3 and PROMPT_TUNING can.")
-    if config.get("bias", "none") != "none":
-        raise UsageError(f"bias={config['bias']!r}: this adapter trains biases too, which LoRA here does not.")
-    modules = {_module(backbone, name) for name in tensors if "ia3_l" in name or "lora_" in name}
+def _strategy(
+    config: Config, modules: Mapping[str, Module], prompt: Tensor | None, backbone: Backbone
+) -> AdaptationStrategy:
+    if config["peft_type"] == "PROMPT_TUNING":
+        return _prompt(config, modules, prompt, backbone)
+    for module in modules.values():
+        require_target(config, module.name)
     roles = _roles(backbone, modules)
-    if kind == "IA3":
+    if config["peft_type"] == "IA3":
         return IA3()
-    kinds = {tensor.shape[0] for name, tensor in tensors.items() if name.endswith("lora_A.weight")}
-    if len(kinds) != 1:
-        raise UsageError(f"this adapter has ranks {sorted(kinds)}; LoRA here has one rank for all its roles.")
-    (rank,) = kinds
-    stabilised = bool(config.get("use_rslora"))
-    alphas = set(config.get("alpha_pattern", {}).values()) or {config["lora_alpha"]}
-    if len(alphas) != 1:
-        raise UsageError(f"this adapter has several alphas, {sorted(alphas)}; LoRA here has one.")
-    cls = DoRA if config.get("use_dora") else LoRA
-    return cls(rank, float(alphas.pop()), float(config.get("lora_dropout", 0.0)), roles, stabilised)
+    ranks = {rank(config, module.name) for module in modules.values()}
+    if len(ranks) != 1:
+        raise UsageError(f"this adapter has ranks {sorted(ranks)} (rank_pattern); LoRA here has one for all its roles.")
+    (r,) = ranks
+    cls = DoRA if config["use_dora"] else LoRA
+    # other scales of single modules go into their updates
+    alpha = scale(config, next(iter(modules.values())).name) * (r**0.5 if config["use_rslora"] else r)
+    return cls(r, float(alpha), float(config["lora_dropout"]), roles, config["use_rslora"])
 
 
-def _roles(backbone: Backbone, modules: set[str]) -> tuple[str, ...]:
+def _prompt(config: Config, modules: Mapping[str, Module], prompt: Tensor | None, backbone: Backbone) -> PromptTuning:
+    if prompt is None or modules:
+        raise UsageError(f"the adapter's tensors are not those of a prompt; expected {_PROMPT} and nothing else.")
+    if backbone.config.is_encoder_decoder:
+        raise UsageError("the prompt of an encoder-decoder cannot be imported; those of encoders and decoders can.")
+    length = config["num_virtual_tokens"]
+    shape = (len(prompt) if length is None and prompt.dim() else length, backbone.embedding_size)
+    if tuple(prompt.shape) != shape:
+        raise UsageError(f"{_PROMPT} is {list(prompt.shape)}; expected {list(shape)} (num_virtual_tokens, width).")
+    return PromptTuning(length=len(prompt))
+
+
+def _roles(backbone: Backbone, modules: Collection[str]) -> tuple[str, ...]:
     """Roles whose sites are exactly `modules`."""
+    if not modules:
+        raise UsageError("the adapter has no tensor of any module; was it saved empty?")
     sites = {role: {match.name for match in backbone.sites(role)} for role in _ROLES if role in backbone.linear_roles}
     if "qkv" not in sites:
         sites |= {r: {m.name for m in backbone.sites(r)} for r in ("query", "key", "value") if backbone.has(r)}
-    roles = tuple(role for role, names in sites.items() if names & modules)
-    covered = set().union(*(sites[role] for role in roles))
-    if covered != modules:
-        odd = sorted(covered ^ modules)[0]
+    roles = tuple(role for role, names in sites.items() if names & set(modules))
+    covered: set[str] = set().union(*(sites[role] for role in roles))
+    if covered != set(modules):
+        odd = sorted(covered ^ set(modules))[0]
         raise UsageError(
             f"the adapter covers {'not' if odd in covered else 'also'} {odd}: a role here is adapted in every layer, "
             "and nothing but linear layers of the blocks is."
@@ -95,47 +113,42 @@ def _roles(backbone: Backbone, modules: set[str]) -> tuple[str, ...]:
     return roles
 
 
-def _module(backbone: Backbone, key: str) -> str:
-    """Name of the module that `key` belongs to; a task's model calls its backbone by a name of its own."""
-    name = key.removeprefix(_PREFIX)
-    name = name.split(".lora_")[0].removesuffix(".ia3_l")
-    known = {found for found, _ in backbone.model.named_modules()}
-    for candidate in (name, name.partition(".")[2]):
-        if candidate in known:
-            return candidate
-    raise UsageError(f"the adapter changes {name}, which {type(backbone.model).__name__} does not have.")
+def _fill(model: Adaptation, config: Config, modules: Mapping[str, Module], prompt: Tensor | None) -> None:
+    if prompt is not None:
+        model.backbone.model.get_submodule("prompt").get_parameter("vectors").copy_(prompt)
+    elif isinstance(model.strategy, LoRA):
+        _fill_updates(model.backbone, model.strategy, config, modules)
+    else:
+        _fill_scales(model.backbone, modules)
 
 
-def _fill(model: Adaptation, strategy: AdaptationStrategy, tensors: Mapping[str, Tensor]) -> None:
-    backbone = model.backbone
-    if isinstance(strategy, PromptTuning):
-        backbone.model.get_submodule("prompt").get_parameter("vectors").copy_(tensors["prompt_embeddings"])
-        return
-    found: dict[str, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        kind = next((kind for kind in ("lora_A", "lora_B", "lora_magnitude_vector", "ia3_l") if kind in key), None)
-        if kind:
-            found.setdefault(_module(backbone, key), {})[kind] = value
-    if isinstance(strategy, LoRA):
-        for name, match in strategy.named_sites(backbone):
-            delta, own = match.module.get_submodule(name), found[match.name]
-            delta.get_parameter("down").copy_(own["lora_A"])
-            delta.get_parameter("up").copy_(own["lora_B"])
-            if isinstance(delta, Decomposed):
-                delta.magnitude.copy_(own["lora_magnitude_vector"])
-        return
+def _fill_updates(backbone: Backbone, strategy: LoRA, config: Config, modules: Mapping[str, Module]) -> None:
+    for name, match in strategy.named_sites(backbone):
+        delta: Any = match.module.get_submodule(name)
+        own, (inputs, outputs) = modules[match.name], match.sizes
+        delta.down.copy_(own.take("lora_A", strategy.rank, inputs))
+        delta.up.copy_(own.take("lora_B", outputs, strategy.rank))
+        delta.up.mul_(scale(config, own.name) / strategy.scale)
+        if isinstance(strategy, DoRA):
+            delta.magnitude.copy_(own.take("lora_magnitude_vector", outputs))
+
+
+def _fill_scales(backbone: Backbone, modules: Mapping[str, Module]) -> None:
     for role in ("key", "value", "mlp_out"):
         for match in backbone.sites(role):
-            if match.name not in found:
+            if match.name not in modules:
                 raise UsageError(f"the adapter lacks {match.name}; IA3 here scales keys, values and {role}.")
-            scale = found[match.name]["ia3_l"].flatten()
+            inputs, outputs = linear_sizes(match.module)
+            # of what enters a feed-forward module, and of what leaves another
+            shape = (1, inputs) if role == "mlp_out" else (outputs, 1)
+            factors = modules[match.name].take("ia3_l", *shape).flatten()
             if match.part is not None:
-                _require_ones(scale, match.name, backbone)
-                scale = scale[match.part]
-            match.module.get_submodule(f"ia3_{role}").get_parameter("scale").copy_(scale)
+                _require_ones(factors, match.name, backbone)
+                factors = factors[match.part]
+            match.module.get_submodule(f"ia3_{role}").get_parameter("scale").copy_(factors)
 
 
-def _require_ones(scale: Tensor, name: str, backbone: Backbone) -> None:
+def _require_ones(factors: Tensor, name: str, backbone: Backbone) -> None:
     (query,) = (match.part for match in backbone.sites("query") if match.name == name)
-    if query is not None and not bool((scale[query] == 1).all()):
+    if query is not None and not bool((factors[query] == 1).all()):
         raise UsageError(f"the adapter scales the queries in {name} too; IA3 here scales keys and values.")

@@ -14,13 +14,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lm_lab.errors import UsageError
+from lm_lab.interchange.peft_config import CONFIG
 from lm_lab.strategies import IA3, DoRA, LoRA, PromptTuning
 from lm_lab.strategies.dora import Decomposed
 from lm_lab.strategies.ia3 import InputScale, OutputScale
 from lm_lab.strategies.lora import LowRank
 from lm_lab.training.adaptation import Adaptation
 
-CONFIG, TENSORS, HEAD = "adapter_config.json", "adapter_model.safetensors", "head.safetensors"
+TENSORS, HEAD = "adapter_model.safetensors", "head.safetensors"
 Adapter = tuple[dict[str, Any], dict[str, Tensor]]
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lm_lab.errors import UsageError
@@ -21,6 +20,7 @@ from lm_lab.strategies.prefix import Prefix
 from lm_lab.strategies.prompt import SoftPrompt
 from lm_lab.training import delta as deltas
 from lm_lab.training.adaptation import Adaptation
+from lm_lab.training.tensors import read_tensors
 
 
 class Bank(nn.Module):
@@ -40,7 +40,7 @@ class Bank(nn.Module):
         model.finish()
         for folder in folders:
             deltas.load(model, folder)  # checks backbone and keys
-        found = [load_file(Path(folder) / deltas.TENSORS) for folder in folders]
+        found = [read_tensors(Path(folder) / deltas.TENSORS) for folder in folders]
         self.users = Users()
         self.heads = nn.ModuleList(_head(model, tensors) for tensors in found)
         self.reader = model.requires_grad_(False).eval()

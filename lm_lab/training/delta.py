@@ -6,14 +6,16 @@ adaptation.json     strategy, task, reading, and which backbone the delta belong
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
+from torch import Tensor
 
 from lm_lab.errors import UsageError
 from lm_lab.tasks import saved
+from lm_lab.training.tensors import read_tensors, require_finite
 
 if TYPE_CHECKING:
     from lm_lab.training.adaptation import Adaptation
@@ -65,41 +67,73 @@ def _plain(value: Any) -> Any:
 
 
 def save(model: "Adaptation", folder: str | Path) -> Path:
-    """Write the delta and its description to `folder`."""
+    """Write the delta and its description to `folder`. Raises `UsageError` if the delta is not finite."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     state, names = model.state_dict(), keys(model)
-    save_file({name: state[name].detach().cpu().contiguous() for name in sorted(names)}, folder / TENSORS)
+    tensors = {name: state[name].detach().cpu().contiguous() for name in sorted(names)}
+    require_finite(tensors, "the delta is not saved")
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, folder / TENSORS)
     (folder / DESCRIPTION).write_text(json.dumps(describe(model), indent=2) + "\n", encoding="utf-8")
     return folder
 
 
 def read_description(folder: str | Path) -> dict[str, Any]:
-    """The description in `folder`. Raises `UsageError` if there is none or it is of another format."""
+    """The description in `folder`: plain data from who knows where, see `trust.trusted_config`.
+
+    Raises:
+        UsageError: there is none, it is no JSON of ours, or of another format.
+    """
     path = Path(folder) / DESCRIPTION
     if not path.is_file():
         raise UsageError(f"'{folder}' holds no {DESCRIPTION}; expected a folder written by `lm-lab adapt fit`.")
-    description = json.loads(path.read_text(encoding="utf-8"))
-    if description.get("format") != FORMAT:
-        raise UsageError(f"{path} has format {description.get('format')!r}; this version reads {FORMAT}.")
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path} cannot be read: {error}; was it written by `lm-lab adapt fit`?") from error
+    format_ = description.get("format") if isinstance(description, dict) else None
+    if type(format_) is not int or format_ != FORMAT:
+        raise UsageError(f"{path} has format {format_!r:.80}; this version reads {FORMAT}.")
+    for name in ("fingerprint", "task", "config", "config.model", "config.model.backbone", "config.data"):
+        _require_part(description, name, path)
     return description
+
+
+def _require_part(description: Any, name: str, path: Path) -> None:
+    value = description
+    for key in name.split("."):
+        value = value.get(key)
+    if not isinstance(value, str if name == "fingerprint" else dict):
+        expected = "text" if name == "fingerprint" else "a mapping"
+        raise UsageError(f"{path} is damaged: {name} is {value!r:.80}; expected {expected}.")
 
 
 def load(model: "Adaptation", folder: str | Path) -> None:
     """Load a saved delta into a model built the same way.
 
     Raises:
-        UsageError: other keys than this strategy trains, or a delta of another backbone.
+        UsageError: a damaged delta, other keys or shapes than this strategy trains, or a delta of another backbone.
     """
     description = read_description(folder)
     if description["fingerprint"] != model.backbone.fingerprint:
+        source = description["config"]["model"]["backbone"].get("source")
         raise UsageError(
-            f"the delta in '{folder}' belongs to the backbone {description['config']['model']['backbone']['source']} "
-            f"with weights {description['fingerprint']}; this one has {model.backbone.fingerprint}."
+            f"the delta in '{folder}' belongs to the backbone {source!r:.300} "
+            f"with weights {description['fingerprint']:.80}; this one has {model.backbone.fingerprint}."
         )
-    tensors = load_file(Path(folder) / TENSORS)
-    require_keys(model, tensors, f"the delta in '{folder}'")
+    tensors = read_tensors(Path(folder) / TENSORS)
+    require_fit(model, tensors, f"the delta in '{folder}'")
     model.load_state_dict({**model.state_dict(), **tensors})
+
+
+def require_fit(model: "Adaptation", tensors: Mapping[str, Tensor], what: str) -> None:
+    """Raise `UsageError` unless `tensors` have the keys, shapes and kinds of this model's delta."""
+    require_keys(model, tensors, what)
+    state = model.state_dict()
+    for name, value in tensors.items():
+        if value.shape != state[name].shape or value.is_floating_point() != state[name].is_floating_point():
+            found, expected = (f"{list(t.shape)} of {str(t.dtype)[6:]}" for t in (value, state[name]))
+            raise UsageError(f"{what} does not fit this model: {name} is {found}; expected {expected}.")
 
 
 def require_keys(model: "Adaptation", found: Iterable[str], what: str) -> None:

@@ -48,9 +48,11 @@ def trusted_config(
         )
     if backbone.get("attention") not in _ATTENTIONS:
         raise UsageError(f"the delta asks for attention={backbone['attention']!r:.80}; expected eager or sdpa.")
-    require_spec(model.get("strategy"), AdaptationStrategy, trusted)
-    require_spec(config.get("data"), L.LightningDataModule, trusted)
-    return {"model": dict(model), "data": dict(config["data"])}
+    strategy = require_spec(model.get("strategy"), AdaptationStrategy, trusted)
+    return {
+        "model": model | {"strategy": strategy},
+        "data": require_spec(config.get("data"), L.LightningDataModule, trusted),
+    }
 
 
 def trusted_task(description: Mapping[str, Any], trusted: Collection[str] = ()) -> dict[str, Any]:

@@ -1,0 +1,79 @@
+"""The head of a PEFT adapter: one that we exported, or a sequence classifier of `transformers` that we have too.
+
+    decoders (score)            s = W h_last                           our linear head without a bias, at the last token
+    RoBERTa, XLM-R, Longformer  s = W tanh(D h_first + d) + b          our MLP head, at the first token
+
+A BERT's classifier reads a pooler that stands in the weights of the whole model, ELECTRA's and DistilBERT's have other
+non-linearities, and a regression's output is on another scale: those are refused.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from lm_lab.backbones import Backbone
+from lm_lab.backbones.pooling import Pooling
+from lm_lab.errors import UsageError
+from lm_lab.interchange.peft_write import HEAD
+from lm_lab.strategies.heads import HeadKind
+from lm_lab.tasks import Task, TextTask
+from lm_lab.training.adaptation import Adaptation
+from lm_lab.training.tensors import read_tensors
+
+_ROBERTA = {
+    f"classifier.{theirs}.{name}": f"scorer.{ours}.{name}"
+    for theirs, ours in (("dense", "hidden"), ("out_proj", "classifier.out"))
+    for name in ("weight", "bias")
+}
+_DECODER = {"score.weight": "scorer.out.weight"}
+_FRESH = "--fresh-head leaves it out"
+
+
+class Head(NamedTuple):
+    """Tensors by our names; none for a fresh head."""
+
+    kind: HeadKind | None = None
+    tensors: Mapping[str, Tensor] = {}
+
+
+def read_head(folder: Path, own: Mapping[str, Tensor], backbone: Backbone, task: Task, pooling: Pooling | None) -> Head:
+    """The head in `folder`, or among the adapter's `own` tensors.
+
+    Raises:
+        UsageError: a head that computes something else than ours.
+    """
+    if (folder / HEAD).is_file():
+        tensors = read_tensors(folder / HEAD)
+        return Head("mlp" if "scorer.classifier.out.weight" in tensors else None, tensors)
+    if not own:
+        return Head()
+    first = backbone.config.model_type in ("roberta", "xlm-roberta", "longformer")
+    names, kind = (_ROBERTA, "mlp") if first else (_DECODER, "linear")
+    wanted: Pooling = "cls" if first else "last"
+    plain = isinstance(task, TextTask) and not task.regression
+    if set(own) != set(names) or (pooling or backbone.pooling) != wanted or not plain:
+        raise UsageError(
+            f"the adapter brings a head, {sorted(own)[0]} (modules_to_save), which has no counterpart for the task "
+            f"'{task.name}' on {backbone.config.model_type} here; {_FRESH}."
+        )
+    tensors = {names[name]: value for name, value in own.items()}
+    if not first:
+        tensors["scorer.out.bias"] = tensors["scorer.out.weight"].new_zeros(len(tensors["scorer.out.weight"]))
+    return Head(kind, tensors)  # type: ignore[arg-type]
+
+
+def load_head(model: Adaptation, head: Head) -> None:
+    """Put the tensors in place. Raises `UsageError` if they are another head's, or of another number of classes."""
+    if not head.tensors:
+        return
+    expected = model.head.state_dict()
+    for name in sorted(expected.keys() | head.tensors.keys()):
+        ours, theirs = (list(found[name].shape) if name in found else None for found in (expected, head.tensors))
+        if ours != theirs:
+            raise UsageError(
+                f"the adapter's head does not fit the task '{model.task.name}': {name} is {theirs or 'not there'}, "
+                f"expected {ours or 'none'}; name its own task, or {_FRESH.replace('it out', 'the head out')}."
+            )
+    model.head.load_state_dict(dict(head.tensors))
