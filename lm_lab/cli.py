@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from lm_lab import __version__
+from lm_lab.commands.mistakes import mistake
 from lm_lab.errors import UsageError
 
 COMMANDS = {
@@ -39,17 +40,10 @@ def exit_code(run: Callable[[], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if (mistake := _mistake(error)) is None:
+        if (found := mistake(error)) is None:
             raise
-        print(f"error: {mistake}", file=sys.stderr)
+        print(f"error: {found}", file=sys.stderr)
         return EXIT_USAGE
-
-
-def _mistake(error: BaseException | None) -> UsageError | None:
-    """The mistake that an error is or comes from: jsonargparse raises its own from what a class of a union raised."""
-    while error is not None and not isinstance(error, UsageError):
-        error = error.__cause__
-    return error
 
 
 def _dispatch(args: list[str]) -> int:

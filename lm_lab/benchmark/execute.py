@@ -26,8 +26,9 @@ from lm_lab.errors import UsageError
 from lm_lab.redaction import redacted
 from lm_lab.tasks import Task, task_score
 from lm_lab.training import memory
-from lm_lab.training.callbacks import DivergedError, TrainingMeter
+from lm_lab.training.callbacks import TrainingMeter
 from lm_lab.training.ledger import ledger
+from lm_lab.training.watching import DivergedError
 
 Metrics = Callable[[torch.Tensor, torch.Tensor], dict[str, float]]
 

@@ -15,8 +15,10 @@ import lm_lab.data.sequences
 import lm_lab.data.squad
 import lm_lab.data.tags
 import lm_lab.strategies  # noqa: F401  the parser finds short class names among what is imported
+from lm_lab.commands import checks
 from lm_lab.commands.lightning_cli import LabCLI, allow_imports, quiet
 from lm_lab.commands.predictions import report_predictions
+from lm_lab.commands.resume import take_wishes
 from lm_lab.errors import UsageError
 from lm_lab.training import delta
 from lm_lab.training.adaptation import Adaptation
@@ -53,6 +55,7 @@ class AdaptCLI(LabCLI):
         """A trained delta is no start for another fit: its frozen and trained parts could not be told apart."""
         if self._get(self.config, "delta"):
             raise UsageError("--delta goes with validate, test or predict; resume a fit with --ckpt_path.")
+        super().before_fit()
 
     def after_predict(self) -> None:
         """Print or write the predictions."""
@@ -63,7 +66,7 @@ def _task_of(data: Any) -> Any:
     return data.task
 
 
-def build(args: Any = None, run: bool = True, callbacks: tuple[L.Callback, ...] = ()) -> AdaptCLI:
+def build(args: Any = None, run: bool = True, callbacks: tuple[L.Callback, ...] = (), **settings: Any) -> AdaptCLI:
     """The command line interface; with `run=False`, model, data and trainer built from a plain dictionary `args`."""
     return AdaptCLI(
         Adaptation,
@@ -76,12 +79,15 @@ def build(args: Any = None, run: bool = True, callbacks: tuple[L.Callback, ...] 
         save_config_callback=SaveConfigCallback if run else None,
         save_config_kwargs={"overwrite": True},
         trainer_defaults={"callbacks": [ExactResume(), *callbacks], "log_every_n_steps": 10},
+        **settings,
     )
 
 
 def main(args: list[str]) -> int:
     """Run a subcommand. `--delta DIR` takes model and task from a fit, `--text FILE` predicts on lines of text."""
-    args, text = take(allow_imports(args), "--text")
+    checks.require_small_files(args)
+    args, wishes = take_wishes(allow_imports(args))
+    given, (args, text) = args, take(args, "--text")
     folder = take(args, "--delta")[1]
     if text and not (folder and args[0] == "predict"):
         raise UsageError("--text goes with `predict --delta DIR`, the folder of a trained model.")
@@ -91,7 +97,7 @@ def main(args: list[str]) -> int:
             config["data"]["init_args"]["text"] = text
         args = [args[0], "--config", json.dumps(config), *args[1:]]
     with quiet():
-        build(args, callbacks=(SaveDelta(),))
+        build(args, callbacks=(SaveDelta(),), wishes=wishes, given=given)
     return 0
 
 

@@ -2,21 +2,31 @@
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import jsonargparse
 import lightning as L
+import yaml
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 
 import lm_lab.training.sharding  # noqa: F401  its strategy gets a name
+from lm_lab.commands import checks
+from lm_lab.commands.resume import Wishes, place, read, require_local, require_same, say
+from lm_lab.errors import UsageError
 from lm_lab.training import precision
-from lm_lab.training.resuming import WholeCheckpoints
+from lm_lab.training.progress import PlainProgress
+from lm_lab.training.resuming import TakeNewRates, WholeCheckpoints
 from lm_lab.training.run_folders import RunFolder
+from lm_lab.training.settings import deciding, key
+from lm_lab.training.unfinished import Stoppable, Unfinished
+from lm_lab.training.watching import RequireMonitors, StopAtNaN
 
 ALLOWED = (
     "lm_lab",
@@ -44,7 +54,19 @@ os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
 
 class LabCLI(LightningCLI):
-    """LightningCLI over subclasses of a data module, with this project's defaults."""
+    """LightningCLI over subclasses of a data module, with this project's defaults.
+
+    Args:
+        wishes: what the command says of resuming a fit.
+        given: the words of the command, where code of strangers may be allowed and nowhere else.
+        settings: those of LightningCLI.
+    """
+
+    def __init__(self, *args: Any, wishes: Wishes | None = None, given: Sequence[str] = (), **settings: Any) -> None:
+        self.wishes, self.given = wishes or Wishes(), given
+        self.stoppable: Stoppable | None = None
+        settings["parser_kwargs"] = {"exit_on_error": False} | settings.get("parser_kwargs", {})
+        super().__init__(*args, **settings)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Values only the data knows reach the model when both are built."""
@@ -56,7 +78,54 @@ class LabCLI(LightningCLI):
             }
         )
 
+    def _parse_ckpt_path(self) -> None:
+        """Keep Lightning from opening a checkpoint before it has been looked at: none of ours holds settings for it."""
+
+    def _set_seed(self) -> None:
+        """Seed everything, with a number that numpy takes too."""
+        checks.require_seed(self._get(self.config, "seed_everything"))
+        super()._set_seed()
+
     def before_instantiate_classes(self) -> None:
+        """Look at what was asked for before anything is built, and take what this machine can do."""
+        config = self._get(self.config, "trainer")
+        checks.require_device(config)
+        self._take_precision()
+        if self.subcommand is None:  # a program, or a suite, which has looked at what it gives
+            return
+        require_local(self._get(self.config, "ckpt_path"))
+        checks.require_own_words(self._get(self.config, "model"), self.given)
+        if self.subcommand == "fit":
+            self._watch_fit(config)
+
+    def before_fit(self) -> None:
+        """Go on where the run stands, if it has begun; nothing is unpickled."""
+        fit, stoppable = self.config_init["fit"], self.stoppable
+        if fit.weights_only is False:
+            raise UsageError("--weights_only false would run code that a checkpoint holds; leave it out.")
+        fit.weights_only = True
+        assert stoppable is not None
+        fit.ckpt_path = place(fit.ckpt_path, stoppable.path, self.trainer, self.wishes.fresh)
+        if fit.ckpt_path is not None:
+            found = read(fit.ckpt_path)
+            require_same(fit.ckpt_path, found, self, stoppable.settings, self.wishes.changed)
+            say(fit.ckpt_path, found)
+
+    def _watch_fit(self, config: Any) -> None:
+        """Let the fit be stopped and go on, say how far it is, and end at a loss that is no number."""
+        plain = yaml.safe_load(self._parser("fit").dump(self.config["fit"], skip_none=False, skip_validation=True))
+        kept = Path(config.default_root_dir or ".") / "unfinished" / f"{key(plain)}.ckpt"
+        off = config.enable_checkpointing is False
+        self.stoppable = Stoppable(None, deciding(plain)) if off else Unfinished(kept, deciding(plain))
+        watching: list[L.Callback] = [StopAtNaN(), RequireMonitors(), self.stoppable]
+        if self.wishes.changed:
+            watching.append(TakeNewRates())
+        if config.enable_progress_bar is not False and not sys.stderr.isatty():
+            config.enable_progress_bar = False
+            watching.append(PlainProgress())
+        self.trainer_defaults["callbacks"] = [*self.trainer_defaults.get("callbacks", []), *watching]
+
+    def _take_precision(self) -> None:
         """Do not emulate bf16: a product takes many times as long as in fp32."""
         trainer = self._get(self.config, "trainer")
         wanted, possible = trainer.precision, precision.usable(trainer.precision)

@@ -5,7 +5,9 @@ from typing import Any
 from lightning.pytorch.cli import LightningArgumentParser
 
 import lm_lab.objectives  # noqa: F401  the parser finds short class names among what is imported
+from lm_lab.commands import checks
 from lm_lab.commands.lightning_cli import LabCLI, allow_imports, quiet
+from lm_lab.commands.resume import take_wishes
 from lm_lab.data.corpus import Corpus
 from lm_lab.training.pretraining import Pretraining, SaveBackbone
 from lm_lab.training.resuming import ExactResume
@@ -26,6 +28,7 @@ class PretrainCLI(LabCLI):
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, SaveBackbone):
                 callback.configuration = text
+        super().before_fit()
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -35,12 +38,14 @@ class PretrainCLI(LabCLI):
 
 def main(args: list[str]) -> int:
     """Run a subcommand."""
+    checks.require_small_files(args)
+    args, wishes = take_wishes(allow_imports(args))
     with quiet():
-        build(allow_imports(args))
+        build(args, wishes=wishes, given=args)
     return 0
 
 
-def build(args: Any = None, run: bool = True) -> PretrainCLI:
+def build(args: Any = None, run: bool = True, **settings: Any) -> PretrainCLI:
     """The command line interface; with `run=False`, model, data and trainer built from a dictionary `args`."""
     return PretrainCLI(
         Pretraining,
@@ -51,4 +56,5 @@ def build(args: Any = None, run: bool = True) -> PretrainCLI:
         seed_everything_default=0,
         save_config_callback=None,  # SaveBackbone has it
         trainer_defaults={"callbacks": [ExactResume(), Throughput()], "log_every_n_steps": 10},
+        **settings,
     )

@@ -92,14 +92,15 @@ class ResumableLoader(DataLoader):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Epoch, batches given in it, and examples a batch."""
+        """Epoch, batches given in it, and how many examples all processes take a batch."""
         batches = self.batch_sampler
-        return {"epoch": batches.epoch, "given": self._given, "batch_size": batches.batch_size}
+        examples = batches.batch_size * batches.world
+        return {"epoch": batches.epoch, "given": self._given, "examples": examples}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Go on after as many examples as were given, which are fewer batches if these have grown."""
         batches = self.batch_sampler
-        given = state["given"] * state["batch_size"] // batches.batch_size
+        given = state["given"] * state["examples"] // (batches.batch_size * batches.world)
         batches.epoch, self._resume = state["epoch"], {"epoch": state["epoch"], "given": given}
 
 

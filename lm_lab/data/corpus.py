@@ -3,6 +3,8 @@
 A tab inside a document separates two segments, encoded as a pair (`[CLS] a [SEP] b [SEP]` in BERT).
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -169,6 +171,13 @@ class Corpus(L.LightningDataModule):
 
     def _chunked(self, texts: Iterable[str]) -> Iterable[str | Text]:
         return chunked(texts, self.spans) if isinstance(self.spans, Chunker) else texts
+
+    def fingerprint(self) -> str:
+        """Hash of the text by the content of its files; of a generated or streamed one, of its name."""
+        named = self.source == MICROWORLD or self.source.startswith(raw.HUB)
+        splits = ["train"] if self.held_out else ["train", "validation"]
+        states = [] if named else [checksums.of_file(p) for split in splits for p in raw.files(self.source, split)]
+        return hashlib.sha256(json.dumps([self.source if named else None, states]).encode()).hexdigest()[:16]
 
     def _folder(self, split: str, tokenizer: Any) -> Path:
         """Where the cache keeps this text in this tokenizer's ids."""

@@ -21,7 +21,7 @@ from lm_lab.training import budget, delta
 from lm_lab.training.auxiliary import AuxiliaryLM
 from lm_lab.training.evaluation import Evaluation
 from lm_lab.training.modes import freeze_modes
-from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
+from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups, require_rate
 from lm_lab.training.processes import keep_buffers
 from lm_lab.training.reading import build_head
 from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
@@ -74,6 +74,7 @@ class Adaptation(L.LightningModule):
         lm_weight: float = 0.0,
     ) -> None:
         super().__init__()
+        require_rate(learning_rate)
         strategy = strategy.given_labels(task.labels)
         strategy.apply(backbone)
         self.backbone, self.strategy, self.task = backbone, strategy, task

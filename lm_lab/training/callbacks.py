@@ -1,6 +1,5 @@
 """Callbacks: the saved delta, and the clocks and memory of the training phase."""
 
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 
 from lm_lab.training import delta, memory
 from lm_lab.training.adaptation import Adaptation
+from lm_lab.training.watching import require_number
 
 
 class SaveDelta(L.Callback):
@@ -21,10 +21,6 @@ class SaveDelta(L.Callback):
         if trainer.is_global_zero and isinstance(pl_module, Adaptation) and not getattr(trainer, "fast_dev_run", False):
             pl_module.finish()
             print(f"delta: {delta.save(pl_module, folder)}")
-
-
-class DivergedError(RuntimeError):
-    """The training loss stopped being a number."""
 
 
 class TrainingMeter(L.Callback):
@@ -75,8 +71,7 @@ class TrainingMeter(L.Callback):
         self.cpu_seconds += time.process_time() - self._cpu_started
 
     def _record(self, trainer: L.Trainer, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise DivergedError(f"the loss is {loss} at step {self.steps}")
+        require_number(loss, self.steps)
         every = max(1, int(trainer.estimated_stepping_batches) // 50)
         if self.steps % every == 0 or self.steps == 1:
             rate = trainer.optimizers[0].param_groups[0]["lr"]

@@ -4,6 +4,7 @@ An optimiser is a callable of (parameter groups, learning rate): `AdamW` and `Be
 `transformers.Adafactor` all are.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,7 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lm_lab.errors import UsageError
+
 OptimizerFactory = Callable[[Iterable, float], Optimizer]
+
+
+def require_rate(learning_rate: float | None) -> None:
+    """Raise `UsageError` for a learning rate below 0 or without end; None is a default."""
+    if learning_rate is not None and not 0 <= learning_rate < math.inf:
+        raise UsageError(f"learning_rate={learning_rate:g}: expected 0 or more, such as 2e-5.")
 
 
 def parameter_groups(

@@ -16,7 +16,7 @@ from lm_lab.errors import UsageError
 from lm_lab.objectives import Loss, Objective
 from lm_lab.training import budget, pretrained, sharding
 from lm_lab.training.epoch_loss import EpochLoss
-from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups
+from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups, require_rate
 from lm_lab.training.pretrained import Facts
 from lm_lab.training.processes import keep_buffers
 from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
@@ -49,6 +49,7 @@ class Pretraining(L.LightningModule):
         learning_rate: float = 1e-3,
     ) -> None:
         super().__init__()
+        require_rate(learning_rate)
         self.backbone = backbone
         self.objective = objective(backbone)
         self.optimizer, self.scheduler, self.learning_rate = optimizer, scheduler, learning_rate

@@ -98,6 +98,20 @@ class ExactResume(L.Callback):
         }
 
 
+class TakeNewRates(L.Callback):
+    """Let a resumed run go on with the rates and the schedule that it is given now, not those of its checkpoint."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take what the module would begin with, at the step where the run stands."""
+        fresh: Any = pl_module.configure_optimizers()
+        optimizer, schedule = fresh["optimizer"], fresh["lr_scheduler"]["scheduler"]
+        kept: Any = trainer.lr_scheduler_configs[0].scheduler
+        kept.base_lrs, kept.lr_lambdas = schedule.base_lrs, schedule.lr_lambdas
+        factors = [base * factor(kept.last_epoch) for base, factor in zip(kept.base_lrs, kept.lr_lambdas, strict=True)]
+        for group, new, rate in zip(trainer.optimizers[0].param_groups, optimizer.param_groups, factors, strict=True):
+            group.update({name: value for name, value in new.items() if name != "params"} | {"lr": rate})
+
+
 class WholeCheckpoints(TorchCheckpointIO):
     """Write a checkpoint beside its place and rename it there, so that a kill leaves the old one or the new one.
 

@@ -66,3 +66,19 @@ class Halved:
         stream.write(memory.getvalue()[: memory.tell() // 2])
         stream.flush()
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Tell(L.Callback):
+    """Tell the process to stop in a batch.
+
+    Args:
+        batch: number of the batch, counted over epochs from 1.
+        number: of the signal.
+    """
+
+    def __init__(self, batch: int, number: int) -> None:
+        self.batch, self.number = batch, number
+
+    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        if trainer.fit_loop.total_batch_idx + 1 == self.batch:
+            os.kill(os.getpid(), self.number)

@@ -59,7 +59,7 @@ def test_state_goes_on_with_the_next_batch(given: int, workers: tuple[int, int])
 
 def test_a_state_of_the_epoch_before_skips_nothing() -> None:
     later = loader()
-    later.load_state_dict({"epoch": 0, "given": 32, "batch_size": 32})
+    later.load_state_dict({"epoch": 0, "given": 32, "examples": 32})
     later.batch_sampler.set_epoch(1)
     assert len(list(later)) == 32
 
@@ -67,7 +67,7 @@ def test_a_state_of_the_epoch_before_skips_nothing() -> None:
 @pytest.mark.parametrize("size", [8, 64, 1003])
 def test_a_state_counts_examples_where_batches_are_of_another_size(size: int) -> None:
     later = loader(batch_size=size)
-    later.load_state_dict({"epoch": 3, "given": 10, "batch_size": 32})
+    later.load_state_dict({"epoch": 3, "given": 10, "examples": 32})
     assert sum(map(len, later)) == 1003 - 10 * 32 // size * size
 
 

@@ -283,5 +283,5 @@ def test_batches_name_their_epoch_and_resume(kind: Any) -> None:
         assert {key[0] for batch in given[-1] for key in batch} == {epoch}
     rows = made(stories(), kind, 64)
     resumed = grouped_loader(Keys(), RowBatches(rows, 4), list)
-    resumed.load_state_dict({"epoch": 1, "given": 2, "batch_size": 4})
+    resumed.load_state_dict({"epoch": 1, "given": 2, "examples": 4})
     assert list(resumed) == given[1][2:]

@@ -14,9 +14,10 @@ from lm_lab.strategies.heads import Standardise
 from lm_lab.tasks import Judged, TextTask
 from lm_lab.training import adaptation, callbacks, standardising
 from lm_lab.training.budget import total_steps
-from lm_lab.training.callbacks import DivergedError, TrainingMeter
+from lm_lab.training.callbacks import TrainingMeter
 from lm_lab.training.evaluation import Evaluation
 from lm_lab.training.resuming import ExactResume
+from lm_lab.training.watching import DivergedError
 
 QUIET = {
     "accelerator": "cpu",

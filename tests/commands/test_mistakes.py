@@ -1,0 +1,98 @@
+"""Mistakes at the command line: one line that names the value, exit code 2, before anything is trained."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from lm_lab.cli import main
+from lm_lab.commands.lightning_cli import restrict
+
+FIT = [
+    "adapt", "fit", "--model.strategy=LoRA", "--data=GLUE", "--data.task=sst2", "--data.source=microworld",
+    "--data.train_limit=32", "--data.validation_limit=8", "--trainer.max_epochs=1", "--trainer.accelerator=cpu",
+    "--trainer.default_root_dir=run",
+]  # fmt: skip
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, folders: dict[str, Path]) -> Iterator[Callable[..., int]]:
+    monkeypatch.setattr("sys.argv", ["lm-lab"])
+    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    yield lambda *words: main([*FIT, f"--model.backbone.source={folders['bert']}", *words])
+    restrict()
+
+
+STOP = "--trainer.callbacks+=EarlyStopping"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--seed_everything=-1"], "--seed_everything -1: expected a whole number from 0 to 4294967295"),
+        (["--trainer.accelerator=gpu"], "--trainer.accelerator gpu: this machine has none"),
+        (["--trainer.precision=16-mixed"], "--trainer.precision 16-mixed: fp16 needs a GPU"),
+        (["--model.learning_rate=-1"], "learning_rate=-1"),
+        (["--model.learning_rate=nan"], "learning_rate"),
+        (["--model.strategy.rnk=8"], "Option 'rnk' is not accepted"),
+        (["--no.such.option=8"], "no.such.option"),
+        (["--config=missing.yaml"], "missing.yaml"),
+        (["--data.batch_size=many"], "batch_size"),
+        (["--weights_only=false"], "would run code that a checkpoint holds"),
+        ([STOP, "--trainer.callbacks.monitor=val/nothing"], "EarlyStopping monitors 'val/nothing', which nothing logs"),
+        (["--trainer.default_root_dir=file/run"], "file"),
+        (["--trainer.devices=0"], ""),
+    ],
+)
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="about machines without an accelerator")
+def test_one_line_and_exit_code_2(
+    here: Callable[..., int], capfd: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    Path("file").write_text("not a folder")
+    assert here(*words) == 2
+    err = capfd.readouterr().err
+    said = [line for line in err.splitlines() if line.startswith("error:")]
+    assert len(said) == 1, err
+    assert message in said[0]
+    assert "usage:" not in err
+    assert "Traceback" not in err
+    assert not list(Path().glob("run/**/delta"))
+
+
+def test_a_loss_that_is_no_number_saves_nothing(here: Callable[..., int], capfd: pytest.CaptureFixture[str]) -> None:
+    assert here("--model.learning_rate=1e30", "--trainer.max_epochs=3", "--trainer.gradient_clip_val=null") == 2
+    assert "nothing was saved" in capfd.readouterr().err
+    assert not list(Path().glob("run/**/delta"))
+
+
+def test_only_the_command_line_lets_a_models_own_code_run(
+    here: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("strange.yaml").write_text(yaml.safe_dump({"model": {"backbone": {"trust_remote_code": True}}}))
+    assert here("--config=strange.yaml") == 2
+    assert "a configuration sets trust_remote_code" in capfd.readouterr().err
+    assert here("--config=strange.yaml", "--model.backbone.trust_remote_code=true") == 0
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(
+    here: Callable[..., int], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lm_lab.training.progress.SECONDS", 0.0)
+    monkeypatch.setattr("lm_lab.training.progress.PlainProgress.__init__.__defaults__", (0.0,))
+    assert here("--data.batch_size=4") == 0
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("epoch 1, step ")]
+    assert len(lines) >= 3
+    assert "step 5 of 8, loss " in "".join(lines)
+    assert lines[-1].endswith(" left")
+
+
+def test_a_few_lines_that_stand_for_a_billion_values(
+    here: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
+    Path("bomb.yaml").write_text("\n".join(lines))
+    assert here("--config=bomb.yaml") == 2
+    assert "the configuration 'bomb.yaml' stands for more than 100,000 values" in capfd.readouterr().err
