@@ -16,7 +16,7 @@ import lm_lab.data.squad
 import lm_lab.data.tags
 import lm_lab.strategies  # noqa: F401  the parser finds short class names among what is imported
 from lm_lab.commands import checks
-from lm_lab.commands.lightning_cli import LabCLI, allow_imports, quiet
+from lm_lab.commands.lightning_cli import LabCLI, allow_imports, quiet, split_imports
 from lm_lab.commands.predictions import report_predictions
 from lm_lab.commands.resume import take_wishes
 from lm_lab.errors import UsageError
@@ -24,6 +24,7 @@ from lm_lab.training import delta
 from lm_lab.training.adaptation import Adaptation
 from lm_lab.training.callbacks import SaveDelta
 from lm_lab.training.resuming import ExactResume
+from lm_lab.training.trust import trusted_config
 
 
 class AdaptCLI(LabCLI):
@@ -83,16 +84,17 @@ def build(args: Any = None, run: bool = True, callbacks: tuple[L.Callback, ...] 
     )
 
 
-def main(args: list[str]) -> int:
+def main(words: list[str]) -> int:
     """Run a subcommand. `--delta DIR` takes model and task from a fit, `--text FILE` predicts on lines of text."""
-    checks.require_small_files(args)
-    args, wishes = take_wishes(allow_imports(args))
+    checks.require_small_files(words)
+    args, wishes = take_wishes(allow_imports(words))
     given, (args, text) = args, take(args, "--text")
     folder = take(args, "--delta")[1]
     if text and not (folder and args[0] == "predict"):
         raise UsageError("--text goes with `predict --delta DIR`, the folder of a trained model.")
     if folder:
-        config = delta.read_description(folder)["config"]
+        trusted = [name.split(".")[0] for name in split_imports(words)[1]]
+        config = trusted_config(delta.read_description(folder), trusted, any(checks.TRUST in word for word in given))
         if text:
             config["data"]["init_args"]["text"] = text
         args = [args[0], "--config", json.dumps(config), *args[1:]]

@@ -12,7 +12,7 @@ from lm_lab.yaml_files import read_yaml
 _SEEDS = 2**32
 _LONGEST = 4000  # of a path; a configuration may be given as text
 _CONFIG = ("--config", "-c")
-_TRUST = "trust_remote_code"
+TRUST = "trust_remote_code"
 
 
 def require_seed(seed: Any) -> None:
@@ -24,11 +24,11 @@ def require_seed(seed: Any) -> None:
 def require_own_words(model: Any, given: Sequence[str]) -> None:
     """Raise `UsageError` if a file allows a model's own code to run: only the command line may."""
     backbone = getattr(model, "backbone", None)
-    allowed = getattr(getattr(backbone, "init_args", backbone), _TRUST, None)
-    if allowed and not any(_TRUST in word for word in given):
+    allowed = getattr(getattr(backbone, "init_args", backbone), TRUST, None)
+    if allowed and not any(TRUST in word for word in given):
         raise UsageError(
-            f"a configuration sets {_TRUST}, which runs code that comes with the weights: read that code, then say "
-            f"--model.backbone.{_TRUST} true on the command line."
+            f"a configuration sets {TRUST}, which runs code that comes with the weights: read that code, then say "
+            f"--model.backbone.{TRUST} true on the command line."
         )
 
 

@@ -146,6 +146,13 @@ class LabCLI(LightningCLI):
 
 def allow_imports(args: Sequence[str]) -> list[str]:
     """Restrict what a configuration may import, to which `--allow-import MODULE` adds; returns the other arguments."""
+    rest, extra = split_imports(args)
+    restrict(extra)
+    return rest
+
+
+def split_imports(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The other arguments, and the packages that `--allow-import` names."""
     rest, extra = [], []
     words = iter(args)
     for word in words:
@@ -155,8 +162,7 @@ def allow_imports(args: Sequence[str]) -> list[str]:
             extra.append(word.split("=", 1)[1])
         else:
             rest.append(word)
-    restrict([name for name in extra if name])
-    return rest
+    return rest, [name for name in extra if name]
 
 
 def restrict(extra: Sequence[str] = ()) -> None:

@@ -1,5 +1,6 @@
 """Mistakes at the command line: one line that names the value, exit code 2, before anything is trained."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -96,3 +97,21 @@ def test_a_few_lines_that_stand_for_a_billion_values(
     Path("bomb.yaml").write_text("\n".join(lines))
     assert here("--config=bomb.yaml") == 2
     assert "the configuration 'bomb.yaml' stands for more than 100,000 values" in capfd.readouterr().err
+
+
+def test_a_delta_has_no_say_in_code_or_trainer(here: Callable[..., int], capfd: pytest.CaptureFixture[str]) -> None:
+    assert here("--trainer.logger=false") == 0
+    path = Path("run/delta/adaptation.json")
+    whole = json.loads(path.read_text())
+    predict = ["adapt", "validate", "--delta=run/delta", "--data.source=microworld", "--data.validation_limit=8"]
+    predict += ["--trainer.accelerator=cpu", "--trainer.logger=false"]
+    for where, value in (("backbone", {"trust_remote_code": True}), ("strategy", {"class_path": "os.system"})):
+        wrong = json.loads(path.read_text())
+        wrong["config"]["model"][where] |= value
+        path.write_text(json.dumps(wrong))
+        assert main(predict) == 2
+        said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error:")]
+        assert len(said) == 1
+        path.write_text(json.dumps(whole))
+    path.write_text(json.dumps(whole | {"config": whole["config"] | {"trainer": {"callbacks": ["os.system"]}}}))
+    assert main(predict) == 0
