@@ -45,11 +45,12 @@ _CELL: dict[str, Check] = {
     "seed": _whole,
     "control": lambda value: isinstance(value, bool),
 }
-_ANY = _each(lambda _: True)
 _OPTIONAL: dict[str, Check] = {
     **dict.fromkeys(("reason", "traceback"), _or_none(_text)),
     **dict.fromkeys(("suite", "started", "command", "predictions"), _text),
-    **dict.fromkeys(("config", "git", "hardware", "memory"), _ANY),
+    "config": _each(lambda _: True),
+    **dict.fromkeys(("git", "memory"), _each(_scalar)),
+    "hardware": lambda value: _each(_scalar)(value) and _or_none(_number)(value.get("memory_bytes")),
     **dict.fromkeys(("fingerprints", "versions"), _each(_text)),
     **dict.fromkeys(("scores", "details"), _each(_each(_number))),
     **dict.fromkeys(("score", "ledger", "clocks"), _each(_number)),
