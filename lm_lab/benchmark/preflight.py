@@ -22,6 +22,7 @@ from lm_lab.backbones.families import family_of
 from lm_lab.benchmark.execute import TRAINER
 from lm_lab.benchmark.fingerprints import build_data
 from lm_lab.benchmark.suite import Suite
+from lm_lab.commands.checks import require_device
 from lm_lab.commands.lightning_cli import quiet, restrict
 from lm_lab.data.module import TaskData
 from lm_lab.errors import UsageError
@@ -83,7 +84,9 @@ def _asks_for_trust(value: Any) -> bool:
 def _build_trainer(config: Config) -> None:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(L.Trainer, "trainer", instantiate=False)
-    L.Trainer(**parser.instantiate(parser.parse_object({"trainer": copy.deepcopy(config) | TRAINER})).trainer)
+    parsed = parser.parse_object({"trainer": copy.deepcopy(config) | TRAINER})
+    require_device(parsed.trainer)
+    L.Trainer(**parser.instantiate(parsed).trainer)
 
 
 def _parse_model(config: Config) -> None:

@@ -48,6 +48,7 @@ def test_a_sound_suite_passes_and_nothing_is_loaded(check: Any, monkeypatch: pyt
         (strategy(tune={"learning_rate": [0.1, "fast"]}), "strategy 's', learning_rate=fast, backbone 'tiny': .*fast"),
         (strategy(trainer={"max_epoch": 1}), "does not accept option 'max_epoch'"),
         (strategy(trainer={"accelerator": "gpus"}), "strategy 's', backbone 'tiny': .*gpus"),
+        (strategy(trainer={"precision": "16-mixed", "accelerator": "cpu"}), "fp16 needs a GPU"),
         (strategy(trainer={"callbacks": [{"class_path": "os.system"}]}), "Importing 'os.system' is not allowed"),
         (
             strategy(class_path="PartialFineTuning", init_args={"blocks": 9}),

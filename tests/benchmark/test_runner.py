@@ -214,12 +214,13 @@ def test_a_stopped_worker_is_ended_when_its_time_is_up(folders, tmp_path):
     executor.stop()
 
 
-def test_an_exit_within_a_cell_is_recorded(folders, tmp_path):
+def test_a_wrong_argument_within_a_cell_is_recorded(folders, tmp_path):
     path = write_suite(tmp_path / "s.yaml", folders["bert"], strategies={"full": STRATEGIES["full"]})
     planned = make_plan(load_suite(path), {}, cache_fingerprints()).cells[0]
     wrong = replace(planned, config=planned.config | {"trainer": {"max_epoch": 1}})
     record = run_cell(wrong, "s", tmp_path / "out", "test")
-    assert (record["status"], record["reason"]) == ("failed", "SystemExit: 2")
+    assert record["status"] == "failed"
+    assert "max_epoch" in record["reason"]
 
 
 @pytest.mark.slow

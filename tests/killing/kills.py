@@ -66,24 +66,27 @@ def bench(root: Path) -> Kind:
     return Kind(lambda folder: [*words, "--out", str(folder)], outcome)
 
 
-def fit(root: Path, *words: str, output: str) -> Kind:
-    """A fit of one command, with a checkpoint every second step; what it saves is compared to the bit."""
+def fit(root: Path, *words: str, output: str, every: int | None = None) -> Kind:
+    """A fit whose saved weights are compared to the bit; with a checkpoint of its own `every` so many steps."""
 
     def command(folder: Path) -> Words:
-        fragment = yaml.safe_load((ROOT / "configs/trainer/resumable.yaml").read_text())
-        settings = fragment["trainer"]["callbacks"][0]["init_args"]
-        settings |= {"dirpath": str(folder), "every_n_train_steps": 2}
-        path = root / f"{folder.name}.yaml"
-        path.write_text(yaml.safe_dump(fragment))
-        own = [word.replace("FOLDER", str(folder)) for word in words]
         quiet = ["--trainer.enable_progress_bar=false", "--trainer.precision=32-true", "--trainer.accelerator=cpu"]
-        return [*own, f"--config={path}", *quiet, "--ckpt_path=last", f"--trainer.default_root_dir={folder}"]
+        own = [word.replace("FOLDER", str(folder)) for word in words]
+        return [*own, *quiet, f"--trainer.default_root_dir={folder}", *(_checkpoints(folder, every) if every else [])]
 
     def outcome(folder: Path) -> Any:
         files = sorted(folder.glob(output))
         return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files[-1:]]
 
     return Kind(command, outcome)
+
+
+def _checkpoints(folder: Path, every: int) -> Words:
+    fragment = yaml.safe_load((ROOT / "configs/trainer/resumable.yaml").read_text())
+    fragment["trainer"]["callbacks"][0]["init_args"] |= {"dirpath": str(folder), "every_n_train_steps": every}
+    path = folder.parent / f"{folder.name}.yaml"
+    path.write_text(yaml.safe_dump(fragment))
+    return [f"--config={path}", "--ckpt_path=last"]
 
 
 def kinds(root: Path) -> dict[str, Kind]:
@@ -97,6 +100,7 @@ def kinds(root: Path) -> dict[str, Kind]:
         "bench": bench(root),
         "adapt": fit(root, *adapting, "--data.batch_size=8", "--trainer.max_epochs=2", output="**/delta/*.safetensors"),
         "pretrain": fit(root, *pretraining, output="backbone/model.safetensors"),
+        "pretrain, checkpoints": fit(root, *pretraining, output="backbone/model.safetensors", every=2),
     }
 
 
@@ -166,6 +170,7 @@ def prepare(root: Path) -> None:
 
 def measure(kind: Kind, name: str, root: Path, kills: int, until: float, draw: random.Random) -> dict[str, Any]:
     """Kill `kills` runs of a kind, each in a folder of its own."""
+    name = name.replace(", ", "_")
     whole = root / f"{name}_whole"
     whole.mkdir()
     began = time.monotonic()
@@ -189,7 +194,7 @@ def main() -> None:
     """Kill runs of every kind, and write what became of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--only", nargs="+", default=["bench", "adapt", "pretrain"])
+    parser.add_argument("--only", nargs="+", default=["bench", "adapt", "pretrain", "pretrain, checkpoints"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=60, help="after that many no trial begins")
     parser.add_argument("--out", type=Path)
