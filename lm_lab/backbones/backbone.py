@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from lm_lab.backbones import loading
 from lm_lab.backbones.families import family_of
 from lm_lab.backbones.pooling import Pooling
-from lm_lab.backbones.sites import Family, Match, find
+from lm_lab.backbones.sites import Family, Match, find, roles_of
 
-_LINEAR = ("qkv", "query", "key", "value", "attn_out", "mlp_gate", "mlp_in", "mlp_out")
+LINEAR = ("qkv", "query", "key", "value", "attn_out", "mlp_gate", "mlp_in", "mlp_out")
 
 
 class Backbone(nn.Module):
@@ -123,7 +123,7 @@ class Backbone(nn.Module):
         return (free if free > 0 else 10**9) - self.reserved
 
     def sites(self, role: str) -> list[Match]:
-        """Modules that play `role`; see `lm_lab.backbones.sites`. Raises `UsageError` for a role it lacks."""
+        """Modules that play `role`; see `lm_lab.backbones.sites`. Raises `MissingSiteError` for a role it lacks."""
         return find(self.model, self.family, role)
 
     def has(self, role: str) -> bool:
@@ -131,11 +131,16 @@ class Backbone(nn.Module):
         return role in self.family.sites
 
     @property
+    def roles(self) -> list[str]:
+        """Roles that some module of this very model plays."""
+        return roles_of(self.model, self.family)
+
+    @property
     def linear_roles(self) -> list[str]:
         """Roles that cover every linear layer of the blocks once; a fused projection counts as a whole."""
-        patterns = {name: re.compile(site.pattern) for name, site in self.family.sites.items() if name in _LINEAR}
+        patterns = {name: re.compile(site.pattern) for name, site in self.family.sites.items() if name in LINEAR}
         names = [name for name, _ in self.model.named_modules()]
-        found = [role for role in _LINEAR if role in patterns and any(map(patterns[role].fullmatch, names))]
+        found = [role for role in LINEAR if role in patterns and any(map(patterns[role].fullmatch, names))]
         return [role for role in found if "qkv" not in found or role not in ("query", "key", "value")]
 
     def depth(self, name: str) -> int:

@@ -24,6 +24,10 @@ from lm_lab.backbones.pooling import Pooling
 from lm_lab.errors import UsageError
 
 
+class MissingSiteError(UsageError):
+    """A backbone has no module that plays a role."""
+
+
 @dataclass(frozen=True)
 class Site:
     """A pattern matched against whole module names, and the part (index, of) of the output it stands for."""
@@ -63,20 +67,27 @@ def find(model: nn.Module, family: Family, role: str) -> list[Match]:
     """Modules of `model` that play `role`, in the order of the model's own list.
 
     Raises:
-        UsageError: naming the family, the role and the roles the family has.
+        MissingSiteError: naming the model, the role and the roles that the model has.
     """
-    site = family.sites.get(role)
-    found = [
+    found = _matches(model, family.sites.get(role))
+    if not found:
+        raise MissingSiteError(
+            f"{type(model).__name__} has no site for the role '{role}'; it has: {', '.join(roles_of(model, family))}."
+        )
+    return found
+
+
+def roles_of(model: nn.Module, family: Family) -> list[str]:
+    """Roles that some module of `model` plays."""
+    return sorted(role for role, site in family.sites.items() if _matches(model, site))
+
+
+def _matches(model: nn.Module, site: Site | None) -> list[Match]:
+    return [
         Match(name, module, _slice(module, site.part))
         for name, module in model.named_modules()
         if site and re.fullmatch(site.pattern, name)
     ]
-    if not found:
-        raise UsageError(
-            f"{type(model).__name__} has no site for the role '{role}'; its family has: "
-            f"{', '.join(sorted(family.sites))}."
-        )
-    return found
 
 
 def _slice(module: nn.Module, part: tuple[int, int] | None) -> slice | None:

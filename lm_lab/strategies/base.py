@@ -5,14 +5,15 @@ the backbone's own parameter names never change, and `requires_grad` alone says 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
-from lm_lab.backbones.sites import Match
+from lm_lab.backbones.sites import Match, MissingSiteError
 from lm_lab.errors import UsageError
 from lm_lab.strategies.heads import LinearHead
 from lm_lab.strategies.mix import ScalarMix
@@ -78,12 +79,16 @@ class AdaptationStrategy(ABC):
         start: how far the adapted model may be from the pretrained one before the first step, as the largest
             difference of a last hidden state; None where the method makes no such promise.
         merges: whether `merge` can fold the delta into the backbone's own weights.
+        head_alone: whether nothing of the backbone trains, on purpose.
+        needs: what it looks for in a backbone, where that is no role by name.
     """
 
     learning_rate: ClassVar[float]
     learning_rates: ClassVar[tuple[float, ...]]
     start: ClassVar[float | None] = 0.0
     merges: ClassVar[bool] = False
+    head_alone: ClassVar[bool] = False
+    needs: ClassVar[str] = "parameters to train"
 
     def apply(self, backbone: Backbone) -> None:
         """Freeze `backbone`, then let the strategy add or unfreeze its delta: all that requires a gradient.
@@ -92,7 +97,29 @@ class AdaptationStrategy(ABC):
             UsageError: the backbone's family cannot be adapted this way.
         """
         backbone.requires_grad_(False)
-        self.inject(backbone)
+        self.require_work(backbone)
+        with self._named(backbone):
+            self.inject(backbone)
+
+    def require_work(self, backbone: Backbone) -> None:
+        """Raise `UsageError` if nothing in this backbone would train, so that the head did alone under this name."""
+        with self._named(backbone):
+            count = self.parameters(backbone)
+        if not (count or self.head_alone):
+            raise UsageError(
+                f"{type(self).__name__} has nothing to train in this {backbone.config.model_type}: it looks for "
+                f"{self.needs}, and the roles here are {', '.join(backbone.roles)}. Use LinearProbe if the head alone "
+                "is wanted."
+            )
+
+    @contextmanager
+    def _named(self, backbone: Backbone) -> Iterator[None]:
+        """Say who looked for a site that is not there."""
+        try:
+            yield
+        except MissingSiteError as error:
+            name, kind = type(self).__name__, backbone.config.model_type
+            raise UsageError(f"{name} cannot adapt this {kind}: {error}") from error
 
     @abstractmethod
     def inject(self, backbone: Backbone) -> None:

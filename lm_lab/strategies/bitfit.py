@@ -9,7 +9,6 @@ from typing import ClassVar
 from torch import nn
 
 from lm_lab.backbones import Backbone
-from lm_lab.errors import UsageError
 from lm_lab.strategies.base import AdaptationStrategy
 
 
@@ -19,6 +18,7 @@ class BitFit(AdaptationStrategy):
 
     learning_rate: ClassVar[float] = 1e-3
     learning_rates: ClassVar[tuple[float, ...]] = (4e-4, 1e-3, 4e-3)
+    needs: ClassVar[str] = "biases"
 
     def inject(self, backbone: Backbone) -> None:
         """Unfreeze every bias."""
@@ -31,10 +31,4 @@ class BitFit(AdaptationStrategy):
 
     def _biases(self, backbone: Backbone) -> list[nn.Parameter]:
         found = [module._parameters.get("bias") for module in backbone.model.modules()]
-        biases = [bias for bias in found if bias is not None]
-        if not biases:  # rather than train the head alone and call it BitFit
-            raise UsageError(
-                f"BitFit has nothing to train: {backbone.config.model_type} has no bias. "
-                "Use LoRA, adapters, or a probe if the head alone is wanted."
-            )
-        return biases
+        return [bias for bias in found if bias is not None]

@@ -47,6 +47,11 @@ class Combination(AdaptationStrategy):
         """The strategy that reads."""
         return self.strategies[-1]
 
+    def require_work(self, backbone: Backbone) -> None:
+        """Every part has its own."""
+        for strategy in self.strategies:
+            strategy.require_work(backbone)
+
     def inject(self, backbone: Backbone) -> None:
         """Let each strategy add its delta. Raises `UsageError` if two train the same weights."""
         expected = self.parameters(backbone)

@@ -17,6 +17,7 @@ class LayerNormTuning(AdaptationStrategy):
 
     learning_rate: ClassVar[float] = 1e-3
     learning_rates: ClassVar[tuple[float, ...]] = (1e-3, 3e-3, 1e-2)
+    needs: ClassVar[str] = "norms with weights (norm)"
 
     def inject(self, backbone: Backbone) -> None:
         """Unfreeze every norm."""

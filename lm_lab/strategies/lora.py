@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
+from lm_lab.backbones.backbone import LINEAR
 from lm_lab.backbones.sites import Match, linear_sizes
 from lm_lab.errors import UsageError
 from lm_lab.strategies.base import AdaptationStrategy, Delta, attach, detach
@@ -78,6 +79,7 @@ class LoRA(AdaptationStrategy):
     learning_rate: ClassVar[float] = 5e-4
     learning_rates: ClassVar[tuple[float, ...]] = (2e-4, 5e-4, 2e-3)
     merges: ClassVar[bool] = True
+    needs: ClassVar[str] = f"linear layers of the blocks ({', '.join(LINEAR)})"
 
     rank: int = 8
     alpha: float = 16.0

@@ -37,6 +37,11 @@ class PartialFineTuning(AdaptationStrategy):
     def __post_init__(self) -> None:
         layer_decay.require(self.layer_decay)
 
+    @property
+    def head_alone(self) -> bool:  # type: ignore[override]
+        """True for no block."""
+        return self.blocks == 0
+
     def inject(self, backbone: Backbone) -> None:
         """Unfreeze the top blocks. Raises `UsageError` for a k or n that the backbone has not."""
         layer_decay.require_layers(backbone, self.layer_decay)

@@ -28,6 +28,7 @@ class LinearProbe(AdaptationStrategy):
 
     learning_rate: ClassVar[float] = 1e-3
     learning_rates: ClassVar[tuple[float, ...]] = (1e-4, 1e-3, 1e-2)
+    head_alone: ClassVar[bool] = True
 
     at_layer: int = -1
 

@@ -61,6 +61,7 @@ class RandomMask(AdaptationStrategy):
     learning_rate: ClassVar[float] = 1e-3
     learning_rates: ClassVar[tuple[float, ...]] = (1e-3, 3e-3, 1e-2)
     merges: ClassVar[bool] = True
+    needs: ClassVar[str] = LoRA.needs
 
     like: AdaptationStrategy = field(default_factory=LoRA)
     seed: int = 0
@@ -71,8 +72,8 @@ class RandomMask(AdaptationStrategy):
         numels = [math.prod(linear_sizes(match.module)) for match in sites]
         ends = np.cumsum(numels)
         # numpy draws a small sample of a huge range without listing the range
-        random = np.random.default_rng(self.seed)
-        chosen = np.sort(random.choice(int(ends[-1]), self.parameters(backbone), replace=False, shuffle=False))
+        random, count = np.random.default_rng(self.seed), self.parameters(backbone)
+        chosen = np.sort(random.choice(int(ends[-1]), count, replace=False, shuffle=False))
         for match, numel, end in zip(sites, numels, ends, strict=True):
             own = chosen[np.searchsorted(chosen, end - numel) : np.searchsorted(chosen, end)] - (end - numel)
             if len(own):
@@ -82,6 +83,8 @@ class RandomMask(AdaptationStrategy):
         """As many as `like` trains. Raises `UsageError` if the linear layers have fewer."""
         count = self.like.parameters(backbone)
         most = sum(math.prod(linear_sizes(match.module)) for match in self._sites(backbone))
+        if not most:  # refused by name
+            return 0
         if not 0 < count <= most:
             raise UsageError(f"like: {type(self.like).__name__} trains {count} parameters; expected 1 to {most}.")
         return count

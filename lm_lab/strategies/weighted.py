@@ -29,6 +29,11 @@ class WeightedFeatures(AdaptationStrategy):
     norm: bool = False
     frozen: bool = True
 
+    @property
+    def head_alone(self) -> bool:  # type: ignore[override]
+        """True for a frozen backbone."""
+        return self.frozen
+
     def inject(self, backbone: Backbone) -> None:
         """Unfreeze the backbone if asked."""
         backbone.requires_grad_(not self.frozen)

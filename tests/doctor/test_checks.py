@@ -137,7 +137,7 @@ def test_a_refusal_is_one_row_and_no_failure(make):
     (row,) = examine(make("llama"), "BitFit", BitFit())
     assert row.ok
     assert row.refused
-    assert "has no bias" in row.detail
+    assert "BitFit has nothing to train" in row.detail
 
 
 def test_an_unforeseen_error_is_a_failure_with_its_place(make):

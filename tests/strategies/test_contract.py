@@ -1,5 +1,6 @@
 """What holds for every strategy on every family, by the checks that `lm-lab doctor` runs on a user's own model."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,10 @@ from lm_lab.training.adaptation import Adaptation
 
 DOCS = Path(__file__).parents[2] / "docs"
 REFUSED = {
-    **{("BitFit", family): "has no bias" for family in ("llama", "modernbert", "t5")},
+    **{
+        ("BitFit", family): "has nothing to train in this .*: it looks for biases"
+        for family in ("llama", "modernbert", "t5")
+    },
     **{
         (name, "albert"): "shares one block"
         for name in ("FullFineTuning, layer decay", "PartialFineTuning", "GradualUnfreezing")
@@ -55,7 +59,7 @@ def test_contract(make, name, family):
     results = examine(make(family), name, EXAMPLES[name])
     if (name, family) in REFUSED:
         assert results[0].refused
-        assert REFUSED[name, family] in results[0].detail
+        assert re.search(REFUSED[name, family], results[0].detail)
     else:
         assert [f"{r.check}: {r.detail}" for r in results if not r.ok or r.refused] == []
 
