@@ -21,7 +21,15 @@ from lm_lab.tasks import Task
 _HOMES = {AdaptationStrategy: "lm_lab.strategies", L.LightningDataModule: "lm_lab.data", Task: "lm_lab.tasks"}
 _KINDS = {AdaptationStrategy: "a strategy", L.LightningDataModule: "a data module", Task: "a task"}
 _MODEL = ("backbone", "strategy", "pooling", "pairs", "head", "delimiter")
-_BACKBONE = ("source", "pretrained", "tokenizer", "revision", "dropout", "attention", "trust_remote_code")
+_BACKBONE = {
+    "source": (str,),
+    "pretrained": (bool,),
+    "tokenizer": (str, type(None)),
+    "revision": (str, type(None)),
+    "dropout": (float, int, type(None)),
+    "attention": (str, type(None)),
+    "trust_remote_code": (bool,),
+}
 _ATTENTIONS = (None, "eager", "sdpa", "flash_attention_2")  # `transformers` runs code of the hub for other names
 
 
@@ -41,6 +49,9 @@ def trusted_config(
     config = _mapping(description.get("config"), "config", ("model", "data"), others=True)
     model = _mapping(config.get("model"), "model", _MODEL)
     backbone = _mapping(model.get("backbone"), "backbone", _BACKBONE)
+    for key, value in backbone.items():
+        if type(value) not in _BACKBONE[key]:
+            raise UsageError(f"the delta's description is damaged: its backbone has {key}={value!r:.80}.")
     if backbone.get("trust_remote_code", False) is not False and not trust_remote_code:
         raise UsageError(
             "the delta asks to run code that comes with its backbone (trust_remote_code); read that code, then load it "

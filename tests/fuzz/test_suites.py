@@ -1,6 +1,5 @@
 """Suites and folders of results with anything changed end in a plan, or a report, or in one line."""
 
-import copy
 import json
 import shutil
 import sys
@@ -13,6 +12,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from mutations import damaged, mutated
 from suites import STRATEGIES, write_suite
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmark"))  # the folder of `fake_results`
@@ -24,57 +24,6 @@ from lm_lab.benchmark.report import terminal_table, write_report
 from lm_lab.benchmark.results import read_record, save_baselines, write_record
 from lm_lab.benchmark.suite import load_suite
 from lm_lab.errors import UsageError
-
-WORDS = st.sampled_from(
-    ["", "x", "../up", "a/b", "average", "LoRA", "os.system", "rank", "learning_rate", "1e-3", "é\n"]
-)
-NUMBERS = st.sampled_from([0, 1, -1, 3, 2**31, 2**70, 0.5, -0.0, 1e300, float("nan"), float("inf")])
-SCALARS = st.none() | st.booleans() | NUMBERS | WORDS
-JUNK = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS | NUMBERS, inner, max_size=3),
-    max_leaves=4,
-)
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Paths to everything inside `value`."""
-    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(place for key, part in parts for place in places(part, (*path, key)))]
-
-
-def mutated(value: Any, data: st.DataObject, times: int = 2) -> Any:
-    """A copy with something in it replaced, removed, added or renamed."""
-    value = copy.deepcopy(value)
-    for _ in range(data.draw(st.integers(1, times))):
-        path = data.draw(st.sampled_from(places(value)))
-        if not path:
-            continue
-        *parents, key = path
-        parent = value
-        for step in parents:
-            parent = parent[step]
-        how = data.draw(st.sampled_from(["replace", "remove", "add", "rename", "repeat"]))
-        if how == "remove":
-            del parent[key]
-        elif how == "replace" or isinstance(parent, list):
-            parent[key] = data.draw(JUNK) if how != "repeat" else [parent[key]] * 2
-        elif how == "rename":
-            parent[data.draw(WORDS | NUMBERS)] = parent.pop(key)
-        else:
-            parent[data.draw(WORDS | NUMBERS)] = data.draw(JUNK) if how == "add" else parent[key]
-    return value
-
-
-def damaged(content: bytes, data: st.DataObject) -> bytes:
-    """Bytes that were cut, zeroed or overwritten somewhere."""
-    at = data.draw(st.integers(0, len(content)))
-    length = data.draw(st.integers(1, 60))
-    how = data.draw(st.sampled_from(["cut", "zeroed", "random"]))
-    if how == "cut":
-        return content[:at]
-    new = bytes(length) if how == "zeroed" else data.draw(st.binary(min_size=1, max_size=length))
-    return content[:at] + new + content[at + len(new) :]
 
 
 @pytest.fixture(scope="module")
