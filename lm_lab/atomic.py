@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import psutil
+
+from lm_lab.errors import UsageError
 
 WRITING = ".writing-"  # what a kill may leave begins with it
 _STALE = 24 * 3600.0  # seconds after which the leavings of another machine are nobody's
@@ -72,3 +75,13 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def require_writable(folder: Path) -> None:
+    """Raise `UsageError` unless files can be written to `folder`, which is made: found before any time is spent."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"nothing can be written to '{folder}': {error.strerror}; choose another folder.") from error

@@ -11,6 +11,7 @@ from typing import Any
 
 import jsonargparse
 import lightning as L
+import torch
 import yaml
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.io import CheckpointIO
@@ -18,6 +19,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 import lm_lab.training.sharding  # noqa: F401  its strategy gets a name
 from lm_lab.commands import checks
+from lm_lab.commands.nulls import require_values
 from lm_lab.commands.resume import Wishes, place, read, require_local, require_same, say
 from lm_lab.errors import UsageError
 from lm_lab.training import precision
@@ -90,11 +92,16 @@ class LabCLI(LightningCLI):
         """Look at what was asked for before anything is built, and take what this machine can do."""
         config = self._get(self.config, "trainer")
         checks.require_device(config)
+        if torch.cuda.is_available():
+            torch.set_float32_matmul_precision("high")  # TF32, which Lightning would ask for in a warning
         self._take_precision()
         if self.subcommand is None:  # a program, or a suite, which has looked at what it gives
             return
+        data = self._get(self.config, "data")
         require_local(self._get(self.config, "ckpt_path"))
         checks.require_own_words(self._get(self.config, "model"), self.given)
+        require_values("model", self._model_class, self._get(self.config, "model"))
+        require_values("data", self._datamodule_class, {"of": data} if self.subclass_mode_data else data)
         if self.subcommand == "fit":
             self._watch_fit(config)
 

@@ -7,6 +7,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 import lm_lab.objectives  # noqa: F401  the parser finds short class names among what is imported
 from lm_lab.commands import checks
 from lm_lab.commands.lightning_cli import LabCLI, allow_imports, quiet
+from lm_lab.commands.nulls import require_values
 from lm_lab.commands.resume import take_wishes
 from lm_lab.data.corpus import Corpus
 from lm_lab.training.pretraining import Pretraining, SaveBackbone
@@ -21,6 +22,12 @@ class PretrainCLI(LabCLI):
         """Add the callback that saves the backbone."""
         super().add_arguments_to_parser(parser)
         parser.add_lightning_class_args(SaveBackbone, "save")
+
+    def before_instantiate_classes(self) -> None:
+        """Look at the settings of the callback that saves, too."""
+        super().before_instantiate_classes()
+        if self.subcommand is not None:
+            require_values("save", SaveBackbone, self._get(self.config, "save"))
 
     def before_fit(self) -> None:
         """Hand over the whole configuration, to be saved beside the weights."""

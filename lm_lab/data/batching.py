@@ -125,3 +125,9 @@ def grouped_loader(
 def place(trainer: L.Trainer | None) -> dict[str, int]:
     """`rank` and `world` of this process; one alone without a trainer."""
     return {"rank": trainer.global_rank, "world": trainer.world_size} if trainer else {"rank": 0, "world": 1}
+
+
+def pins(trainer: L.Trainer | None) -> bool:
+    """True where batches go to a GPU: from pinned memory the copy runs beside the computation."""
+    strategy = getattr(trainer, "strategy", None)
+    return strategy is not None and strategy.root_device.type == "cuda"

@@ -15,7 +15,7 @@ import numpy as np
 
 from lm_lab.data import checksums, raw, store
 from lm_lab.data.annotated import Text, annotated
-from lm_lab.data.batching import ResumableLoader, grouped_loader, place
+from lm_lab.data.batching import ResumableLoader, grouped_loader, pins, place
 from lm_lab.data.chunkers import Chunker, chunked
 from lm_lab.data.encoding import cache_folder
 from lm_lab.data.limits import at_least
@@ -129,7 +129,7 @@ class Corpus(L.LightningDataModule):
     def _loader(self, rows: Rows | None, shuffle: bool) -> ResumableLoader:
         assert rows is not None, "setup comes first"
         batches = RowBatches(rows, self.batch_size, self.seed, shuffle, **place(self.trainer))
-        return grouped_loader(rows, batches, rows.collate, self.num_workers)
+        return grouped_loader(rows, batches, rows.collate, self.num_workers, pins(self.trainer))
 
     @property
     def _backbone(self) -> Any:

@@ -11,7 +11,7 @@ import lightning as L
 import numpy as np
 import torch
 
-from lm_lab.data.batching import LengthGroupedBatches, ResumableLoader, grouped_loader, place
+from lm_lab.data.batching import LengthGroupedBatches, ResumableLoader, grouped_loader, pins, place
 from lm_lab.data.encoding import Encoding, Side
 from lm_lab.data.limits import at_least
 from lm_lab.data.lines import TEXT, Lines, read_lines
@@ -217,7 +217,8 @@ class TaskData(L.LightningDataModule, ABC):
         size = self.batch_size if shuffle else self.eval_batch_size
         seed = torch.initial_seed() % 2**32
         batches = LengthGroupedBatches(encoded.lengths, size, seed, shuffle, **place(self.trainer))
-        return grouped_loader(encoded, batches, partial(_collate, encoded, split), self.num_workers)  # type: ignore[arg-type]
+        collate = partial(_collate, encoded, split)
+        return grouped_loader(encoded, batches, collate, self.num_workers, pins(self.trainer))  # type: ignore[arg-type]
 
 
 def _collate(encoded: Encoded, split: str, index: list[int]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 import torch
 
+from lm_lab.atomic import require_writable
 from lm_lab.training import delta, memory
 from lm_lab.training.adaptation import Adaptation
 from lm_lab.training.watching import require_number
@@ -14,6 +15,11 @@ from lm_lab.training.watching import require_number
 
 class SaveDelta(L.Callback):
     """Write the delta folder beside the logs when training ends, and say where it is."""
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Find a disk that takes no files before any time is spent."""
+        if stage == "fit" and trainer.is_global_zero:
+            require_writable(Path(trainer.default_root_dir))
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save on the first process."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from lm_lab.atomic import require_writable
 from lm_lab.backbones import Backbone, loading
 from lm_lab.errors import UsageError
 
@@ -60,7 +61,10 @@ def _shown(value: str | int | float) -> str:
 
 
 def require_replaceable(output: Path) -> None:
-    """Raise `UsageError` unless `output` is absent, empty, or holds a model that a new one may replace."""
+    """Raise `UsageError` unless `output` is absent, empty, or holds a model that a new one may replace, on a disk that
+    takes files.
+    """
+    require_writable(output.parent)
     if output.is_dir() and (not any(output.iterdir()) or (output / "config.json").is_file()):
         return
     if output.exists():
