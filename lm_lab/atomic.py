@@ -21,6 +21,15 @@ _NAME = re.compile(rf"{re.escape(WRITING)}(?P<host>.+)-(?P<pid>\d+)-[0-9a-f]{{32
 
 
 @contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Turn what a disk refuses to write at `path` into a `UsageError`."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"'{path}' cannot be written: {error.strerror or error}; give another folder.") from error
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a free path beside `path` for a file or a folder, which then takes the place of `path`.
 

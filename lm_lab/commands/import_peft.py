@@ -11,23 +11,24 @@ if TYPE_CHECKING:
 
 def main(args: list[str]) -> int:
     """Write the delta."""
-    from lm_lab.commands.lightning_cli import allow_imports
+    options = parse(args)
 
-    options = parse(allow_imports(args))
-
+    from lm_lab.atomic import writable
     from lm_lab.backbones import Backbone
-    from lm_lab.commands.lightning_cli import quiet
+    from lm_lab.commands.lightning_cli import quiet, restrict
     from lm_lab.interchange.peft_read import read
     from lm_lab.tasks import glue_task
     from lm_lab.training import delta
 
+    restrict(options.allow_import)
     with quiet():
         data = _data(options.config) if options.config else None
         task = data.task if data else glue_task(options.task)
         backbone = Backbone(options.backbone)
         found = read(options.peft, backbone, task, options.pooling, options.pairs, options.fresh_head)
         found.model.read_by = data.spec() if data else None
-        folder = delta.save(found.model, options.out)
+        with writable(options.out):
+            folder = delta.save(found.model, options.out)
     if not found.has_head:
         print(
             "the adapter brings no head for this task: the delta's head is fresh, and predicts nothing", file=sys.stderr
@@ -48,6 +49,9 @@ def parse(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--pairs", choices=("joint", "towers"), default="joint", help="how pairs are read")
     parser.add_argument("--fresh-head", action="store_true", help="leave out the head that the adapter brings")
     parser.add_argument("--out", type=Path, required=True, help="folder of the delta")
+    parser.add_argument(
+        "--allow-import", action="append", default=[], metavar="PACKAGE", help="package the data module may come from"
+    )
     return parser.parse_args(args)
 
 
