@@ -73,6 +73,8 @@ def _strategy(
     roles = _roles(backbone, modules)
     if config["peft_type"] == "IA3":
         return IA3()
+    for name, module in modules.items():  # before anything of that size is made
+        module.take("lora_A", rank(config, module.name), linear_sizes(backbone.model.get_submodule(name))[0])
     ranks = {rank(config, module.name) for module in modules.values()}
     if len(ranks) != 1:
         raise UsageError(f"this adapter has ranks {sorted(ranks)} (rank_pattern); LoRA here has one for all its roles.")

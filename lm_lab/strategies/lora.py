@@ -22,6 +22,7 @@ from lm_lab.backbones import Backbone
 from lm_lab.backbones.backbone import LINEAR
 from lm_lab.backbones.sites import Match, linear_sizes
 from lm_lab.errors import UsageError
+from lm_lab.strategies import limits
 from lm_lab.strategies.base import AdaptationStrategy, Delta, attach, detach
 
 Roles = Sequence[str] | Literal["all"]
@@ -92,6 +93,8 @@ class LoRA(AdaptationStrategy):
             raise UsageError(f"rank={self.rank}: {type(self).__name__} needs a rank of at least 1.")
         if not self.roles:
             raise UsageError(f"roles=[]: {type(self).__name__} needs at least one role, such as query.")
+        limits.finite(alpha=self.alpha)
+        limits.dropout(self.dropout)
 
     @property
     def scale(self) -> float:
@@ -101,6 +104,7 @@ class LoRA(AdaptationStrategy):
     def inject(self, backbone: Backbone) -> None:
         """Add an update beside every site. Raises `UsageError` for a role the family lacks."""
         for name, match in self.named_sites(backbone):
+            limits.between(1, max(match.sizes), rank=self.rank)
             attach(match.module, name, self.delta(match))
 
     def delta(self, match: Match) -> LowRank:

@@ -13,6 +13,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
+from lm_lab.strategies import limits
 from lm_lab.strategies.adapters import ACTIVATIONS, Activation, require_size
 from lm_lab.strategies.base import AdaptationStrategy, Delta, above, attach
 
@@ -76,6 +77,7 @@ class ParallelAdapter(AdaptationStrategy):
 
     def __post_init__(self) -> None:
         require_size(self.size)
+        limits.finite(scale=self.scale)
 
     def inject(self, backbone: Backbone) -> None:
         """Tap the input of each feed-forward layer and add to its output."""

@@ -9,6 +9,7 @@ import torch
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.sites import Match
 from lm_lab.errors import UsageError
+from lm_lab.strategies import limits
 from lm_lab.strategies.base import AdaptationStrategy
 from lm_lab.strategies.prefix import NAME, KeyValuePrefix, Prefix, ProjectedPrefix, Trunk
 
@@ -24,6 +25,7 @@ class LearnedPrefix(AdaptationStrategy):
     def __post_init__(self) -> None:
         if self.length < 1:
             raise UsageError(f"length={self.length}: a prefix needs at least one position.")
+        limits.between(1, limits.WIDEST, length=self.length)
 
     def _add(self, backbone: Backbone, make: Callable[[int], Prefix]) -> None:
         for match, width in self._widths(backbone):
@@ -76,6 +78,10 @@ class PrefixTuning(LearnedPrefix):
 
     length: int = 16
     hidden: int = 512
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        limits.between(1, limits.WIDEST, hidden=self.hidden)
 
     def inject(self, backbone: Backbone) -> None:
         """Add trunk and projections. Raises `UsageError` for a family whose attention cannot take a prefix."""

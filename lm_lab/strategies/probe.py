@@ -14,6 +14,7 @@ from torch import nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
+from lm_lab.strategies import limits
 from lm_lab.strategies.base import AdaptationStrategy
 from lm_lab.strategies.heads import ProbeHead
 
@@ -72,6 +73,8 @@ class MLPProbe(LinearProbe):
             raise UsageError(
                 f"hidden={self.hidden}: an MLP probe needs at least one hidden unit; use LinearProbe for 0."
             )
+        limits.between(1, limits.WIDEST, hidden=self.hidden)
+        limits.dropout(self.dropout)
 
     def head(self, inputs: int, outputs: int) -> nn.Module:
         """Standardise, a ReLU layer, a linear layer."""

@@ -19,6 +19,7 @@ from transformers.utils import ModelOutput
 
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
+from lm_lab.strategies import limits
 from lm_lab.strategies.base import AdaptationStrategy, Delta
 
 _CUT = ("last_hidden_state", "hidden_states")
@@ -103,6 +104,7 @@ class PromptTuning(AdaptationStrategy):
     def __post_init__(self) -> None:
         if self.length < 1:
             raise UsageError(f"length={self.length}: a prompt needs at least one embedding.")
+        limits.between(1, limits.WIDEST, length=self.length)
 
     def given_labels(self, labels: Sequence[str]) -> Self:
         """Take the class words of the task, where the prompt is to start from them."""

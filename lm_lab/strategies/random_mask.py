@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.sites import Match, linear_sizes
 from lm_lab.errors import UsageError
+from lm_lab.strategies import limits
 from lm_lab.strategies.base import AdaptationStrategy, Delta, attach, detach
 from lm_lab.strategies.lora import LoRA, weight_rows
 
@@ -65,6 +66,9 @@ class RandomMask(AdaptationStrategy):
 
     like: AdaptationStrategy = field(default_factory=LoRA)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        limits.between(0, 2**64 - 1, seed=self.seed)
 
     def inject(self, backbone: Backbone) -> None:
         """Choose the weights, all with the same probability, and add their updates."""

@@ -11,6 +11,7 @@ from lm_lab.strategies import AdaptationStrategy
 from lm_lab.tasks import saved
 from lm_lab.training import delta
 from lm_lab.training.adaptation import Adaptation
+from lm_lab.training.tensors import read_tensors
 from lm_lab.training.trust import trusted_config, trusted_task
 
 _MISSHAPEN = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArgumentError)
@@ -35,8 +36,22 @@ def load_adaptation(folder: str | Path, trusted: Collection[str] = (), trust_rem
         parser = ArgumentParser(exit_on_error=False)
         parser.add_argument("--strategy", type=AdaptationStrategy)
         strategy = parser.instantiate(parser.parse_object({"strategy": model["strategy"]})).strategy
-        adaptation = Adaptation(Backbone(**model["backbone"]), strategy, saved.build(task), **reading)
+        backbone = Backbone(**model["backbone"])
+        _require_size(folder, strategy, backbone)
+        adaptation = Adaptation(backbone, strategy, saved.build(task), **reading)
     except _MISSHAPEN as error:  # plain data of other types than the classes take
         raise UsageError(f"the delta in '{folder}' cannot be built: {type(error).__name__}: {error}.") from error
     delta.load(adaptation, folder)
     return adaptation.eval()
+
+
+def _require_size(folder: str | Path, strategy: AdaptationStrategy, backbone: Backbone) -> None:
+    """Before anything is made: a description may ask for any size."""
+    tensors = read_tensors(Path(folder) / delta.TENSORS)
+    found = sum(value.numel() for name, value in tensors.items() if name.startswith("backbone."))
+    expected = strategy.parameters(backbone)
+    if found != expected:
+        raise UsageError(
+            f"the delta in '{folder}' does not fit its description: it holds {found:,} numbers, and "
+            f"{type(strategy).__name__} on this backbone trains {expected:,}."
+        )

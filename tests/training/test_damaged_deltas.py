@@ -91,3 +91,13 @@ def test_a_delta_that_is_not_finite_is_not_saved(make, tmp_path):
     with pytest.raises(UsageError, match=r"not saved: head.scorer.out.bias .* not finite"):
         delta.save(model, tmp_path / "delta")
     assert not (tmp_path / "delta").exists()
+
+
+@pytest.mark.parametrize("rank", [1, 10**6, 10**12])
+def test_a_size_that_the_tensors_have_not_is_found_before_it_is_made(folder, rank):
+    file = folder / delta.DESCRIPTION
+    description = json.loads(file.read_text())
+    description["config"]["model"]["strategy"]["init_args"]["rank"] = rank
+    file.write_text(json.dumps(description))
+    with pytest.raises(UsageError, match=r"holds 512 numbers, and LoRA on this backbone trains"):
+        load_adaptation(folder)

@@ -1,0 +1,39 @@
+"""Settings out of range are one line that names them, before anything is made."""
+
+import math
+
+import pytest
+
+from lm_lab import strategies as s
+from lm_lab.errors import UsageError
+from lm_lab.tasks import glue_task
+from lm_lab.training.adaptation import Adaptation
+
+HUGE = 10**12
+
+
+@pytest.mark.parametrize(
+    ("make_strategy", "message"),
+    [
+        *((lambda v=v: s.LoRA(dropout=v), "^dropout=") for v in (-1, 1, 1.5, math.nan)),
+        *((lambda v=v: s.DoRA(alpha=v), "^alpha=") for v in (math.nan, math.inf)),
+        *((lambda v=v: s.MLPProbe(hidden=v), "^hidden=") for v in (-1, 0, HUGE)),
+        (lambda: s.MLPProbe(dropout=2), "^dropout="),
+        *((lambda v=v: s.PrefixTuning(hidden=v), "^hidden=") for v in (-1, 0, HUGE)),
+        *((lambda v=v: s.PTuningV2(length=v), "^length=") for v in (-1, 0, HUGE)),
+        *((lambda v=v: s.PromptTuning(length=v), "^length=") for v in (-1, 0, HUGE)),
+        *((lambda v=v: s.PfeifferAdapter(size=v), "^size=") for v in (-1, 0, HUGE)),
+        (lambda: s.ParallelAdapter(scale=math.nan), "^scale="),
+        (lambda: s.RandomMask(seed=-1), "^seed="),
+        *((lambda v=v: s.FullFineTuning(layer_decay=v), "^layer_decay=") for v in (-1, 0, math.nan)),
+        (lambda: s.GradualUnfreezing(blocks=0), "^blocks="),
+    ],
+)
+def test_settings_out_of_range_are_refused(make_strategy, message):
+    with pytest.raises(UsageError, match=message):
+        make_strategy()
+
+
+def test_a_rank_beyond_every_layer_is_refused(make):
+    with pytest.raises(UsageError, match=r"^rank=1000000000000: expected 1 to 32"):
+        Adaptation(make(), s.LoRA(rank=HUGE), glue_task("sst2"))
