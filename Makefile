@@ -8,7 +8,7 @@ QUICKSTART := runs/quickstart
 EXAMPLES ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all fuzz kill-test lint docs
+.PHONY: help quickstart test test-all fuzz kill-test mutate lint docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -29,6 +29,9 @@ fuzz: .venv/.dev ## search for inputs that end in a traceback (EXAMPLES=1000 new
 
 kill-test: .venv/.dev ## kill 100 runs at random moments and in writes; each must end as an undisturbed one: half an hour
 	$(OFFLINE) OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python tests/killing/kills.py --out benchmarks/results/kills.json
+
+mutate: .venv/.dev ## change the objectives one thing at a time, list what no test notices (MODULES="masking noise"): hours
+	$(OFFLINE) $(BIN)/python tests/mutation/mutate.py $(MODULES)
 
 lint: .venv/.dev ## check style and types
 	$(BIN)/ruff check
