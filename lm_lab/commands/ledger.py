@@ -28,7 +28,7 @@ def main(args: list[str]) -> int:
     """Print the ledger."""
     options = parse(allow_imports(args))
     strategy: AdaptationStrategy = options.strategy
-    if options.serve < 1 or options.length < 1:
+    if options.serve < 1 or (options.length is not None and options.length < 1):
         raise UsageError(f"--serve {options.serve} --length {options.length}: expected 1 or more of each.")
     with quiet():
         counts = full_ledger(options.backbone, strategy, glue_task(options.task), options.serve, options.length)
@@ -51,7 +51,7 @@ def parse(args: list[str]) -> Namespace:
     )
     parser.add_argument("--task", type=str, default="sst2", help="gives the head its outputs")
     parser.add_argument("--serve", type=int, default=10, help="how many tasks share the backbone")
-    parser.add_argument("--length", type=int, default=128, help="tokens of a text at inference")
+    parser.add_argument("--length", type=int | None, help="tokens of a text (default: 128, if there is room)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(args)
     return parser.instantiate(options)

@@ -49,6 +49,12 @@ def advance(scheduler: LRScheduler, trainer: L.Trainer, total: int) -> None:
     scheduler.step()
 
 
+def time_left(trainer: L.Trainer) -> float | None:
+    """Seconds of `max_time` that are left; None without such a limit."""
+    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]  # type: ignore[attr-defined]
+    return next((left for timer in timers if (left := timer.time_remaining()) is not None), None)
+
+
 def _counts_steps(trainer: L.Trainer) -> bool:
     return trainer.max_epochs not in (None, -1) or trainer.max_steps >= 0
 

@@ -4,11 +4,14 @@ import torch
 
 from lm_lab.backbones import Backbone, loading
 from lm_lab.backbones.families import family_of
+from lm_lab.errors import UsageError
 from lm_lab.strategies.base import AdaptationStrategy, Delta
 from lm_lab.tasks import Task
 from lm_lab.training import delta
 from lm_lab.training.adaptation import Adaptation
 from lm_lab.training.flops import inference_flops
+
+_LENGTH = 128  # tokens
 
 
 def ledger(model: Adaptation) -> dict[str, int]:
@@ -32,7 +35,9 @@ def ledger(model: Adaptation) -> dict[str, int]:
     }
 
 
-def full_ledger(source: str, strategy: AdaptationStrategy, task: Task, serve: int, length: int) -> dict[str, float]:
+def full_ledger(
+    source: str, strategy: AdaptationStrategy, task: Task, serve: int, length: int | None = None
+) -> dict[str, float]:
     """Everything a choice costs, without training. Where shapes tell, the model stands on the meta device.
 
     Args:
@@ -40,7 +45,10 @@ def full_ledger(source: str, strategy: AdaptationStrategy, task: Task, serve: in
         strategy: how the backbone would be adapted.
         task: gives the head its outputs.
         serve: number of tasks to serve from one place.
-        length: tokens of the text whose inference is counted.
+        length: tokens of the text whose inference is counted; None takes 128, or as many as the model has room for.
+
+    Raises:
+        UsageError: `length` is more than the model has room for, beside what the strategy takes.
 
     The counts of `ledger`, and serve_bytes: one backbone and a delta a task, or whole models where nothing of the
     backbone is shared; inference_flops_ratio: operations of a forward pass, against the backbone's own;
@@ -50,6 +58,7 @@ def full_ledger(source: str, strategy: AdaptationStrategy, task: Task, serve: in
     with torch.device("meta" if family.static else "cpu"):
         plain = Backbone(source, pretrained=False)
         model = Adaptation(Backbone(source, pretrained=False), strategy, task)
+        length = _length(length, model.backbone.max_length)
         base = inference_flops(plain, length)
         counts: dict[str, float] = dict(ledger(model))
         ratio = inference_flops(model.backbone, length) / base
@@ -63,3 +72,9 @@ def full_ledger(source: str, strategy: AdaptationStrategy, task: Task, serve: in
         "inference_flops_ratio": ratio,
         "merged_flops_ratio": merged,
     }
+
+
+def _length(asked: int | None, room: int) -> int:
+    if asked is not None and asked > room:
+        raise UsageError(f"--length {asked}: this model has room for {room} tokens.")
+    return asked or min(_LENGTH, room)

@@ -6,6 +6,8 @@ from typing import Any
 
 import lightning as L
 
+from lm_lab.training.budget import TIME_STEPS, time_left
+
 SECONDS = 30.0
 
 
@@ -30,10 +32,12 @@ class PlainProgress(L.Callback):
         self._said = now
         total = getattr(trainer.lightning_module, "total_steps", 0)
         pace = (now - self._began) / (trainer.global_step - self._first)
-        loss = trainer.callback_metrics.get("train/loss")
-        parts = [f"epoch {trainer.current_epoch + 1}", f"step {trainer.global_step} of {total}"]
+        loss, left = trainer.callback_metrics.get("train/loss"), time_left(trainer)
+        steps = f"step {trainer.global_step}" + (f" of {total}" if total < TIME_STEPS else "")
+        by_steps = pace * max(0, total - trainer.global_step)
+        parts = [f"epoch {trainer.current_epoch + 1}", steps]
         parts += [f"loss {float(loss):.3f}"] if loss is not None else []
-        parts.append(f"about {_duration(pace * max(0, total - trainer.global_step))} left")
+        parts.append(f"about {_duration(by_steps if left is None else min(left, by_steps))} left")
         print(", ".join(parts), file=sys.stderr, flush=True)
 
 

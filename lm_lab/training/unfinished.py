@@ -86,7 +86,7 @@ class Stoppable(L.Callback):
     def _write(self, trainer: L.Trainer) -> None:
         trial: bool = trainer.fast_dev_run  # type: ignore[attr-defined]
         if self.path is not None and not trial:
-            trainer.save_checkpoint(self.path)
+            trainer.save_checkpoint(self.path, weights_only=False)
         self._written = time.monotonic()
 
     @rank_zero_only

@@ -1,6 +1,7 @@
 """`lm-lab ledger`: figures known from the literature or by hand, without weights."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -98,3 +99,12 @@ def test_words_for_people_and_mistakes(bert_base, capsys):
     assert "does not exist on this disk" in capsys.readouterr().err
     assert main(["ledger", "--backbone", bert_base, "--strategy", "BitFit", "--task", "glu"]) == 2
     assert "glu" in capsys.readouterr().err
+
+
+def test_the_examples_of_the_page_count_what_the_model_has_room_for(capsys):
+    backbone = str(Path(__file__).parents[2] / "configs/backbones/microworld_bert")
+    assert main(["ledger", "--backbone", backbone, "--strategy", "LoRA", "--strategy.rank", "16"]) == 0
+    prefix = ["--strategy", "PrefixTuning", "--task", "mnli", "--serve", "100", "--json"]
+    assert main(["ledger", "--backbone", backbone, *prefix]) == 0
+    assert main(["ledger", "--backbone", backbone, "--strategy", "LoRA", "--length", "65"]) == 2
+    assert "--length 65: this model has room for 64 tokens" in capsys.readouterr().err
