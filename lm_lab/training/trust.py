@@ -48,6 +48,8 @@ def trusted_config(
     """
     config = _mapping(description.get("config"), "config", ("model", "data"), others=True)
     model = _mapping(config.get("model"), "model", _MODEL)
+    if lost := [key for key in ("pooling", "pairs") if key not in model]:  # a default would read texts in another way
+        raise UsageError(f"the delta's description is damaged: it does not say {lost[0]}.")
     backbone = _mapping(model.get("backbone"), "backbone", _BACKBONE)
     for key, value in backbone.items():
         if type(value) not in _BACKBONE[key]:

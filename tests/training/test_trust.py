@@ -98,16 +98,25 @@ def test_what_a_task_may_not_name(description, path, value, message):
 
 
 def test_a_package_that_the_user_trusts(description, tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text("from lm_lab.strategies import LoRA\nclass Own(LoRA): pass\ndef call(): pass\n")
+    (tmp_path / "own_package.py").write_text(
+        "from lm_lab.strategies import LoRA\nclass Own(LoRA): pass\ndef call(): pass\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
-    own = changed(description, f"{STRATEGY}.class_path", "mine.Own")
+    own = changed(description, f"{STRATEGY}.class_path", "own_package.Own")
     with pytest.raises(UsageError, match="outside of "):
         trusted_config(own)
-    assert "mine" not in sys.modules
+    assert "own_package" not in sys.modules
     with pytest.raises(UsageError, match="is not a strategy"):
-        trusted_config(changed(own, f"{STRATEGY}.class_path", "mine.call"), trusted=("mine",))
+        trusted_config(changed(own, f"{STRATEGY}.class_path", "own_package.call"), trusted=("own_package",))
     own["config"]["model"]["strategy"]["init_args"] = {"rank": 2}
-    assert trusted_config(own, trusted=("mine",))["model"]["strategy"]["class_path"] == "mine.Own"
+    assert trusted_config(own, trusted=("own_package",))["model"]["strategy"]["class_path"] == "own_package.Own"
+
+
+@pytest.mark.parametrize("key", ["pooling", "pairs"])
+def test_how_texts_are_read_is_not_left_to_defaults(description, key):
+    del description["config"]["model"][key]
+    with pytest.raises(UsageError, match=f"does not say {key}"):
+        trusted_config(description)
 
 
 def test_remote_code_needs_a_word_from_the_caller(description):
