@@ -51,7 +51,7 @@ def test_what_is_no_secret_stays(word: str) -> None:
 
 
 def test_homes_are_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/work/ann")
-    assert redacted("--out=/work/ann/runs /work/anna /data/work/ann") == "--out=~/runs /work/anna /data/work/ann"
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert redacted("--out=/home/ann/runs /home/anna /data/home/ann") == "--out=~/runs /home/anna /data/home/ann"
     assert redacted("/home/bob/x.csv '/Users/eve'") == "~/x.csv '~'"
     assert redacted(r"C:\Users\eve\x.csv") == r"~\x.csv"

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lm_lab.backbones import loading
+from lm_lab.backbones import loading, vocabulary
 from lm_lab.backbones.families import family_of
 from lm_lab.backbones.pooling import Pooling
 from lm_lab.backbones.sites import Family, Match, find, roles_of
@@ -75,7 +75,7 @@ class Backbone(nn.Module):
         """
         source, options = self._tokenizer
         found = loading.load_tokenizer(loading.locate(source), **options)
-        loading.require_vocabulary(found, len(self.embeddings.get_parameter("weight")))
+        vocabulary.require_ids(found, len(self.embeddings.get_parameter("weight")))
         return found
 
     @property

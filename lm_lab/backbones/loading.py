@@ -2,7 +2,6 @@
 
 import inspect
 import logging
-import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from lm_lab import hub
-from lm_lab.backbones import architectures, identity
+from lm_lab.backbones import architectures, identity, vocabulary
 from lm_lab.backbones.reformer import ReformerModel
 from lm_lab.errors import UsageError
 
@@ -23,8 +22,6 @@ _REMEDY = (
     "Give a folder that holds config.json and model.safetensors, or set LM_LAB_WEIGHTS (or LM_LAB_DATA) to a "
     "local mirror"
 )
-_SENTINEL_FAMILIES, _SENTINELS = ("t5", "mt5", "umt5"), 100
-_PADDED = 512  # rows more than ids, which models have for the sake of speed
 _DROPOUTS = (
     "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "resid_pdrop",
     "embd_pdrop", "attn_pdrop", "embedding_dropout", "mlp_dropout", "local_attention_probs_dropout_prob",
@@ -96,7 +93,7 @@ def origin(
     if dropout is not None:
         set_dropout(config, dropout)
     if tokenizer and not loaded:
-        fit_vocabulary(config, load_tokenizer(locate(tokenizer), **options))
+        vocabulary.fit(config, load_tokenizer(locate(tokenizer), **options))
     return Origin(found, options, config, loaded, weights or identity.fingerprint(found, config, False))
 
 
@@ -175,53 +172,11 @@ def load_tokenizer(source: str, **options: Any) -> Any:
     return tokenizer
 
 
-def require_vocabulary(tokenizer: Any, rows: int) -> None:
-    """Raise `UsageError` if a tokenizer has more ids than there are `rows` of embeddings; warn if it has far fewer."""
-    ids = max(tokenizer.get_vocab().values(), default=-1) + 1
-    if ids > rows:
-        raise UsageError(
-            f"the tokenizer of '{tokenizer.name_or_path}' has {ids:,} ids, the embeddings {rows:,} rows: give the "
-            "tokenizer that the weights were made with, or resize the embeddings (resize_token_embeddings) and save."
-        )
-    if rows - ids > max(_PADDED, rows // 10):
-        warnings.warn(
-            f"the tokenizer of '{tokenizer.name_or_path}' has {ids:,} ids, the embeddings {rows:,} rows: is it the one "
-            "that the weights were made with?",
-            stacklevel=2,
-        )
-
-
 def set_dropout(config: PreTrainedConfig, probability: float) -> None:
     """Set every dropout probability that `config` has."""
     for name in _DROPOUTS:
         if hasattr(config, name):
             setattr(config, name, probability)
-
-
-def fit_vocabulary(config: PreTrainedConfig, tokenizer: Any) -> None:
-    """Give a configuration of random weights the size and the special tokens of a tokenizer.
-
-    The start token of a decoder stays what it was to the old ones: padding in T5, the end of a text in BART. A T5 gets
-    100 ids more for sentinels, where the tokenizer has none.
-    """
-    found = {
-        "pad_token_id": tokenizer.pad_token_id,
-        "bos_token_id": _first(tokenizer.bos_token_id, tokenizer.cls_token_id),
-        "eos_token_id": _first(tokenizer.eos_token_id, tokenizer.sep_token_id),
-    }
-    start = getattr(config, "decoder_start_token_id", None)
-    role = next((name for name in found if start is not None and getattr(config, name, None) == start), None)
-    sentinels = config.model_type in _SENTINEL_FAMILIES and "<extra_id_0>" not in tokenizer.get_vocab()
-    config.vocab_size = len(tokenizer) + _SENTINELS * sentinels
-    for name, token in found.items():
-        if getattr(config, name, None) is not None and token is not None:
-            setattr(config, name, token)
-    if role is not None:
-        config.decoder_start_token_id = found[role]
-
-
-def _first(*tokens: int | None) -> int | None:
-    return next((token for token in tokens if token is not None), None)
 
 
 def _model_class(config: PreTrainedConfig) -> type:
