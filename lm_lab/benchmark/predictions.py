@@ -34,14 +34,21 @@ def write_predictions(root: Path, cell_id: str, predictions: Predictions) -> str
     return hashlib.sha256(content).hexdigest()
 
 
-def read_predictions(root: Path, cell_id: str) -> Predictions:
-    """Return a cell's per-example predictions; raises UsageError if the file is missing or unreadable."""
+def read_predictions(root: Path, cell_id: str, digest: str | None = None) -> Predictions:
+    """Return a cell's per-example predictions; raises UsageError if the file is missing or unreadable.
+
+    With the `digest` of its record nothing is parsed of a file that is not what was written: damaged parquet can ask
+    for any amount of memory.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = _path(root, cell_id)
     try:
-        table = pq.read_table(path, columns=list(Predictions._fields))
+        content = path.read_bytes()
+        if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+            raise ValueError("not what was written")
+        table = pq.read_table(pa.BufferReader(content), columns=list(Predictions._fields))
         counts = pa.types.is_list(table.schema.field("prediction").type)
         table = table.cast(_schema(counts))
         if any(table[name].null_count for name in ("split", "id", "prediction")):
@@ -58,12 +65,10 @@ def read_predictions(root: Path, cell_id: str) -> Predictions:
 
 
 def has_predictions(root: Path, cell_id: str, digest: str | None) -> bool:
-    """True if the predictions of a cell are those that were written: by their hash, or readable where it is None."""
+    """True if the predictions of a cell are those that were written: by their hash, or readable where that is None."""
     try:
-        if digest is not None:
-            return hashlib.sha256(_path(root, cell_id).read_bytes()).hexdigest() == digest
-        read_predictions(root, cell_id)
-    except (OSError, UsageError):
+        read_predictions(root, cell_id, digest)
+    except UsageError:
         return False
     return True
 

@@ -16,6 +16,16 @@ def _number(value: Any) -> bool:
     return (_whole(value) and abs(value) < 10**300) or (isinstance(value, float) and math.isfinite(value))
 
 
+def _count(value: Any) -> bool:
+    """A number of something, seconds and bytes too; figures draw them on logarithmic axes."""
+    return _number(value) and 0 <= value < 1e18
+
+
+def _score(value: Any) -> bool:
+    """A fraction, or a correlation."""
+    return _number(value) and -1.001 <= value <= 1.001
+
+
 def _text(value: Any) -> bool:
     return isinstance(value, str)
 
@@ -52,17 +62,19 @@ _OPTIONAL: dict[str, Check] = {
     **dict.fromkeys(("git", "memory"), _each(_scalar)),
     "hardware": lambda value: _each(_scalar)(value) and _or_none(_number)(value.get("memory_bytes")),
     **dict.fromkeys(("fingerprints", "versions"), _each(_text)),
-    **dict.fromkeys(("scores", "details"), _each(_each(_number))),
-    **dict.fromkeys(("score", "ledger", "clocks"), _each(_number)),
+    "scores": _each(_each(_score)),
+    "details": _each(_each(_number)),
+    "score": _each(_score),
+    **dict.fromkeys(("ledger", "clocks"), _each(_count)),
     "layer_weights": _list(_number),
-    "history": _list(_each(_number, "step", "loss")),
+    "history": _list(lambda row: _each(_number, "step", "loss")(row) and _count(row["step"])),
 }
 _DONE: dict[str, Check] = {
-    "score": _each(_number, "validation"),
-    "scores": _each(_each(_number), "validation"),
-    "ledger": _each(_number, "trained", "head", "total", "delta_bytes"),
-    "clocks": _each(_number, "train_seconds", "total_seconds"),
-    "memory": lambda value: isinstance(value, Mapping) and _number(value.get("train_peak_bytes")),
+    "score": _each(_score, "validation"),
+    "scores": _each(_each(_score), "validation"),
+    "ledger": _each(_count, "trained", "head", "total", "delta_bytes"),
+    "clocks": _each(_count, "train_seconds", "total_seconds"),
+    "memory": lambda value: isinstance(value, Mapping) and _count(value.get("train_peak_bytes")),
 }
 
 
@@ -84,6 +96,9 @@ def fault(record: Any, schema: int, name: str) -> str | None:
     needed = _DONE if record["status"] == "done" else {}
     if wrong := _wrong(record, needed, needed=True) or _wrong(record, _OPTIONAL, needed=False):
         return f"it is damaged: {wrong}"
+    scores = record.get("scores", {})
+    if scores.keys() != record.get("score", {}).keys() or not all(scores.values()):
+        return "it is damaged: score and scores are of other splits, or of none"
     return None
 
 
@@ -95,14 +110,14 @@ def suite_fault(suite: Any) -> str | None:
         "name": _text,
         "description": _text,
         "seeds": _list(_whole),
-        "planned_cells": lambda value: _whole(value) and value >= 0,
+        "planned_cells": lambda value: _whole(value) and _count(value),
     }
     return _wrong(suite, checks, needed=False) or (None if "name" in suite else "no name")
 
 
 def baselines_fault(found: Any) -> str | None:
     """What is wrong with a `baselines.json`, if anything is."""
-    checks: dict[str, Check] = {"what": _text, "score": _number, "data": _text}
+    checks: dict[str, Check] = {"what": _text, "score": _score, "data": _text}
     if not isinstance(found, Mapping):
         return "no mapping"
     damaged = (t for t, one in found.items() if not isinstance(one, Mapping) or _wrong(one, checks, needed=True))

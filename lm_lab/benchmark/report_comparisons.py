@@ -81,7 +81,7 @@ def _family(members: Sequence[Point], full: Key, tasks: Sequence[str], resampled
 def _resample_point(root: Path, point: Point, by_id: Mapping[str, Any], draws: int, stream: int) -> Resampled:
     """Return the task's score resampled: the mean of its metrics, each over its own split's examples."""
     others = domains_of(by_id[point.cells[0]])
-    tables = [_validation(read_predictions(root, cell), others) for cell in point.cells]
+    tables = [_validation(read_predictions(root, cell, by_id[cell].get("predictions")), others) for cell in point.cells]
     first = tables[0]
     for table in tables[1:]:
         if not np.array_equal(table.id, first.id) or not np.array_equal(table.split, first.split):

@@ -16,8 +16,8 @@ def layer_weights(points: Sequence[Point], records: Sequence[CellRecord]) -> str
     known = {record["id"]: record.get("layer_weights", []) for record in records}
     figures = []
     for point in points:
-        seeds = [known[cell] for cell in point.cells if known.get(cell)]
-        if seeds:
+        seeds = [known[cell] for cell in point.cells if any(known.get(cell, []))]
+        if seeds and len({len(weights) for weights in seeds}) == 1:
             title = f"{text.name(point.key, point.knob)}, {point.key.backbone}, {point.task}"
             figures.append(f"<figure><figcaption>{escape(title)}</figcaption>{bars(seeds)}</figure>")
     return "".join(figures)

@@ -61,7 +61,7 @@ def _mean(point: Point, histories: Mapping[str, Sequence[Mapping[str, float]]]) 
 def _figure(lines: Mapping[str, tuple[Curve, bool]], palette: Mapping[str, str]) -> str:
     ends = [curve[-1][0] for curve, _ in lines.values()]
     losses = [loss for curve, _ in lines.values() for _, loss in curve]
-    axes = Axes(max(ends), max(losses), max(_HEIGHT, _LINE * len(lines)))
+    axes = Axes(max(ends) or 1.0, max(losses) or 1.0, max(_HEIGHT, _LINE * len(lines)))
     parts = [*(_mark(value, axes) for value in (0.0, axes.loss / 2, axes.loss)), _steps(axes)]
     # names stand in the order in which their lines end
     for place, (name, (curve, control)) in enumerate(sorted(lines.items(), key=lambda line: -line[1][0][-1][1])):

@@ -146,7 +146,7 @@ def trial(kind: Kind, folder: Path, seconds: float, draw: random.Random) -> tupl
     how = draw.choice((signal.SIGKILL, signal.SIGTERM))
     writing = draw.random() < 0.5
     if writing:
-        number, after = draw.randint(1, 12), draw.random() < 0.5
+        number, after = draw.randint(1, 6), draw.random() < 0.5
         child = start(kind.words(folder), folder, lambda: at_a_write(number, how, after))
     else:
         child = start(kind.words(folder), folder)
@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=["bench", "adapt", "pretrain", "pretrain, checkpoints"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=60, help="after that many no trial begins")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="a record, to which this run is added")
     chosen = parser.parse_args()
     began = time.monotonic()
     found: dict[str, Any] = {}
@@ -213,7 +213,9 @@ def main() -> None:
             found[kind] = measure(kinds(root)[kind], kind, root, kills, until, draw)
             print(json.dumps({kind: found[kind]}), flush=True)
     if chosen.out:
-        chosen.out.write_text(json.dumps(found | {"seed": chosen.seed} | provenance.in_words(), indent=1) + "\n")
+        before = json.loads(chosen.out.read_text()) if chosen.out.exists() else []
+        runs = [*before, found | {"seed": chosen.seed} | provenance.in_words()]
+        chosen.out.write_text(json.dumps(runs, indent=1) + "\n")
     if any(of_kind["otherwise"] for of_kind in found.values()):
         raise SystemExit(1)
 
