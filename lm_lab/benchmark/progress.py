@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, 
 from rich.progress import Progress as Bar
 
 from lm_lab.benchmark.results import CellRecord
+from lm_lab.training.progress import duration
 
 
 class Progress:
@@ -65,10 +66,3 @@ def describe(record: CellRecord) -> str:
     if record["status"] != "done":
         return f"{name}: {record['status']}: {record['reason']}"
     return f"{name}: {record['score']['validation']:.3f} in {duration(record['clocks']['total_seconds'])}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

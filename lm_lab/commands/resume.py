@@ -48,13 +48,15 @@ def require_local(path: str | None) -> None:
 def place(given: str | None, own: Path | None, trainer: L.Trainer, fresh: bool) -> str | None:
     """The checkpoint to go on from: the one that is given, else the newest that this very command has left."""
     require_local(given)
+    if fresh:
+        return None
     if given not in (None, LAST):
         return given
     left = [own] if own is not None and own.is_file() else []
     if given == LAST:
         left += [path for path in map(_last, trainer.checkpoint_callbacks) if path is not None]
-    if fresh or not left:
-        if given == LAST and not fresh:
+    if not left:
+        if given == LAST:
             print("no checkpoint of this run yet: starting", file=sys.stderr)
         return None
     return str(max(left, key=lambda path: path.stat().st_mtime))

@@ -4,7 +4,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.pooling import Pooling
@@ -20,7 +20,7 @@ from lm_lab.tasks.sequences import SequenceTask
 from lm_lab.training import budget, delta
 from lm_lab.training.auxiliary import AuxiliaryLM
 from lm_lab.training.evaluation import Evaluation
-from lm_lab.training.modes import freeze_modes
+from lm_lab.training.modes import freeze_modes, trained_names
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups, require_rate
 from lm_lab.training.processes import keep_buffers
 from lm_lab.training.reading import build_head
@@ -247,8 +247,3 @@ class Adaptation(L.LightningModule):
     def _rate_scale(self, name: str) -> float:
         inside = name.startswith("backbone.")
         return self.strategy.rate_scale(self.backbone, name.removeprefix("backbone.")) if inside else 1.0
-
-
-def trained_names(module: nn.Module) -> frozenset[str]:
-    """Names of the parameters that require a gradient."""
-    return frozenset(name for name, parameter in module.named_parameters() if parameter.requires_grad)

@@ -27,3 +27,8 @@ def _own_parameters(module: nn.Module) -> list[nn.Parameter]:
         return []
     own = [parameter for parameter in module._parameters.values() if parameter is not None]
     return own + [parameter for child in module.children() for parameter in _own_parameters(child)]
+
+
+def trained_names(module: nn.Module) -> frozenset[str]:
+    """Names of the parameters that require a gradient."""
+    return frozenset(name for name, parameter in module.named_parameters() if parameter.requires_grad)

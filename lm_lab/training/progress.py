@@ -37,11 +37,12 @@ class PlainProgress(L.Callback):
         by_steps = pace * max(0, total - trainer.global_step)
         parts = [f"epoch {trainer.current_epoch + 1}", steps]
         parts += [f"loss {float(loss):.3f}"] if loss is not None else []
-        parts.append(f"about {_duration(by_steps if left is None else min(left, by_steps))} left")
+        parts.append(f"about {duration(by_steps if left is None else min(left, by_steps))} left")
         print(", ".join(parts), file=sys.stderr, flush=True)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

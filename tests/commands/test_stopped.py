@@ -1,6 +1,7 @@
 """A fit that is told to stop keeps its place, says so by its exit code, and the same command goes on to the bit."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,6 +123,9 @@ def test_what_decides_may_not_change(
         said = capfd.readouterr().err
         assert message in said, said
         assert len(said.strip().splitlines()[-1:]) == 1
+    assert here(*resume, "--fresh", "--data.batch_size=4", "--trainer.max_steps=1") == 0
+    assert "resuming" not in capfd.readouterr().err
+    shutil.rmtree("other")
     assert here(*resume, "--data.num_workers=2", "--data.eval_batch_size=7") == 0
     assert here(*words(folders, "adapt", "whole")) == 0
     one, other = weights("other"), weights("whole")
