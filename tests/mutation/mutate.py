@@ -1,26 +1,35 @@
 """Change one thing at a time in the objectives, and list the changes that no test notices: `make mutate`.
 
-    python tests/mutation/mutate.py                        every objective: hours on two cores
+    python tests/mutation/mutate.py                        every objective: an hour and a half on two cores
     python tests/mutation/mutate.py corruption masking     some of the modules
 
 Changed are numbers in defaults and constants (times 1.1, whole ones plus one), truth values, comparisons, and the two
-branches of `torch.where`. Each changed copy of the project runs the tests that name the module or its classes.
+branches of `torch.where`. A changed copy of the project runs the tests that name the module or its classes, in a
+process forked from one that has imported torch (so not on Windows).
 """
 
 import argparse
 import ast
+import multiprocessing
 import os
 import re
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import lightning  # noqa: F401  # what takes seconds to import is imported once
+import peft  # noqa: F401
+import pytest
+import torch
+import transformers  # noqa: F401
+
 ROOT = Path(__file__).parents[2]
 OBJECTIVES = Path("lm_lab/objectives")
+LEFT_BEHIND = shutil.ignore_patterns(".*", "runs", "results", "docs")
 _TURNED = {ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">", ast.Eq: "!=", ast.NotEq: "=="}
 SECONDS = 900
 
@@ -66,28 +75,55 @@ def _other(value: object) -> str | None:
 
 
 def tests_of(module: str) -> list[str]:
-    """Tests that name the module, or a class or function that it defines."""
-    tree = ast.parse((ROOT / OBJECTIVES / f"{module}.py").read_text())
-    named = [node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    """Tests that name the module, or a class or function that it defines, its own first; all where none does."""
+    named = [
+        node.name for node in ast.parse(source_of(module)).body if isinstance(node, ast.ClassDef | ast.FunctionDef)
+    ]
     words = re.compile(rf"\b({'|'.join([f'objectives.{module}', *named])})\b")
-    return [str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests/objectives").glob("test_*.py"))
-            if words.search(path.read_text())]  # fmt: skip
+    paths = sorted((ROOT / "tests/objectives").glob("test_*.py"), key=lambda path: path.stem != f"test_{module}")
+    naming = [path for path in paths if words.search(path.read_text())]
+    return [str(path.relative_to(ROOT)) for path in naming or paths]
 
 
-def survives(copy: Path, module: str, mutant: Mutant) -> bool:
-    """Whether the tests pass with the change."""
-    path = copy / OBJECTIVES / f"{module}.py"
-    original = path.read_text()
-    path.write_text(mutant.source)
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests_of(module)]
+def source_of(module: str) -> str:
+    """The module as it is."""
+    return (ROOT / OBJECTIVES / f"{module}.py").read_text()
+
+
+def passes(module: str, source: str) -> bool:
+    """Whether the tests of a module pass with this source of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copytree(ROOT, Path(folder, "copy"), ignore=LEFT_BEHIND))
+        (copy / OBJECTIVES / f"{module}.py").write_text(source)
+        child = os.fork()
+        if not child:
+            _run_tests(copy, tests_of(module))
+        _, status = os.waitpid(child, 0)
+    return status == 0
+
+
+def _run_tests(copy: Path, tests: list[str]) -> None:
+    signal.alarm(SECONDS)  # an endless loop is noticed
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(1, 2)
+    os.chdir(copy)
+    sys.path[:0] = [str(copy), str(copy / "tests")]
+    options = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", f"--basetemp={copy.parent / 'tests'}"]
+    code = 1
     try:
-        environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, timeout=SECONDS, check=False)
-        return done.returncode == 0
-    except subprocess.TimeoutExpired:  # an endless loop is noticed
-        return False
+        code = pytest.main([*options, *tests])
     finally:
-        path.write_text(original)
+        os._exit(code)
+
+
+def _survivor(job: tuple[str, Mutant]) -> str | None:
+    module, mutant = job
+    said = f"{module}.py:{mutant.line}: {mutant.before} -> {mutant.after}"
+    return said if passes(module, mutant.source) else None
+
+
+def _as_it_is(module: str) -> str | None:
+    return None if passes(module, source_of(module)) else module
 
 
 def main() -> None:
@@ -95,19 +131,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     every = sorted(path.stem for path in (ROOT / OBJECTIVES).glob("*.py") if path.stem != "__init__")
     parser.add_argument("modules", nargs="*", help="of lm_lab/objectives; all if none is named")
-    modules = parser.parse_args().modules or every
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default: one a core)")
+    chosen = parser.parse_args()
+    modules = chosen.modules or every
     if unknown := set(modules) - set(every):
         parser.error(f"{min(unknown)} is none of {', '.join(every)}")
-    tried = left = 0
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(shutil.copytree(ROOT, Path(folder, "copy"), ignore=shutil.ignore_patterns(".git", ".venv", "runs")))
-        for module in modules:
-            for mutant in mutants((ROOT / OBJECTIVES / f"{module}.py").read_text()):
-                tried += 1
-                if survives(copy, module, mutant):
-                    left += 1
-                    print(f"{module}.py:{mutant.line}: {mutant.before} -> {mutant.after}", flush=True)
-    print(f"{left} of {tried} changes were noticed by no test")
+    jobs = [(module, mutant) for module in modules for mutant in mutants(source_of(module))]
+    torch.set_num_threads(1)
+    with multiprocessing.get_context("fork").Pool(chosen.workers) as pool:
+        if failing := [module for module in pool.imap(_as_it_is, modules, 1) if module]:
+            parser.error(f"tests of {', '.join(failing)} fail as they are")
+        left = 0
+        for survivor in pool.imap_unordered(_survivor, jobs, 1):
+            if survivor:
+                left += 1
+                print(survivor, flush=True)
+    print(f"{left} of {len(jobs)} changes were noticed by no test")
 
 
 if __name__ == "__main__":
