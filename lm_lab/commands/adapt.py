@@ -90,14 +90,14 @@ def main(words: list[str]) -> int:
     args, wishes = take_wishes(allow_imports(words))
     given, (args, text) = args, take(args, "--text")
     folder = take(args, "--delta")[1]
-    if text and not (folder and args[0] == "predict"):
+    if text and not (folder and args[:1] == ["predict"]):
         raise UsageError("--text goes with `predict --delta DIR`, the folder of a trained model.")
     if folder:
         trusted = [name.split(".")[0] for name in split_imports(words)[1]]
         config = trusted_config(delta.read_description(folder), trusted, any(checks.TRUST in word for word in given))
         if text:
             config["data"]["init_args"]["text"] = text
-        args = [args[0], "--config", json.dumps(config), *args[1:]]
+        args = [*args[:1], "--config", json.dumps(config), *args[1:]]
     with quiet():
         build(args, callbacks=(SaveDelta(),), wishes=wishes, given=given)
     return 0

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from lm_lab.commands.arguments import Arguments
 from lm_lab.errors import UsageError
 
 EXIT_FAILED = 1  # of `run`: some cells failed or diverged; their reasons are in the report
@@ -17,7 +18,7 @@ def main(args: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("lm-lab bench", description="Trade-off curves from a grid of adaptations.")
+    parser = Arguments("lm-lab bench", description="Trade-off curves from a grid of adaptations.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="run every cell of a suite that has no result yet, then report")

@@ -44,7 +44,7 @@ def require_device(trainer: Any) -> None:
 
 def require_small_files(args: Sequence[str]) -> None:
     """Raise `UsageError` for a configuration file that is no YAML, or whose aliases stand for too much to read."""
-    for word, following in zip(args, [*args[1:], ""], strict=True):
+    for word, following in zip(args, [*args, ""][1:], strict=True):
         name, _, value = word.partition("=")
         path = Path(value or following)
         if name in _CONFIG and len(str(path)) < _LONGEST and path.is_file():

@@ -27,7 +27,9 @@ def main(args: list[str]) -> int:
 
 def parse(args: list[str]) -> Namespace:
     """The arguments, with the strategy built."""
-    parser = ArgumentParser("lm-lab doctor", description="Does every strategy keep its promises on this backbone?")
+    parser = ArgumentParser(
+        "lm-lab doctor", description="Does every strategy keep its promises on this backbone?", exit_on_error=False
+    )
     parser.add_argument("--backbone", type=str, required=True, help="hub id, folder or configuration file")
     parser.add_argument(
         "--strategy",

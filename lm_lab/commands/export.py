@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from lm_lab.commands.arguments import Arguments
+
 
 def main(args: list[str]) -> int:
     """Write the adapter or the model."""
@@ -24,7 +26,7 @@ def main(args: list[str]) -> int:
 
 def parse(args: list[str]) -> argparse.Namespace:
     """The arguments."""
-    parser = argparse.ArgumentParser("lm-lab export", description="Write a trained delta in PEFT's format, or merged.")
+    parser = Arguments("lm-lab export", description="Write a trained delta in PEFT's format, or merged.")
     parser.add_argument("--delta", type=Path, required=True, help="folder written by lm-lab adapt fit")
     parser.add_argument("--out", type=Path, required=True, help="folder of the adapter, or of the merged model")
     parser.add_argument("--merged", action="store_true", help="write the adapted backbone as a transformers folder")

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lm_lab.commands.arguments import Arguments
+
 if TYPE_CHECKING:
     from lm_lab.data.module import TaskData
 
@@ -39,7 +41,7 @@ def main(args: list[str]) -> int:
 
 def parse(args: list[str]) -> argparse.Namespace:
     """The arguments."""
-    parser = argparse.ArgumentParser("lm-lab import", description="Write a PEFT adapter as a delta.")
+    parser = Arguments("lm-lab import", description="Write a PEFT adapter as a delta.")
     parser.add_argument("--peft", type=Path, required=True, help="folder of the adapter")
     parser.add_argument("--backbone", required=True, help="hub id or folder of the model it was trained on")
     task = parser.add_mutually_exclusive_group(required=True)

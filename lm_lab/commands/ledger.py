@@ -44,7 +44,9 @@ def main(args: list[str]) -> int:
 
 def parse(args: list[str]) -> Namespace:
     """The arguments, with the strategy built."""
-    parser = ArgumentParser("lm-lab ledger", description="What an adaptation costs, without training anything.")
+    parser = ArgumentParser(
+        "lm-lab ledger", description="What an adaptation costs, without training anything.", exit_on_error=False
+    )
     parser.add_argument("--backbone", type=str, required=True, help="hub id, folder or configuration file")
     parser.add_argument(
         "--strategy", type=AdaptationStrategy, required=True, help="class name; settings as --strategy.NAME VALUE"

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, fields
 from pathlib import Path
 
+from lm_lab.commands.arguments import Arguments
 from lm_lab.errors import UsageError
 
 
@@ -59,7 +60,7 @@ def _percent(value: float | None) -> str:
 
 def parse(args: list[str]) -> argparse.Namespace:
     """The arguments."""
-    parser = argparse.ArgumentParser("lm-lab probe", description="Probe every layer of a frozen backbone.")
+    parser = Arguments("lm-lab probe", description="Probe every layer of a frozen backbone.")
     parser.add_argument("--backbone", required=True, help="hub id or folder")
     parser.add_argument("--task", required=True, help="a GLUE task")
     parser.add_argument("--source", help='folder of the data, "hub" or "microworld" (default: LM_LAB_DATA, else hub)')

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from lm_lab.commands.arguments import Arguments
+
 KINDS = ("character", "wordpiece", "bpe", "unigram")
 
 
@@ -26,7 +28,7 @@ def main(args: list[str]) -> int:
 
 def parse(args: list[str]) -> argparse.Namespace:
     """The arguments."""
-    parser = argparse.ArgumentParser("lm-lab tokenizer", description="Train a tokenizer framed as BERT's.")
+    parser = Arguments("lm-lab tokenizer", description="Train a tokenizer framed as BERT's.")
     parser.add_argument("--kind", choices=KINDS, default="character", help="what a token is (default: character)")
     parser.add_argument(
         "--source", nargs="+", required=True, help="text files, data files, or folders with a split train"

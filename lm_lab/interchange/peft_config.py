@@ -11,10 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import regex
+
 from lm_lab.errors import UsageError
 
 CONFIG = "adapter_config.json"
 KINDS = ("LORA", "IA3", "PROMPT_TUNING")
+_LONGEST = 0.1  # seconds that one name may take against one pattern
 Config = Mapping[str, Any]
 
 
@@ -135,17 +138,21 @@ def require_target(config: Config, module: str) -> None:
 
 def _by_pattern(patterns: Mapping[str, Any] | None, module: str, default: Any) -> Any:
     """The value of the first pattern that the module's name ends with, as PEFT matches them."""
-    return next((v for k, v in (patterns or {}).items() if _match(rf"(.*\.)?({k})$", module, re.match)), default)
+    return next((v for k, v in (patterns or {}).items() if _match(rf"(.*\.)?({k})", module)), default)
 
 
 def _matches(names: str | list[str], module: str) -> bool:
     if isinstance(names, str):
-        return names.lower() == "all-linear" or _match(names, module, re.fullmatch)
+        return names.lower() == "all-linear" or _match(names, module)
     return any(module == name or module.endswith(f".{name}") for name in names)
 
 
-def _match(pattern: str, module: str, how: Callable[[str, str], Any]) -> bool:
+def _match(pattern: str, module: str) -> bool:
+    """Whether all of a module's name is matched. `re`, which PEFT uses, would try a hostile pattern for years."""
     try:
-        return how(pattern, module) is not None
-    except (re.error, RecursionError, OverflowError) as error:
+        re.compile(pattern)
+        return regex.fullmatch(pattern, module, timeout=_LONGEST) is not None
+    except TimeoutError as error:
+        raise UsageError(f"the pattern {pattern!r:.120} takes too long to match; expected a simple one.") from error
+    except (re.error, regex.error, RecursionError, OverflowError) as error:
         raise UsageError(f"{pattern!r:.120} is no regular expression: {error}.") from error

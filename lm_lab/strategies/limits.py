@@ -4,7 +4,7 @@ import math
 
 from lm_lab.errors import UsageError
 
-WIDEST = 65_536  # of a hidden layer, a prompt, a prefix
+WIDEST = 65_536  # of a hidden layer, a prompt, a prefix; a rank
 
 
 def between(low: float, high: float, **settings: float) -> None:

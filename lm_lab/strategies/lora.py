@@ -70,7 +70,7 @@ class LoRA(AdaptationStrategy):
     """Low-rank updates of the linear layers that play `roles`.
 
     Args:
-        rank: r.
+        rank: r; one above a layer's widths is taken, as PEFT does, and can express no more.
         alpha: the update is scaled by alpha / r.
         dropout: on the input of the update.
         roles: sites to adapt; the paper's are query and value; "all" takes every linear layer of the blocks.
@@ -89,8 +89,7 @@ class LoRA(AdaptationStrategy):
     rank_stabilised: bool = False
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise UsageError(f"rank={self.rank}: {type(self).__name__} needs a rank of at least 1.")
+        limits.between(1, limits.WIDEST, rank=self.rank)
         if not self.roles:
             raise UsageError(f"roles=[]: {type(self).__name__} needs at least one role, such as query.")
         limits.finite(alpha=self.alpha)
@@ -104,7 +103,6 @@ class LoRA(AdaptationStrategy):
     def inject(self, backbone: Backbone) -> None:
         """Add an update beside every site. Raises `UsageError` for a role the family lacks."""
         for name, match in self.named_sites(backbone):
-            limits.between(1, max(match.sizes), rank=self.rank)
             attach(match.module, name, self.delta(match))
 
     def delta(self, match: Match) -> LowRank:

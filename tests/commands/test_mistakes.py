@@ -62,6 +62,32 @@ def test_one_line_and_exit_code_2(
     assert not list(Path().glob("run/**/delta"))
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("adapt", 'expected "subcommand" to be one of {fit,validate,test,predict}'),
+        ("adapt --text x", "--text goes with `predict --delta DIR`"),
+        ("pretrain", 'expected "subcommand" to be one of {fit}'),
+        ("bench", "the following arguments are required: COMMAND (`lm-lab bench --help`"),
+        ("bench run", "the following arguments are required: suite, --out (`lm-lab bench run --help`"),
+        ("bench run x --out y --workers many", "argument --workers: invalid int value: 'many'"),
+        ("probe --task sst2", "the following arguments are required: --backbone"),
+        ("ledger", "the following arguments are required: backbone, strategy"),
+        ("tokenizer --kind words", "argument --kind: invalid choice: 'words'"),
+        ("export --x", "the following arguments are required: --delta, --out"),
+        ("import --peft x --backbone y --task a --config b --out z", "--config: not allowed with argument --task"),
+        ("doctor --backbone x --json=3", "argument --json: ignored explicit argument '3'"),
+    ],
+)
+def test_one_line_for_the_arguments_of_every_command(
+    here: Callable[..., int], capfd: pytest.CaptureFixture[str], words: str, message: str
+) -> None:
+    assert main(words.split()) == 2
+    (said,) = capfd.readouterr().err.splitlines()
+    assert said.startswith("error:")
+    assert message in said
+
+
 def test_a_loss_that_is_no_number_saves_nothing(here: Callable[..., int], capfd: pytest.CaptureFixture[str]) -> None:
     assert here("--model.learning_rate=1e30", "--trainer.max_epochs=3", "--trainer.gradient_clip_val=null") == 2
     assert "nothing was saved" in capfd.readouterr().err

@@ -9,7 +9,14 @@ WORDS = st.sampled_from(
     ["", "x", "../up", "a/b", "average", "LoRA", "os.system", "rank", "learning_rate", "1e-3", "é\n"]
 )
 NUMBERS = st.sampled_from([0, 1, -1, 3, 2**31, 2**70, 0.5, -0.0, 1e300, float("nan"), float("inf")])
-SCALARS = st.none() | st.booleans() | NUMBERS | WORDS
+ANY = st.integers() | st.floats() | st.text(max_size=8)
+SCALARS = st.none() | st.booleans() | NUMBERS | WORDS | ANY
+ALIKE: dict[type, Any] = {
+    bool: st.booleans(),
+    int: st.integers(-2, 9) | st.sampled_from([100, 10**4, 10**9]) | st.integers(),
+    float: st.sampled_from([0.0, 0.5, 1.0, 2.0, -0.5, 1e-12, 1e30]) | st.floats(),
+    str: WORDS | st.text(max_size=8),
+}
 JUNK = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS | NUMBERS, inner, max_size=3),
@@ -24,7 +31,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def mutated(value: Any, data: st.DataObject, times: int = 2) -> Any:
-    """A copy with something in it replaced, removed, added or renamed."""
+    """A copy with something in it replaced, by a value of its type or any other, removed, added or renamed."""
     value = copy.deepcopy(value)
     for _ in range(data.draw(st.integers(1, times))):
         path = data.draw(st.sampled_from(places(value)))
@@ -34,10 +41,12 @@ def mutated(value: Any, data: st.DataObject, times: int = 2) -> Any:
         parent = value
         for step in parents:
             parent = parent[step]
-        how = data.draw(st.sampled_from(["replace", "remove", "add", "rename", "repeat"]))
+        how = data.draw(st.sampled_from(["alike", "replace", "remove", "add", "rename", "repeat"]))
         if how == "remove":
             del parent[key]
-        elif how == "replace" or isinstance(parent, list):
+        elif how == "alike" and type(parent[key]) in ALIKE:
+            parent[key] = data.draw(ALIKE[type(parent[key])])
+        elif how in ("alike", "replace") or isinstance(parent, list):
             parent[key] = data.draw(JUNK) if how != "repeat" else [parent[key]] * 2
         elif how == "rename":
             parent[data.draw(WORDS | NUMBERS)] = parent.pop(key)

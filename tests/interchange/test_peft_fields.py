@@ -48,6 +48,15 @@ def edited(folder, **fields):
     return folder
 
 
+@pytest.mark.parametrize("pattern", [r"(.{1,99}){1,99}(?<!y)", "(" * 3000])
+@pytest.mark.parametrize("field", ["target_modules", "exclude_modules", "rank_pattern"])
+def test_a_hostile_pattern_is_refused_and_not_tried_for_years(make, folders, tmp_path, field, pattern):
+    saved(folders, tmp_path / "a", "bert", peft.LoraConfig(r=2, target_modules=["query"]))
+    edited(tmp_path / "a", **{field: {pattern: 3} if field == "rank_pattern" else pattern})
+    with pytest.raises(UsageError, match=r"takes too long to match|is no regular expression"):
+        read(tmp_path / "a", make("bert"), glue_task("sst2"))
+
+
 @torch.no_grad()
 @pytest.mark.parametrize(
     "config",

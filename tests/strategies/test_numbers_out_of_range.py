@@ -16,6 +16,7 @@ HUGE = 10**12
     ("make_strategy", "message"),
     [
         *((lambda v=v: s.LoRA(dropout=v), "^dropout=") for v in (-1, 1, 1.5, math.nan)),
+        *((lambda v=v: s.LoRA(rank=v), "^rank=") for v in (-1, 0, HUGE)),
         *((lambda v=v: s.DoRA(alpha=v), "^alpha=") for v in (math.nan, math.inf)),
         *((lambda v=v: s.MLPProbe(hidden=v), "^hidden=") for v in (-1, 0, HUGE)),
         (lambda: s.MLPProbe(dropout=2), "^dropout="),
@@ -34,6 +35,7 @@ def test_settings_out_of_range_are_refused(make_strategy, message):
         make_strategy()
 
 
-def test_a_rank_beyond_every_layer_is_refused(make):
-    with pytest.raises(UsageError, match=r"^rank=1000000000000: expected 1 to 32"):
-        Adaptation(make(), s.LoRA(rank=HUGE), glue_task("sst2"))
+@pytest.mark.parametrize("strategy", [s.LoRA(rank=100), s.DoRA(rank=100)])
+def test_a_rank_above_the_widths_is_taken(make, strategy):
+    model = Adaptation(make(), strategy, glue_task("sst2"))
+    assert model.backbone.model.get_parameter("encoder.layer.0.attention.self.query.lora_query.down").shape == (100, 32)
