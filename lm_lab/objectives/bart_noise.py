@@ -33,8 +33,8 @@ def infill(
     real: Tensor,
     mask_id: int,
     pad: int,
-    probability: float = 0.3,
-    mean: float = 3.0,
+    probability: float,
+    mean: float,
     generator: torch.Generator | None = None,
 ) -> Rows:
     """Put one mask for each span, whose places among the tokens that stay are all equally likely.

@@ -6,43 +6,14 @@ from torch import Tensor
 IGNORED = -100  # what `cross_entropy` leaves out
 
 
-def mask_tokens(
-    input_ids: Tensor,
-    eligible: Tensor,
-    replacements: Tensor,
-    mask_id: int,
-    *,
-    probability: float = 0.15,
-    generator: torch.Generator | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Hide tokens as BERT does (Devlin et al. 2019, section 3.1 and appendix A.1).
-
-    In each row max(1, round(probability * L)) of its L eligible positions are chosen: independent draws would
-    leave short rows without a target. Of those, 80% become the mask, 10% a random token, 10% stay.
-
-    Args:
-        input_ids: (b, t) token ids.
-        eligible: (b, t) bool, False for special tokens and padding. A row without any gets no target.
-        replacements: (v,) ids a random token is drawn from; leave special tokens out.
-        mask_id: id of the mask token.
-        probability: share of eligible positions to predict.
-        generator: on the device of `input_ids`; None uses torch's own.
-
-    Returns:
-        The corrupted ids (b, t), and the targets (b, t): the original id where chosen, -100 elsewhere.
-    """
-    units = number(choose(eligible, probability, generator))
-    return hide(input_ids, units, replacements, mask_id, generator=generator)
-
-
 def hide(
     input_ids: Tensor,
     units: Tensor,
     replacements: Tensor,
     mask_id: int,
     *,
-    shares: tuple[float, float] = (0.8, 0.1),
-    per_unit: bool = False,
+    shares: tuple[float, float],
+    per_unit: bool,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Replace chosen tokens by the mask or by random tokens; the rest of them stay.
@@ -74,6 +45,8 @@ def hide(
 
 def choose(eligible: Tensor, probability: float, generator: torch.Generator | None = None) -> Tensor:
     """Choose max(1, round(probability * L)) of the L eligible positions of each row, all equally likely.
+
+    Independent draws would leave short rows without a target.
 
     Args:
         eligible: (b, t) bool.

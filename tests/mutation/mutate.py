@@ -75,14 +75,22 @@ def _other(value: object) -> str | None:
 
 
 def tests_of(module: str) -> list[str]:
-    """Tests that name the module, or a class or function that it defines, its own first; all where none does."""
-    named = [
-        node.name for node in ast.parse(source_of(module)).body if isinstance(node, ast.ClassDef | ast.FunctionDef)
+    """Tests that name the module or one that imports it, or what these define, its own first."""
+    imports = re.compile(rf"^from lm_lab\.objectives\.{module} import", re.MULTILINE)
+    every = (path.stem for path in (ROOT / OBJECTIVES).glob("*.py") if path.stem != "__init__")
+    named = [name for other in every if other == module or imports.search(source_of(other)) for name in names_of(other)]
+    words = re.compile(rf"\b({'|'.join(named)})\b")
+    tests = sorted((ROOT / "tests/objectives").glob("test_*.py"), key=lambda path: path.stem != f"test_{module}")
+    return [str(path.relative_to(ROOT)) for path in tests if words.search(path.read_text())]
+
+
+def names_of(module: str) -> list[str]:
+    """The module's, and those of its classes and functions."""
+    defined = ast.parse(source_of(module)).body
+    return [
+        f"objectives.{module}",
+        *(node.name for node in defined if isinstance(node, ast.ClassDef | ast.FunctionDef)),
     ]
-    words = re.compile(rf"\b({'|'.join([f'objectives.{module}', *named])})\b")
-    paths = sorted((ROOT / "tests/objectives").glob("test_*.py"), key=lambda path: path.stem != f"test_{module}")
-    naming = [path for path in paths if words.search(path.read_text())]
-    return [str(path.relative_to(ROOT)) for path in naming or paths]
 
 
 def source_of(module: str) -> str:

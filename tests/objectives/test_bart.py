@@ -149,3 +149,35 @@ def test_a_tokenizer_without_mask_can_still_permute(make: Make) -> None:
     assert BART(backbone, infilling=0.0).mask_id == -1
     with pytest.raises(UsageError, match="no mask token"):
         BART(backbone)
+
+
+def lengths_of(monkeypatch: pytest.MonkeyPatch, *lengths: int) -> None:
+    """Let every draw of span lengths be these, over and over."""
+    drawn = torch.tensor(lengths)
+    monkeypatch.setattr(
+        torch,
+        "poisson",
+        lambda rates, generator: drawn.repeat(rates.shape[1])[: rates.shape[1]].expand(rates.shape).float(),
+    )
+
+
+def test_spans_end_with_the_one_that_covers_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths_of(monkeypatch, 3)
+    noisy, real = infill(IDS[:50], REAL[:50], MASK, 0, 0.3, 3.0, generator())
+    assert (noisy == MASK).sum(1).eq(2).all()  # of 6 tokens
+    assert real.sum(1).eq(LENGTH - 6 + 2).all()
+
+
+def test_the_last_token_of_a_full_row_is_itself() -> None:
+    ids = torch.arange(10, 30).expand(500, -1)
+    noisy, real = infill(ids, torch.ones_like(ids).bool(), MASK, 0, 0.3, 3.0, generator())
+    for row, keep in zip(noisy, real, strict=True):
+        kept = row[keep & (row != MASK)]
+        assert len(kept.unique()) == LENGTH - 6
+    assert (noisy[~real] == 0).all()
+
+
+def test_three_tokens_lose_one() -> None:
+    ids = torch.tensor([[10, 11, 12]])
+    noisy, real = infill(ids, torch.ones_like(ids).bool(), MASK, 0, 0.1, 3.0, generator())
+    assert (real & (noisy != MASK)).sum() == 2

@@ -10,7 +10,7 @@ from transformers import BertConfig, BertForMaskedLM
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.objectives import MaskedLM
-from lm_lab.objectives.noise import IGNORED, choose, mask_tokens
+from lm_lab.objectives.noise import IGNORED, choose, hide, number
 
 MASK = 4
 Make = Callable[..., Backbone]
@@ -19,6 +19,14 @@ Make = Callable[..., Backbone]
 def rows(*lengths: int) -> tuple[torch.Tensor, torch.Tensor]:
     eligible = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
     return torch.randint(10, 100, eligible.shape), eligible
+
+
+def mask_tokens(
+    ids: torch.Tensor, eligible: torch.Tensor, replacements: torch.Tensor, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    drawn = generator(seed)
+    units = number(choose(eligible, 0.15, drawn))
+    return hide(ids, units, replacements, MASK, shares=(0.8, 0.1), per_unit=False, generator=drawn)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -46,7 +54,7 @@ def test_every_position_is_equally_likely() -> None:
 def test_actions_are_80_10_10_and_replacements_are_drawn_from_the_given_ids() -> None:
     ids, eligible = rows(*[20] * 5000)
     replacements = torch.tensor([200, 201])
-    corrupted, targets = mask_tokens(ids, eligible, replacements, MASK, generator=generator())
+    corrupted, targets = mask_tokens(ids, eligible, replacements)
     chosen = targets != IGNORED
     assert chosen.sum() == 5000 * 3
     assert torch.equal(corrupted[~chosen], ids[~chosen])
@@ -61,9 +69,7 @@ def test_actions_are_80_10_10_and_replacements_are_drawn_from_the_given_ids() ->
 def test_noise_is_a_function_of_its_generator_and_leaves_its_input_alone() -> None:
     ids, eligible = rows(12, 30)
     before = ids.clone()
-    first, again, other = (
-        mask_tokens(ids, eligible, torch.arange(10, 100), MASK, generator=generator(seed)) for seed in (3, 3, 4)
-    )
+    first, again, other = (mask_tokens(ids, eligible, torch.arange(10, 100), seed) for seed in (3, 3, 4))
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1], again[1])
     assert not torch.equal(first[1], other[1])

@@ -7,7 +7,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from lm_lab.objectives.masking import NGramMasking, SpanMasking
-from lm_lab.objectives.noise import IGNORED, hide
+from lm_lab.objectives.noise import IGNORED, hide, number
 from lm_lab.objectives.units import choose_units, continuations, word_begins
 
 ONE = torch.ones(1)
@@ -125,7 +125,9 @@ def test_actions_are_80_10_10_for_each_token_or_each_span(per_unit: bool) -> Non
     ids = torch.randint(10, 100, (4000, 40))
     noise = generator()
     units = choose_units(*all_words(4000, 40), torch.tensor([0.0, 1.0]), 0.15, noise)
-    corrupted, targets = hide(ids, units, torch.tensor([200, 201]), 4, per_unit=per_unit, generator=noise)
+    corrupted, targets = hide(
+        ids, units, torch.tensor([200, 201]), 4, shares=(0.8, 0.1), per_unit=per_unit, generator=noise
+    )
     chosen = units >= 0
     assert torch.equal(targets, torch.where(chosen, ids, IGNORED))
     assert torch.equal(corrupted[~chosen], ids[~chosen])
@@ -147,3 +149,13 @@ def test_units_are_a_function_of_the_generator_and_leave_their_input_alone() -> 
     assert not torch.equal(first, other)
     assert torch.equal(eligible, before[0])
     assert torch.equal(continues, before[1])
+
+
+def test_the_first_two_units_have_fates_of_their_own() -> None:
+    ids, units = torch.full((4000, 2), 9), torch.tensor([0, 1]).expand(4000, -1)
+    drawn = hide(ids, units, torch.tensor([7]), 4, shares=(0.5, 0.5), per_unit=True, generator=generator())[0]
+    assert (drawn[:, 0] == drawn[:, 1]).float().mean().item() == pytest.approx(0.5, abs=0.04)  # 5 standard errors
+
+
+def test_chosen_tokens_are_numbered_from_0_and_others_are_minus_1() -> None:
+    assert number(torch.tensor([[True, False, True, True]])).tolist() == [[0, -1, 1, 2]]

@@ -1,0 +1,146 @@
+"""What an objective does when nothing is said is what its paper did: the numbers, one by one."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from lm_lab import objectives
+from lm_lab.backbones import Backbone
+from lm_lab.errors import UsageError
+from lm_lab.objectives import (
+    BART,
+    MASS,
+    BertStyle,
+    DropTokens,
+    MaskedLM,
+    MassStyle,
+    NGramMasking,
+    PermutationLM,
+    ReplacedToken,
+    ReplaceSpans,
+    SpanBERT,
+    SpanCorruption,
+    SpanMasking,
+    TransformerXL,
+    UniLM,
+    WholeWordMasking,
+    WordStructure,
+    mass,
+    replaced_token,
+    unilm,
+)
+from lm_lab.objectives.corruption import Corruption
+from lm_lab.objectives.generator import generator_config
+
+Make = Callable[..., Backbone]
+PUBLISHED: dict[Any, dict[str, Any]] = {
+    MaskedLM: {"probability": 0.15, "static": 0},  # BERT; dynamic as RoBERTa's
+    Corruption: {"probability": 0.15, "static": 0, "shares": (0.8, 0.1)},  # BERT
+    NGramMasking: {"longest": 3},  # ALBERT
+    SpanMasking: {"p": 0.2, "longest": 10},  # SpanBERT
+    SpanBERT: {"probability": 0.15, "static": 0, "weight": 1.0, "position_size": 200, "positions": 20},
+    ReplacedToken: {"probability": 0.15, "size": 0.25, "weight": 50.0, "static": 0},  # ELECTRA
+    WordStructure: {"probability": 0.15, "shuffled": 0.05, "static": 0},  # StructBERT
+    UniLM: {"probability": 0.15, "static": 0},  # UniLM
+    PermutationLM: {"k": 6, "memory": 0},  # XLNet
+    TransformerXL: {"memory": 0},
+    MASS: {"probability": 0.5},  # MASS
+    BART: {"infilling": 0.3, "mean": 3.0, "masking": 0.0, "deletion": 0.0, "permute": True, "rotation": False},
+    SpanCorruption: {"probability": 0.15, "mean": 3.0, "roll": False, "sentinels": 0},  # T5, 3.1.4
+    BertStyle: {"probability": 0.15, "random": 0.1, "sentinels": 0},  # T5, table 3
+    MassStyle: {"probability": 0.15, "sentinels": 0},
+    ReplaceSpans: {"probability": 0.15, "sentinels": 0},
+    DropTokens: {"probability": 0.15},
+}  # fmt: skip
+
+
+def numbers(of: Any) -> dict[str, Any]:
+    """The defaults of a class that are numbers or groups of them."""
+    given = {name: parameter.default for name, parameter in inspect.signature(of).parameters.items()}
+    return {name: value for name, value in given.items() if isinstance(value, int | float) or name == "shares"}
+
+
+@pytest.mark.parametrize("of", PUBLISHED, ids=lambda of: of.__name__)
+def test_defaults_are_the_papers(of: Any) -> None:
+    assert numbers(of) == PUBLISHED[of]
+
+
+def test_no_objective_is_left_out() -> None:
+    assert {of for name in objectives.__all__ if numbers(of := getattr(objectives, name))} <= set(PUBLISHED)
+
+
+def test_shares_that_no_argument_sets() -> None:
+    assert unilm.SHARES == (1 / 3, 1 / 3, 1 / 6, 1 / 6)  # both directions, source and target, each direction (2.4)
+    assert (mass._MASKED, mass._RANDOM) == (0.8, 0.1)
+    assert replaced_token._SHARES == (0.85, 0.0)  # the released code's
+
+
+@pytest.mark.parametrize(
+    "least",
+    [
+        lambda b: MaskedLM(b, probability=1),
+        lambda _: NGramMasking(longest=1),
+        lambda _: SpanMasking(longest=1),
+        lambda b: ReplacedToken(b, size=1 / b.hidden_size),
+        lambda b: ReplacedToken(b, size=1),
+        lambda b: WordStructure(b, shuffled=0),
+        lambda b: WordStructure(b, shuffled=1),
+    ],
+)
+def test_the_ends_of_a_range_belong_to_it(make: Make, least: Any) -> None:
+    assert least(make())
+
+
+@pytest.mark.parametrize("least", [{"mean": 1}, {"infilling": 1}, {"masking": 1}, {"deletion": 1}])
+def test_so_do_those_of_barts_noises(make: Make, least: dict[str, float]) -> None:
+    assert BART(make("bart"), **least)
+
+
+@pytest.mark.parametrize("probability", [-0.1, 0, 1.0001])
+def test_and_what_lies_beyond_does_not(make: Make, probability: float) -> None:
+    with pytest.raises(UsageError, match="probability"):
+        MaskedLM(make(), probability=probability)
+
+
+@pytest.mark.parametrize("family", ["bert", "bart"])
+def test_nothing_that_comes_with_the_tokenizer_is_saved(make: Make, family: str) -> None:
+    backbone = make(family)
+    of = [MaskedLM, UniLM, SpanBERT, ReplacedToken, WordStructure] if family == "bert" else [BART, MASS, BertStyle]
+    for each in of:
+        objective: Any = each(backbone)
+        assert {name for name, _ in objective.named_buffers()} & set(objective.state_dict()) == set()
+
+
+def test_whole_words_come_one_by_one(make: Make) -> None:
+    backbone = make()
+    corrupt = Corruption(backbone, 0.3, WholeWordMasking()).train()
+    words = torch.tensor([id for token, id in backbone.tokenizer.get_vocab().items() if token.isalpha()])
+    ids = words[torch.randint(len(words), (200, 40))]
+    units = corrupt({"input_ids": ids, "attention_mask": torch.ones_like(ids)}).units
+    assert all(row[row >= 0].bincount().max() == 1 for row in units)
+
+
+def test_static_masks_are_a_texts_own_whatever_it_stands_beside(make: Make) -> None:
+    backbone = make()
+    corrupt = Corruption(backbone, 0.3, static=1).train()
+    batch = dict(
+        backbone.tokenizer(["the beast was good and the plant was poor .", "it was"], padding=True, return_tensors="pt")
+    )
+    together = corrupt(batch)
+    short = {name: value[1:, : int(batch["attention_mask"][1].sum())] for name, value in batch.items()}
+    for whole, alone in zip(together, corrupt(short), strict=True):
+        assert torch.equal(whole[1:, : alone.shape[1]], alone)
+    assert (together.targets[1, short["input_ids"].shape[1] :] == -100).all()
+    assert (together.units[1, short["input_ids"].shape[1] :] == -1).all()
+
+
+def test_heads_of_the_generator_divide_its_width(make: Make) -> None:
+    backbone = make()
+    backbone.config.hidden_size, backbone.config.num_attention_heads = 40, 8
+    config = generator_config(backbone, 0.35)
+    assert (config.hidden_size, config.num_attention_heads) == (14, 2)  # of 3, the share of 8, which does not divide it
+    backbone.config.intermediate_size = 4
+    assert generator_config(backbone, 0.1).intermediate_size == 1  # 0.4 of one
