@@ -3,9 +3,8 @@
 import ast
 import json
 import re
-import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -13,29 +12,16 @@ from typing import Any
 
 import pytest
 import yaml
+from pages import PAGES, ROOT, blocks, commands, fenced, named, prose
 
-from lm_lab.commands import adapt, bench, doctor, export, import_peft, ledger, pretrain, probe, tokenizer
 from lm_lab.doctor.examine import examine
 
-ROOT = Path(__file__).parents[1]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 MADE_BY_RUNS = re.compile(r"docs/images/|.*[A-Z]{2,}")  # outputs, and names that stand for the reader's own
-Check = Callable[[list[str]], object]
-
-
-def named(path: Path) -> str:
-    return str(path.relative_to(ROOT))
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
 def anchors(page: Path) -> set[str]:
     """Anchors of a page's headings, as Python-Markdown makes them."""
-    headings = re.findall(
-        r"^#+ (.+)$", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE), re.MULTILINE
-    )
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}
 
 
@@ -57,53 +43,19 @@ def test_files_that_are_named_exist(page: Path) -> None:
     assert missing == []
 
 
-@pytest.fixture(scope="module")
-def checks() -> Iterator[dict[str, Check]]:
-    """For each command, a function that parses its arguments as the command would, and runs nothing."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # lightning calls what jsonargparse renames
-        patch.setattr(sys, "argv", ["lm-lab"])
-        patch.chdir(ROOT)
-        for cli in (adapt.AdaptCLI, pretrain.PretrainCLI):
-            patch.setattr(cli, "instantiate_classes", lambda _: None)
-        fragments = ("backbones/minilm_l3", "tasks/rte", "strategies/lora")
-        adapting = adapt.build([f"--config=configs/{name}.yaml" for name in fragments], run=False).parser
-        pretraining = pretrain.build(["--config=configs/pretraining/microworld_mlm.yaml"], run=False).parser
-        yield {
-            "adapt": lambda words: _lightning(adapting, {"fit", "validate", "test", "predict"}, words),
-            "pretrain": lambda words: _lightning(pretraining, {"fit"}, words),
-            "bench": lambda words: bench._parser().parse_args(words),
-            "doctor": doctor.parse,
-            "export": export.parse,
-            "import": import_peft.parse,
-            "ledger": ledger.parse,
-            "probe": probe.parse,
-            "tokenizer": tokenizer.parse,
-        }
-
-
-def _lightning(parser: Any, subcommands: set[str], words: list[str]) -> None:
-    assert words[0] in subcommands
-    rest = words[1:]
-    of_a_fit = "--delta" in rest  # then model and data come from the folder
-    for flag in ("--delta", "--text", "--ckpt_path"):  # which the parser of a subcommand takes
-        rest, _ = adapt.take(rest, flag)
-    if not of_a_fit and rest != ["--help"]:
-        parser.parse_args(rest)
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_targets_of_make_exist(page: Path) -> None:
+    targets = re.findall(r"^make (.+)$", "".join(blocks(page, "bash")), re.MULTILINE)
+    assert [
+        name for name in targets if not re.search(rf"^{name}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    ] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_commands_parse(page: Path, checks: dict[str, Check], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    lines = "".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
-    for line in lines:
-        words = shlex.split(line, comments=True)
-        if "lm-lab" in words:
-            _, command, *rest = words[words.index("lm-lab") :]
-            checks[command](rest)
-        elif words[:1] == ["make"]:
-            assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
-            assert len(words) == 2
+def test_commands_stand_in_blocks_that_are_tried(page: Path) -> None:
+    """Not indented, nor in a block of no language; tests/docs runs those in blocks of bash."""
+    others = [prose(page), *(content for language, content in fenced(page) if language != "bash")]
+    assert re.findall(r"^\s*(?:lm-lab|python \S+\.py) .*", "\n".join(others), re.MULTILINE) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

@@ -1,0 +1,101 @@
+"""What the docs take for granted of a reader: files, names, what was done on another page. Nothing here may be out of use."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from pages import ROOT, blocks
+
+from lm_lab.data import microworld
+
+# regular expression of a command -> why it is not run here
+NOT_RUN = {
+    r"^make ": "installs, tests or trains for minutes; the commands of quickstart stand on its page",
+    r"^pip install ": "asks a registry",
+    r"python benchmarks/objectives.py": "22 processes; tests/benchmark/test_objectives_script.py runs it small",
+}
+# regular expression of a command -> why it waits for `make test-all`
+SLOW = {
+    "--trainer.devices 2": "two processes of their own",
+    "bench run benchmarks/strategies.yaml": "88 cells",
+    "bench run benchmarks/objectives": "48 cells in two suites",
+}
+# regular expression of a command -> the words that it gets besides, for less to do
+ADDED = {
+    # in this process: a worker takes longer to start than its cells to run; tests/commands/test_bench.py logs to W&B
+    "lm-lab bench run": "--workers 0 --wandb disabled",
+    "lm-lab adapt fit .*source.microworld": "--data.train_limit 16 --data.validation_limit 8",  # 2,000 and 1,000 rows
+    "lm-lab probe": "--limit 40",
+}
+
+
+def newest(_: re.Match[str]) -> str:
+    """The delta that was written last."""
+    return str(max(Path("runs").rglob("delta"), key=lambda path: path.stat().st_mtime_ns))
+
+
+# regular expression of words that stand for the reader's own -> what they are here
+NAMES: dict[str, str | Callable[[re.Match[str]], str]] = {
+    "^LM_LAB_DATA=../shared/data ": "",  # it is set already
+    r"\bMNLI_DELTA\b": "runs/mnli/lightning_logs/version_0/delta",
+    r"\bFOLDER\b": "configs/backbones/microworld_bert",
+    r"\bruns/DELTA\b": newest,
+}
+_PRETRAINED = "lm-lab pretrain fit --config configs/pretraining/microworld_mlm.yaml"
+_ADAPTED = "lm-lab adapt fit --config configs/backbones/minilm_l3.yaml --config configs/strategies/lora.yaml"
+_VOCABULARY = "lm-lab tokenizer --kind wordpiece --source wikitext-2-raw --lowercase --out runs/wordpieces"
+_DELTA = "runs/lightning_logs/version_0/delta"
+# page -> commands that a reader has given before; the page says so, or links to where they stand
+BEFORE = {
+    "docs/benchmark.md": [_PRETRAINED],
+    "docs/objectives/comparison.md": [
+        f"{_PRETRAINED} --save.output runs/objectives/mlm",
+        "mkdir runs/objectives_novels && cp -r runs/objectives/mlm runs/objectives_novels",
+    ],
+    "docs/objectives/masking.md": [_VOCABULARY],
+    "docs/report.md": ["mkdir -p results docs/images && cp -r benchmarks/results/choices results/my_suite"],
+    "docs/sharing.md": [
+        f"{_ADAPTED} --config configs/tasks/rte.yaml",
+        f"mkdir -p runs/anna runs/ben && cp -r {_DELTA} runs/anna && cp -r {_DELTA} runs/ben",
+    ],
+    "docs/strategies/probe.md": [_PRETRAINED],
+    "docs/training.md": [f"{_ADAPTED} --config configs/tasks/mnli.yaml --trainer.default_root_dir runs/mnli"],
+}
+# page -> what its examples in Python take for given
+VALUES = {
+    "docs/report.md": "from pathlib import Path\nroot = Path('results/my_suite')",
+    "docs/sharing.md": (
+        "import torch\ntext = {'input_ids': torch.arange(5, 20).view(3, 5), 'attention_mask': torch.ones(3, 5).long()}\n"
+        "batch = {'texts': (text, text)}"
+    ),
+    "docs/statistics.md": (
+        "import numpy as np\nlabels = np.arange(40) % 2\nlora, full = np.random.default_rng(0).integers(0, 2, (2, 3, 40))"
+    ),
+}
+
+
+def give(folder: Path) -> None:
+    """Write the files that commands name as the reader's."""
+    corpus = [text.replace("\t", " ") for text in microworld.corpus(700, seed=0)]
+    single, pairs, sentences = (microworld.table(task, "train", 60).to_pylist() for task in ("sst2", "rte", "tags"))
+    words = [(row["sentence"], ("bad", "good")[row["label"]]) for row in single]
+    files = {
+        "my_text.txt": corpus,
+        "text.txt": corpus,
+        "reviews.txt": corpus[:3],
+        "NEW.txt": corpus[:3],
+        "pairs.txt": [f"{row['sentence1']}\t{row['sentence2']}" for row in pairs[:3]],
+        "reviews.csv": ["review,verdict", *(f"{text},{label}" for text, label in words)],
+        "posts.jsonl": [json.dumps({"sentence": text, "label": [label, "short"]}) for text, label in words],
+        "pairs.csv": ["article,headline", *(f"{row['sentence1']},{row['sentence2']}" for row in pairs)],
+        "my_quiz.csv": ["context,option_0,option_1,answer", *(f"{text},good,bad,{label}" for text, label in words)],
+    }
+    tagged = [[*map(" ".join, zip(row["tokens"], row["tags"], strict=True)), ""] for row in sentences]
+    for split in ("train", "validation"):
+        files[f"my_reviews/{split}.csv"] = ["sentence,label", *(f"{row['sentence']},{row['label']}" for row in single)]
+        files[f"my_products/{split}.txt"] = [line for lines in tagged for line in lines]
+    files["my_package.py"] = [block for block in blocks(ROOT / "docs/extending.md", "python") if "inject" in block]
+    for name, lines in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("".join(f"{line}\n" for line in lines))
