@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from pages import PAGES, ROOT, blocks, commands, fenced, named, prose
+from pages import PAGES, ROOT, blocks, fenced, named, prose
 
 from lm_lab.doctor.examine import examine
 

@@ -1,4 +1,4 @@
-"""What the docs take for granted of a reader: files, names, what was done on another page. Nothing here may be out of use."""
+"""What the docs take for granted of a reader: files, names, what was done on another page; nothing is out of use."""
 
 import json
 import re
@@ -66,11 +66,14 @@ BEFORE = {
 VALUES = {
     "docs/report.md": "from pathlib import Path\nroot = Path('results/my_suite')",
     "docs/sharing.md": (
-        "import torch\ntext = {'input_ids': torch.arange(5, 20).view(3, 5), 'attention_mask': torch.ones(3, 5).long()}\n"
+        "import torch\n"
+        "text = {'input_ids': torch.arange(5, 20).view(3, 5), 'attention_mask': torch.ones(3, 5).long()}\n"
         "batch = {'texts': (text, text)}"
     ),
     "docs/statistics.md": (
-        "import numpy as np\nlabels = np.arange(40) % 2\nlora, full = np.random.default_rng(0).integers(0, 2, (2, 3, 40))"
+        "import numpy as np\n"
+        "labels = np.arange(40) % 2\n"
+        "lora, full = np.random.default_rng(0).integers(0, 2, (2, 3, 40))"
     ),
 }
 

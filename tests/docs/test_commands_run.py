@@ -117,7 +117,7 @@ def ended(command: str) -> tuple[int, str]:
 
 
 def share(suite: str, out: Path) -> None:
-    """Let a suite that ran for another page go on from its results: a command that finds cells done runs none of them."""
+    """Let a suite that ran for another page go on from its results, as `bench run` does: what is done runs once."""
     results = Path("benchmarks").resolve().parent / "results" / suite
     results.mkdir(exist_ok=True)
     out.parent.mkdir(parents=True, exist_ok=True)
