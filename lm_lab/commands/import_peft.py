@@ -47,8 +47,10 @@ def parse(args: list[str]) -> argparse.Namespace:
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--task", help="GLUE task of the delta")
     task.add_argument("--config", type=Path, help="YAML with the `data` of any other task, as `lm-lab adapt` takes it")
-    parser.add_argument("--pooling", choices=("cls", "mean", "max", "last"), help="how the head reads")
-    parser.add_argument("--pairs", choices=("joint", "towers"), default="joint", help="how pairs are read")
+    parser.add_argument(
+        "--pooling", choices=("cls", "mean", "max", "last"), help="how the head reads, unless it says so"
+    )
+    parser.add_argument("--pairs", choices=("joint", "towers"), help="how pairs are read, unless it says so")
     parser.add_argument("--fresh-head", action="store_true", help="leave out the head that the adapter brings")
     parser.add_argument("--out", type=Path, required=True, help="folder of the delta")
     parser.add_argument(

@@ -17,7 +17,7 @@ from torch import Tensor
 from lm_lab.atomic import replacing
 from lm_lab.backbones import Backbone, loading
 from lm_lab.errors import UsageError
-from lm_lab.interchange.peft_write import HEAD
+from lm_lab.interchange.peft_write import HEAD, reading
 from lm_lab.strategies import AdaptationStrategy, Combination
 from lm_lab.strategies.base import Delta
 from lm_lab.training.adaptation import Adaptation
@@ -41,7 +41,11 @@ def save_merged(model: Adaptation, folder: str | Path) -> Path:
         new.mkdir()
         model.backbone.model.save_pretrained(new)
         model.backbone.tokenizer.save_pretrained(new)
-        save_file({name: value.detach().contiguous() for name, value in model.head.state_dict().items()}, new / HEAD)
+        save_file(
+            {name: value.detach().contiguous() for name, value in model.head.state_dict().items()},
+            new / HEAD,
+            metadata=reading(model),
+        )
     return folder
 
 

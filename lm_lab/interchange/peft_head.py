@@ -9,12 +9,14 @@ non-linearities, and a regression's output is on another scale: those are refuse
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
+from safetensors import safe_open
 from torch import Tensor
 
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.pooling import Pooling
+from lm_lab.data.encoding import Pairs
 from lm_lab.errors import UsageError
 from lm_lab.interchange.peft_write import HEAD
 from lm_lab.strategies.heads import HeadKind
@@ -28,14 +30,16 @@ _ROBERTA = {
     for name in ("weight", "bias")
 }
 _DECODER = {"score.weight": "scorer.out.weight"}
+_READINGS: Mapping[str, tuple[str, ...]] = {"pooling": get_args(Pooling), "pairs": get_args(Pairs), "delimiter": ()}
 _FRESH = "--fresh-head leaves it out"
 
 
 class Head(NamedTuple):
-    """Tensors by our names; none for a fresh head."""
+    """Tensors by our names, none for a fresh head; and what we exported with them: pooling, pairs, delimiter."""
 
     kind: HeadKind | None = None
     tensors: Mapping[str, Tensor] = {}
+    reading: Mapping[str, str] = {}
 
 
 def read_head(folder: Path, own: Mapping[str, Tensor], backbone: Backbone, task: Task, pooling: Pooling | None) -> Head:
@@ -46,7 +50,7 @@ def read_head(folder: Path, own: Mapping[str, Tensor], backbone: Backbone, task:
     """
     if (folder / HEAD).is_file():
         tensors = read_tensors(folder / HEAD)
-        return Head("mlp" if "scorer.classifier.out.weight" in tensors else None, tensors)
+        return Head("mlp" if "scorer.classifier.out.weight" in tensors else None, tensors, _reading(folder / HEAD))
     if not own:
         return Head()
     first = backbone.config.model_type in ("roberta", "xlm-roberta", "longformer")
@@ -62,6 +66,31 @@ def read_head(folder: Path, own: Mapping[str, Tensor], backbone: Backbone, task:
     if not first:
         tensors["scorer.out.bias"] = tensors["scorer.out.weight"].new_zeros(len(tensors["scorer.out.weight"]))
     return Head(kind, tensors)  # type: ignore[arg-type]
+
+
+def _reading(path: Path) -> dict[str, str]:
+    """What the head reads. Raises `UsageError` for a word that is none of ours."""
+    with safe_open(path, "pt") as file:
+        said = {name: value for name, value in (file.metadata() or {}).items() if name in _READINGS}
+    for name, value in said.items():
+        if _READINGS[name] and value not in _READINGS[name]:
+            raise UsageError(f"'{path}': {name}='{value}'; expected one of {', '.join(_READINGS[name])}.")
+    return said
+
+
+def how_read(head: Head, **given: str | None) -> dict[str, str]:
+    """What the head was trained to read, or where it does not say, what is given.
+
+    Raises:
+        UsageError: something else is given.
+    """
+    for name, value in given.items():
+        if value is not None and head.reading.get(name, value) != value:
+            raise UsageError(
+                f"--{name} {value}: the adapter's head was trained with '{head.reading[name]}'; leave the option out, "
+                "or the head with --fresh-head."
+            )
+    return {name: value for name, value in given.items() if value is not None} | dict(head.reading)
 
 
 def load_head(model: Adaptation, head: Head) -> None:

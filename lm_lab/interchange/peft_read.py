@@ -13,7 +13,7 @@ from lm_lab.backbones.sites import linear_sizes
 from lm_lab.data.encoding import Pairs
 from lm_lab.errors import UsageError
 from lm_lab.interchange.peft_config import CONFIG, Config, rank, read_config, require_target, scale
-from lm_lab.interchange.peft_head import Head, load_head, read_head
+from lm_lab.interchange.peft_head import Head, how_read, load_head, read_head
 from lm_lab.interchange.peft_tensors import Module, by_module
 from lm_lab.interchange.peft_write import TENSORS
 from lm_lab.strategies import IA3, AdaptationStrategy, DoRA, LoRA, PromptTuning
@@ -37,13 +37,14 @@ def read(
     backbone: Backbone,
     task: Task,
     pooling: Pooling | None = None,
-    pairs: Pairs = "joint",
+    pairs: Pairs | None = None,
     fresh_head: bool = False,
 ) -> Imported:
     """The adapter in `folder` on a backbone that it fits.
 
     The head is the adapter's where we exported it, or where it is a RoBERTa's or a decoder's classifier; it is fresh
-    where the adapter brings none, or `fresh_head` asks for it.
+    where the adapter brings none, or `fresh_head` asks for it. One that we exported says how it reads (`pooling`,
+    `pairs`); None takes that, or else the family's pooling and "joint".
 
     Raises:
         UsageError: no adapter there, a method, setting or head that has no counterpart here, or another architecture.
@@ -56,7 +57,8 @@ def read(
     modules, own = by_module(tensors, backbone)
     strategy = _strategy(config, modules, prompt, backbone)
     head = Head() if fresh_head else read_head(folder, own, backbone, task, pooling)
-    model = Adaptation(backbone, strategy, task, pooling=pooling, pairs=pairs, head=head.kind).eval()
+    reading: dict[str, Any] = how_read(head, pooling=pooling, pairs=pairs)
+    model = Adaptation(backbone, strategy, task, head=head.kind, **reading).eval()
     with torch.no_grad():
         _fill(model, config, modules, prompt)
         load_head(model, head)

@@ -38,9 +38,15 @@ def export(model: Adaptation, folder: str | Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: value.detach().contiguous() for name, value in tensors.items()}, folder / TENSORS)
     head = {name: value.detach().contiguous() for name, value in model.head.state_dict().items()}
-    save_file(head, folder / HEAD)
+    save_file(head, folder / HEAD, metadata=reading(model))
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return folder
+
+
+def reading(model: Adaptation) -> dict[str, str]:
+    """What the head was trained to read, without which its weights mean something else."""
+    said = {"pooling": model.pooling, "pairs": model.pairs, "delimiter": model.delimiter}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _adapter(model: Adaptation) -> Adapter:

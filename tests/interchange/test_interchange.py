@@ -5,6 +5,7 @@ import json
 import peft
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModel, AutoModelForSequenceClassification
 
@@ -67,9 +68,22 @@ def test_peft_loads_what_we_export(make, folders, tmp_path, family, strategy):
 def test_what_is_exported_comes_back(make, tmp_path, family, strategy):
     ours = trained(make, family, strategy)
     folder = export(ours, tmp_path / "adapter")
-    found = read(folder, make(family), glue_task("sst2"), pooling="mean")
+    found = read(folder, make(family), glue_task("sst2"))
     assert found.has_head
     assert torch.allclose(found.model({"texts": [TEXT]}), ours({"texts": [TEXT]}), atol=1e-5)
+
+
+def test_a_head_says_how_it_reads(make, tmp_path):
+    model = Adaptation(make("llama"), LoRA(rank=2), glue_task("rte"), pooling="mean", pairs="towers")
+    found = read(export(model, tmp_path / "adapter"), make("llama"), glue_task("rte"), pairs="towers").model
+    assert (found.pooling, found.pairs, found.delimiter) == ("mean", "towers", None)
+    model = Adaptation(make("llama"), LoRA(rank=2), glue_task("rte"), pairs="both_orders", delimiter=" ; ")
+    folder = export(model, tmp_path / "other")
+    found = read(folder, make("llama"), glue_task("rte")).model
+    assert (found.pooling, found.pairs, found.delimiter) == ("last", "both_orders", " ; ")
+    save_file(load_file(folder / "head.safetensors"), folder / "head.safetensors", metadata={"pairs": "threes"})
+    with pytest.raises(UsageError, match="pairs='threes'; expected one of joint, towers, both_orders"):
+        read(folder, make("llama"), glue_task("rte"))
 
 
 @torch.no_grad()
@@ -136,7 +150,9 @@ def test_the_commands(make, folders, tmp_path, capsys):
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == str(folders["bert"])
     args = ["--peft", str(tmp_path / "adapter"), "--backbone", str(folders["bert"]), "--task", "sst2"]
-    assert main(["import", *args, "--pooling", "mean", "--out", str(tmp_path / "back")]) == 0
+    assert main(["import", *args, "--out", str(tmp_path / "back")]) == 0
+    assert main(["import", *args, "--pooling", "cls", "--out", str(tmp_path / "other")]) == 2
+    assert "--pooling cls: the adapter's head was trained with 'mean'" in capsys.readouterr().err
     capsys.readouterr()
     with torch.no_grad():
         back, expected = (found({"texts": [TEXT]}) for found in (load_adaptation(tmp_path / "back"), model))
