@@ -97,6 +97,7 @@ def run(command: str) -> None:
     command += "".join(f" {words}" for pattern, words in ADDED.items() if re.search(pattern, command))
     code, said = ended(command)
     assert code == 0, f"{command}\n{said}"
+    assert said.strip() or not command.startswith("lm-lab"), f"{command} says nothing"
     written = _WRITTEN.findall(said)
     assert written or not re.search(rf"lm-lab ({_WRITES.pattern})", command), f"{command} has written nothing:\n{said}"
     for path in [*written, *re.findall(r"(?:--out|--save\.output|>) (\S+)", command)]:
