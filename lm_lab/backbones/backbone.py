@@ -163,7 +163,14 @@ class Backbone(nn.Module):
         """The final hidden state alone, (b, t, d)."""
         return self.model(**self._inputs(encoding)).last_hidden_state
 
+    @property
+    def segments(self) -> int:
+        """How many segments the embeddings tell apart; a tokenizer may mark two where the model knows none."""
+        return getattr(self.config, "type_vocab_size", 0 if self.config.model_type == "reformer" else 2)
+
     def _inputs(self, encoding: dict[str, Tensor]) -> dict[str, Any]:
+        if self.segments < 2:
+            encoding = {name: value for name, value in encoding.items() if name != "token_type_ids"}
         if self.config.model_type == "longformer":
             return encoding | {"global_attention_mask": _first_token(**encoding)}
         if not self.config.is_encoder_decoder:

@@ -19,8 +19,10 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 import lm_lab.training.sharding  # noqa: F401  its strategy gets a name
 from lm_lab.commands import checks
+from lm_lab.commands.building import build
 from lm_lab.commands.nulls import require_values
-from lm_lab.commands.resume import Wishes, place, read, require_local, require_same, say
+from lm_lab.commands.restoring import Begun, naming
+from lm_lab.commands.resume import Wishes, place, read, require_local, require_same, require_whole, say
 from lm_lab.errors import UsageError
 from lm_lab.training import precision
 from lm_lab.training.progress import PlainProgress
@@ -67,11 +69,13 @@ class LabCLI(LightningCLI):
     def __init__(self, *args: Any, wishes: Wishes | None = None, given: Sequence[str] = (), **settings: Any) -> None:
         self.wishes, self.given = wishes or Wishes(), given
         self.stoppable: Stoppable | None = None
+        self.begun = Begun()
         settings["parser_kwargs"] = {"exit_on_error": False} | settings.get("parser_kwargs", {})
         super().__init__(*args, **settings)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Values only the data knows reach the model when both are built."""
+        parser.add_instantiator(build, object)
         parser.set_defaults(
             {
                 "trainer.gradient_clip_val": 1.0,
@@ -102,8 +106,17 @@ class LabCLI(LightningCLI):
         checks.require_own_words(self._get(self.config, "model"), self.given)
         require_values("model", self._model_class, self._get(self.config, "model"))
         require_values("data", self._datamodule_class, {"of": data} if self.subclass_mode_data else data)
+        self._watch([self.begun])
         if self.subcommand == "fit":
             self._watch_fit(config)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run it; a checkpoint is looked at before an evaluation too."""
+        settings = self.config_init[subcommand]
+        if subcommand != "fit" and settings.ckpt_path is not None:
+            read(settings.ckpt_path)
+        with naming(lambda: settings.ckpt_path, self.begun):  # known when the fit has looked where it stands
+            super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
         """Go on where the run stands, if it has begun; nothing is unpickled."""
@@ -115,6 +128,7 @@ class LabCLI(LightningCLI):
         fit.ckpt_path = place(fit.ckpt_path, stoppable.path, self.trainer, self.wishes.fresh)
         if fit.ckpt_path is not None:
             found = read(fit.ckpt_path)
+            require_whole(fit.ckpt_path, found)
             require_same(fit.ckpt_path, found, self, stoppable.settings, self.wishes.changed)
             say(fit.ckpt_path, found)
 
@@ -130,7 +144,10 @@ class LabCLI(LightningCLI):
         if config.enable_progress_bar is not False and not sys.stderr.isatty():
             config.enable_progress_bar = False
             watching.append(PlainProgress())
-        self.trainer_defaults["callbacks"] = [*self.trainer_defaults.get("callbacks", []), *watching]
+        self._watch(watching)
+
+    def _watch(self, callbacks: Sequence[L.Callback]) -> None:
+        self.trainer_defaults["callbacks"] = [*self.trainer_defaults.get("callbacks", []), *callbacks]
 
     def _take_precision(self) -> None:
         """Do not emulate bf16: a product takes many times as long as in fp32."""
@@ -169,11 +186,14 @@ def split_imports(args: Sequence[str]) -> tuple[list[str], list[str]]:
             extra.append(word.split("=", 1)[1])
         else:
             rest.append(word)
-    return rest, [name for name in extra if name]
+    return rest, extra
 
 
 def restrict(extra: Sequence[str] = ()) -> None:
-    """Let configurations import nothing but `ALLOWED` and `extra`."""
+    """Let configurations import nothing but `ALLOWED` and `extra`. Raises `UsageError` for what names no package."""
+    for name in extra:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise UsageError(f"{_FLAG} {name!r:.120}: expected the dotted name of a package.")
     jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *extra])
 
 

@@ -5,6 +5,7 @@ What decides on a run's result must be what it was (`training/settings.py`), or 
 """
 
 import sys
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lm_lab.errors import UsageError
+from lm_lab.training.resuming import ExactResume
 from lm_lab.training.settings import carries, changes, identity
 from lm_lab.training.unfinished import KEY
 
@@ -65,6 +67,8 @@ def place(given: str | None, own: Path | None, trainer: L.Trainer, fresh: bool) 
 def read(path: str) -> dict[str, Any]:
     """A checkpoint that this project has written. Raises `UsageError` for anything else."""
     try:
+        if broken := zipfile.ZipFile(path).testzip():  # torch reads numbers without their checksums
+            raise ValueError(f"{broken} is not what was written")
         found = torch.load(path, weights_only=True, mmap=True, map_location="cpu")
     except Exception as error:  # torch raises nearly anything for bytes that are no checkpoint
         raise UsageError(
@@ -73,6 +77,17 @@ def read(path: str) -> dict[str, Any]:
     if not isinstance(found, dict) or not {"state_dict", "loops", "global_step"} <= set(found):
         raise UsageError(f"{path} is no checkpoint of Lightning's; expected a file that `fit` has written.")
     return found
+
+
+def require_whole(path: str, found: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for a checkpoint without all that a fit goes on with; Lightning would go on without it."""
+    for name in ("optimizer_states", "lr_schedulers"):
+        if not isinstance(found.get(name), list) or len(found[name]) != 1:
+            raise UsageError(
+                f"{path} has no {name}: it is damaged, or holds weights alone; a fit cannot go on from it."
+            )
+    if KEY in found and ExactResume.__qualname__ not in (found.get("callbacks") or {}):
+        raise UsageError(f"{path} has no states of random numbers: it is damaged; {FRESH} starts over.")
 
 
 def require_same(path: str, found: Mapping[str, Any], cli: Any, settings: Mapping[str, Any], changed: bool) -> None:

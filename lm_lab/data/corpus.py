@@ -107,8 +107,8 @@ class Corpus(L.LightningDataModule):
         backbone = self._backbone
         if not 0 < self.max_length <= backbone.max_length:
             raise UsageError(f"max_length={self.max_length}: this backbone takes 1 to {backbone.max_length} tokens.")
-        segments = getattr(backbone.config, "type_vocab_size", 2)
-        layout = Layout.of(backbone.tokenizer, backbone.family.causal, self.max_length, self.seed, segments)
+        settings = backbone.family.causal, self.max_length, self.seed, backbone.segments
+        layout = Layout.of(backbone.tokenizer, *settings)
         training, validation = self._stores(backbone.tokenizer)
         self.training, self.validation = self.rows(training, layout), self.rows(validation, layout)
         for rows, use in ((self.training, "train"), (self.validation, "validate")):

@@ -80,6 +80,9 @@ class BertAdam(Optimizer):
         betas: decay rates of the two moments.
         eps: added to the root of the second moment.
         weight_decay: decoupled.
+
+    Raises:
+        UsageError: a number out of range.
     """
 
     def __init__(
@@ -90,6 +93,11 @@ class BertAdam(Optimizer):
         eps: float = 1e-6,
         weight_decay: float = 0.01,
     ) -> None:
+        if not (all(0 <= beta < 1 for beta in betas) and 0 <= eps < math.inf and 0 <= weight_decay < math.inf):
+            raise UsageError(
+                f"betas={betas} eps={eps} weight_decay={weight_decay}: expected betas from 0 to below 1, and no "
+                "negative number."
+            )
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
     @torch.no_grad()

@@ -12,7 +12,10 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, distributed
 
+from lm_lab.errors import UsageError
 from lm_lab.training.step_mean import ends_step
+
+_MOMENTS = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer"}
 
 
 class ExactResume(L.Callback):
@@ -32,9 +35,12 @@ class ExactResume(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
         """Seed processes apart, since their weights were drawn from the same numbers, and see that epochs are counted.
 
+        Moments of another shape are refused: torch's fused kernels do not look, and read beyond them.
+
         Resumed from a checkpoint of an epoch's very last batch, Lightning goes on with the next epoch without counting
         it as begun. A checkpoint written in it would then be taken for one between two epochs.
         """
+        _require_moments(trainer)
         if trainer.global_rank > 0:
             torch.manual_seed(torch.initial_seed() + trainer.global_rank)
         loop = trainer.fit_loop
@@ -131,6 +137,17 @@ class WholeCheckpoints(TorchCheckpointIO):
             os.fsync(stream.fileno())
         os.replace(beside, path)
         return None
+
+
+def _require_moments(trainer: L.Trainer) -> None:
+    for optimizer in trainer.optimizers:
+        for parameter, state in optimizer.state.items():
+            for name in _MOMENTS & set(state):
+                if state[name] is not None and state[name].shape != parameter.shape:
+                    found, expected = list(state[name].shape), list(parameter.shape)
+                    raise UsageError(
+                        f"the checkpoint is damaged: {name} of the optimiser is {found}, expected {expected}."
+                    )
 
 
 def _distributed() -> bool:

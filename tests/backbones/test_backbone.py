@@ -223,3 +223,16 @@ def test_an_architecture_that_is_none_is_refused(source):
 def test_an_architecture_needs_a_tokenizer():
     with pytest.raises(UsageError, match=r"architecture alone; give a tokenizer beside it \(backbone\.tokenizer\)"):
         _ = Backbone("new:bert-tiny").tokenizer
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_tokenizer_may_mark_segments_that_the_model_does_not_embed(make, family):
+    backbone = make(family).eval()
+    pairs = backbone.tokenizer(
+        ["the cat sleeps", "a dog"], ["the dog sleeps", "a cat"], return_tensors="pt", padding=True
+    )
+    assert "token_type_ids" in pairs
+    states = backbone.last(**pairs)
+    assert states.shape == (*pairs["input_ids"].shape, backbone.hidden_size)
+    marks = not torch.equal(states, backbone.last(**pairs | {"token_type_ids": torch.zeros_like(pairs["input_ids"])}))
+    assert marks == (family in ("bert", "electra", "albert", "gpt2", "xlnet"))

@@ -45,6 +45,10 @@ STOP = "--trainer.callbacks+=EarlyStopping"
         ([STOP, "--trainer.callbacks.monitor=val/nothing"], "EarlyStopping monitors 'val/nothing', which nothing logs"),
         (["--trainer.default_root_dir=file/run"], "file"),
         (["--trainer.devices=0"], ""),
+        (["--model.optimizer=BertAdam", "--model.optimizer.betas=[-1,2]"], "betas=(-1.0, 2.0) eps"),
+        (["--model.optimizer=torch.optim.SGD", "--model.optimizer.momentum=-1"], "SGD cannot be built: ValueError"),
+        (["--trainer.profiler=AdvancedProfiler", "--trainer.profiler.line_count_restriction=[]"], ""),
+        (["--trainer.callbacks+=GradientAccumulationScheduler", "--trainer.callbacks.scheduling={x: 1}"], ""),
     ],
 )
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="about machines without an accelerator")
@@ -67,6 +71,8 @@ def test_one_line_and_exit_code_2(
     [
         ("adapt", 'expected "subcommand" to be one of {fit,validate,test,predict}'),
         ("adapt --text x", "--text goes with `predict --delta DIR`"),
+        ("adapt fit --allow-import --allow-import 2", "--allow-import '--allow-import': expected the dotted name of a"),
+        ("pretrain fit --allow-import", "--allow-import '': expected the dotted name of a package"),
         ("pretrain", 'expected "subcommand" to be one of {fit}'),
         ("bench", "the following arguments are required: COMMAND (`lm-lab bench --help`"),
         ("bench run", "the following arguments are required: suite, --out (`lm-lab bench run --help`"),
@@ -86,6 +92,12 @@ def test_one_line_for_the_arguments_of_every_command(
     (said,) = capfd.readouterr().err.splitlines()
     assert said.startswith("error:")
     assert message in said
+
+
+def test_an_abstract_objective_is_one_line(here: Callable[..., int], capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["--model.backbone.source=new:bert-tiny", "--model.objective=lm_lab.objectives.base.Objective"]
+    assert main(["pretrain", "fit", *words]) == 2
+    assert "lm_lab.objectives.base.Objective is abstract" in capfd.readouterr().err
 
 
 def test_a_loss_that_is_no_number_saves_nothing(here: Callable[..., int], capfd: pytest.CaptureFixture[str]) -> None:

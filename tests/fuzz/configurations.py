@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import lightning as L
 from hypothesis import strategies as st
 from lightning.pytorch import callbacks
-from mutations import JUNK, mutated
+from mutations import JUNK, WORDS, mutated
 
 from lm_lab import objectives, strategies
 from lm_lab.data import rows
@@ -71,6 +71,8 @@ DATA: list[Tree] = [
 OWN_TEXTS = "text,label\n" + "".join(
     f"the {word} sleeps,{'ab'[i % 2]}\n" for i, word in enumerate(["cat", "dog", "hen", "owl"])
 )
+# arguments that a configuration has no say in
+_GIVEN = ("args", "kwargs", "backbone", "optimizer", "params", "lr", "total_steps", "store", "layout")
 # settings that cost time or processes when they are taken at their word
 _SLOW = ("num_workers", "documents", "devices", "num_nodes")
 
@@ -106,7 +108,7 @@ def described(kinds: Sequence[type], inside: Sequence[type], data: st.DataObject
 
 def hints(kind: type) -> dict[str, Any]:
     """The settings of a class with their types; Any where that cannot be told."""
-    names = [name for name in inspect.signature(kind).parameters if name not in ("args", "kwargs", "backbone")]
+    names = [name for name in inspect.signature(kind).parameters if name not in _GIVEN]
     try:
         types = get_type_hints(kind.__init__)  # type: ignore[misc]
     except (NameError, TypeError):
@@ -128,6 +130,10 @@ def setting(annotation: Any, inside: Sequence[type], data: st.DataObject) -> Any
         return setting(data.draw(st.sampled_from(parts)), inside, data)
     if origin in (list, tuple, collections.abc.Sequence, collections.abc.Iterable):
         return [setting(parts[0], inside, data) for _ in range(data.draw(st.integers(0, 3)))]
+    if origin is dict:
+        return {name: setting(parts[1], inside, data) for name in data.draw(st.lists(WORDS, max_size=2))}
+    if origin is collections.abc.Callable:
+        return setting(parts[-1], inside, data)
     if inside and annotation is not Any:
         fitting = [kind for kind in inside if inspect.isclass(annotation) and issubclass(kind, annotation)]
         return described(fitting or inside, (), data)

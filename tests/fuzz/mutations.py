@@ -41,7 +41,7 @@ def mutated(value: Any, data: st.DataObject, times: int = 2) -> Any:
         parent = value
         for step in parents:
             parent = parent[step]
-        how = data.draw(st.sampled_from(["alike", "replace", "remove", "add", "rename", "repeat"]))
+        how = data.draw(st.sampled_from(["alike", "alike", "alike", "replace", "remove", "add", "rename", "repeat"]))
         if how == "remove":
             del parent[key]
         elif how == "alike" and type(parent[key]) in ALIKE:

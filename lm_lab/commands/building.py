@@ -1,0 +1,44 @@
+"""How the command line builds the classes that a configuration names."""
+
+import inspect
+import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import lightning as L
+
+from lm_lab.backbones import Backbone
+from lm_lab.errors import UsageError
+
+T = TypeVar("T")
+_OURS = "lm_lab."
+_WHOLE = (L.LightningModule, L.LightningDataModule, Backbone)  # they do more than to take their settings
+
+
+def build(kind: Callable[..., T], *args: Any, **settings: Any) -> T:
+    """Build an object.
+
+    Raises:
+        UsageError: the class is abstract, or one of a library refuses a setting by whatever it raises. What is
+            raised in this project's own code is another thing, and stays as it is.
+    """
+    if inspect.isabstract(kind):
+        raise UsageError(
+            f"{kind.__module__}.{kind.__qualname__} is abstract; name one of the classes that derive from it."
+        )
+    try:
+        return kind(*args, **settings)
+    except UsageError:
+        raise
+    except Exception as error:
+        whole = inspect.isclass(kind) and issubclass(kind, _WHOLE)
+        if whole or _raised_in(error).startswith(_OURS):
+            raise
+        name = getattr(kind, "__name__", kind)
+        raise UsageError(f"{name} cannot be built: {type(error).__name__}: {error}.") from error
+
+
+def _raised_in(error: Exception) -> str:
+    """The module whose code raised an error."""
+    frame, _ = list(traceback.walk_tb(error.__traceback__))[-1]
+    return str(frame.f_globals.get("__name__", ""))
