@@ -24,7 +24,9 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run every cell of a suite that has no result yet, then report")
     run.add_argument("suite", help="suite file (YAML)")
     run.add_argument("--out", type=Path, required=True, help="folder of the results")
-    run.add_argument("--workers", type=int, help="processes (default: one a core, one with a GPU; 0: in this one)")
+    run.add_argument(
+        "--workers", type=int, help="processes (default: one a core, with a GPU one for 2 cores and 16 GiB; 0: here)"
+    )
     run.add_argument("--threads", type=int, help="threads a worker (default: cores divided by workers)")
     run.add_argument("--retry-failed", action="store_true", help="run cells again that failed or diverged")
     run.add_argument("--cell-timeout", type=float, help="seconds a cell may take (default: a day)")
@@ -82,13 +84,22 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _share(workers: int | None, threads: int | None) -> tuple[int, int]:
-    import torch
-
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = (1 if torch.cuda.is_available() else cores) if workers is None else workers
+    workers = default_workers(cores, _gpu_bytes()) if workers is None else workers
     if workers < 0 or (threads is not None and threads < 1):
         raise UsageError(f"--workers {workers} --threads {threads}: expected 0 or more workers of 1 or more threads.")
     return workers, threads or max(1, cores // max(1, workers))
+
+
+def default_workers(cores: int, gpu_bytes: int | None) -> int:
+    """One a core; with a GPU, which waits for Python most of the time, one for every two cores and 16 GiB of it."""
+    return cores if gpu_bytes is None else max(1, min(cores // 2, gpu_bytes // 2**34))
+
+
+def _gpu_bytes() -> int | None:
+    import torch
+
+    return torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
 
 
 def _status(options: argparse.Namespace) -> int:

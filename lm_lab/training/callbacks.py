@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lm_lab.atomic import require_writable
 from lm_lab.training import delta, memory
@@ -14,7 +15,10 @@ from lm_lab.training.watching import require_number
 
 
 class SaveDelta(L.Callback):
-    """Write the delta folder beside the logs when training ends, and say where it is."""
+    """Write the delta folder beside the logs when training ends, and say where it is and of which checkpoint.
+
+    It is the last step's, or that of the best checkpoint where a `ModelCheckpoint` monitors a score.
+    """
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Find a disk that takes no files before any time is spent."""
@@ -25,8 +29,20 @@ class SaveDelta(L.Callback):
         """Save on the first process."""
         folder = Path(trainer.log_dir or trainer.default_root_dir) / "delta"  # which it tells the others
         if trainer.is_global_zero and isinstance(pl_module, Adaptation) and not getattr(trainer, "fast_dev_run", False):
+            chosen = _take_best(trainer, pl_module)
             pl_module.finish()
-            print(f"delta: {delta.save(pl_module, folder)}")
+            said = ", of the best {monitor}: {value:.4g} at step {step}".format(**chosen) if chosen else ""
+            print(f"delta: {delta.save(pl_module, folder, chosen)}{said}")
+
+
+def _take_best(trainer: L.Trainer, model: Adaptation) -> dict[str, Any] | None:
+    """Put the best checkpoint's delta into the model; what was monitored, its value there, and the step."""
+    kept: list[Any] = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor]
+    if not kept or not kept[0].best_model_path:
+        return None
+    checkpoint = torch.load(kept[0].best_model_path, map_location="cpu", weights_only=True)
+    delta.put(model, checkpoint["state_dict"], "the best checkpoint")
+    return {"monitor": kept[0].monitor, "value": float(kept[0].best_model_score), "step": checkpoint["global_step"]}
 
 
 class TrainingMeter(L.Callback):

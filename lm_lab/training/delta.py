@@ -29,12 +29,18 @@ def keys(model: "Adaptation") -> frozenset[str]:
     return model.trained | {f"head.{name}" for name in model.head.state_dict()}
 
 
-def describe(model: "Adaptation") -> dict[str, Any]:
-    """Plain description: the backbone's fingerprint, and the configuration that builds the model again."""
+def describe(model: "Adaptation", chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Plain description: the backbone's fingerprint, and the configuration that builds the model again.
+
+    Args:
+        model: what was trained.
+        chosen: `monitor`, `value` and `step` of the checkpoint that it was taken from; None for the last step's.
+    """
     limit = {} if model.max_length is None else {"max_length": model.max_length}
     glue = {"class_path": "lm_lab.data.glue.GLUE", "init_args": {"task": model.task.name} | limit}
     return {
         "format": FORMAT,
+        "chosen": chosen,
         "fingerprint": model.backbone.fingerprint,
         "task": saved.spec(model.task),
         "config": {
@@ -66,7 +72,7 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def save(model: "Adaptation", folder: str | Path) -> Path:
+def save(model: "Adaptation", folder: str | Path, chosen: Mapping[str, Any] | None = None) -> Path:
     """Write the delta and its description to `folder`. Raises `UsageError` if the delta is not finite."""
     folder = Path(folder)
     state, names = model.state_dict(), keys(model)
@@ -74,7 +80,7 @@ def save(model: "Adaptation", folder: str | Path) -> Path:
     require_finite(tensors, "the delta is not saved")
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / TENSORS)
-    (folder / DESCRIPTION).write_text(json.dumps(describe(model), indent=2) + "\n", encoding="utf-8")
+    (folder / DESCRIPTION).write_text(json.dumps(describe(model, chosen), indent=2) + "\n", encoding="utf-8")
     return folder
 
 
@@ -121,8 +127,12 @@ def load(model: "Adaptation", folder: str | Path) -> None:
             f"the delta in '{folder}' belongs to the backbone {source!r:.300} "
             f"with weights {description['fingerprint']:.80}; this one has {model.backbone.fingerprint}."
         )
-    tensors = read_tensors(Path(folder) / TENSORS)
-    require_fit(model, tensors, f"the delta in '{folder}'")
+    put(model, read_tensors(Path(folder) / TENSORS), f"the delta in '{folder}'")
+
+
+def put(model: "Adaptation", tensors: Mapping[str, Tensor], what: str) -> None:
+    """Put a delta's tensors into a model. Raises `UsageError` unless they fit it."""
+    require_fit(model, tensors, what)
     model.load_state_dict({**model.state_dict(), **tensors})
 
 

@@ -6,6 +6,7 @@ import pytest
 from suites import STRATEGIES, write_suite
 
 from lm_lab.cli import main
+from lm_lab.commands.bench import default_workers
 
 
 @pytest.fixture
@@ -85,3 +86,11 @@ def test_a_suite_may_report_the_test_split(tmp_path, folders, capsys):
     page = (tmp_path / "out" / "report" / "index.html").read_text()
     assert "Against full fine-tuning" in page
     assert "cannot be compared" not in capsys.readouterr().out + page
+
+
+@pytest.mark.parametrize(
+    ("cores", "gibibytes", "workers"),
+    [(2, None, 2), (16, None, 16), (16, 140, 8), (16, 80, 5), (16, 24, 1), (4, 80, 2), (1, 80, 1), (16, 8, 1)],
+)
+def test_default_workers_leave_each_two_cores_and_16_gibibytes_of_a_gpu(cores, gibibytes, workers):
+    assert default_workers(cores, gibibytes and gibibytes * 2**30) == workers
