@@ -7,7 +7,7 @@ from importlib import import_module
 
 from lm_lab import __version__
 from lm_lab.commands.mistakes import mistake
-from lm_lab.errors import UsageError
+from lm_lab.errors import Terminated, UsageError
 
 COMMANDS = {
     "adapt": "adapt a backbone to a task: fit, validate, test, predict",
@@ -20,7 +20,7 @@ COMMANDS = {
     "import": "write a PEFT adapter as a delta",
     "doctor": "check that every strategy keeps its promises on a backbone of yours",
 }
-EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 2, 130, 143
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,9 +33,12 @@ def exit_code(run: Callable[[], int | None]) -> int:
     """Run a program and return what it ends with: 2 for a mistake the user can mend, told in one line."""
     try:
         return run() or 0
-    except KeyboardInterrupt:
-        print("interrupted: what is finished stays; the same command goes on", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as told:
+        return _interrupted(EXIT_TERMINATED if isinstance(told, Terminated) else EXIT_INTERRUPTED)
+    except SystemExit as stopped:
+        if isinstance(stopped.__context__, KeyboardInterrupt):  # for which Lightning exits with 1
+            return _interrupted(EXIT_INTERRUPTED)
+        raise
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -44,6 +47,11 @@ def exit_code(run: Callable[[], int | None]) -> int:
             raise
         print(f"error: {found}", file=sys.stderr)
         return EXIT_USAGE
+
+
+def _interrupted(code: int) -> int:
+    print("interrupted: what is finished stays; the same command goes on", file=sys.stderr)
+    return code
 
 
 def _dispatch(args: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""The one exception that stands for a mistake the user can mend."""
+"""The exceptions that end a command: a mistake that the user can mend, and a wish to stop."""
 
 _HEAD, _TAIL = 1500, 300  # characters that are kept of a message that lists a thousand columns
 
@@ -13,3 +13,7 @@ class UsageError(Exception):
     def __init__(self, message: str = "") -> None:
         line = " ".join(message.splitlines())
         super().__init__(line if len(line) <= _HEAD + _TAIL else f"{line[:_HEAD]} ... {line[-_TAIL:]}")
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has ended a command that stops as on Ctrl-C. The command line exits with code 143."""

@@ -68,9 +68,9 @@ _BESIDE = """Means over seeds of what a task reports beside its metrics; none of
 _DOMAINS = """Scores, as means over seeds, on splits of other domains that nothing was trained or selected on. The
 change is their mean less the score in the task's own domain."""
 
-_CAPTION = """Large markers are means, bars 95% t intervals over seeds, and the small markers just right of them the
-single seeds. The dashed line is full fine-tuning; dotted and open: controls with random weights. Hover for the numbers,
-click a name to hide it."""
+_CAPTION = """Large markers are means, bars 95% t intervals over seeds (of averages: over tasks and seeds, as in the
+table), and the small markers just right of them the single seeds. The dashed line is full fine-tuning; dotted and open:
+controls with random weights. Hover for the numbers, click a name to hide it."""
 
 
 def write_report(root: Path, out: Path | None = None, draws: int = DRAWS) -> Path:

@@ -19,7 +19,7 @@ from lm_lab.benchmark.progress import Progress
 from lm_lab.benchmark.results import CellRecord, read_record, read_suite, scan, write_record
 from lm_lab.benchmark.suite import Suite
 from lm_lab.commands.lightning_cli import restrict
-from lm_lab.errors import UsageError
+from lm_lab.errors import Terminated, UsageError
 
 Tracker = Callable[[CellRecord], object]
 _PARTS = ("cells", "predictions", "features")
@@ -40,7 +40,7 @@ def run_suite(
 
     Raises:
         UsageError: another run holds `root`, or it belongs to another suite.
-        KeyboardInterrupt: on Ctrl-C or SIGTERM; what is finished stays.
+        KeyboardInterrupt: on Ctrl-C, `Terminated` on SIGTERM; what is finished stays.
     """
     with _writable(root), _locked(root), _terminable():
         for folder in (root, *(root / part for part in _PARTS), *(root / "superseded" / part for part in _PARTS)):
@@ -157,10 +157,10 @@ def _locked(root: Path) -> Iterator[None]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does."""
+    """Let SIGTERM end a run as Ctrl-C does, but for the exit code."""
 
     def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise Terminated
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:

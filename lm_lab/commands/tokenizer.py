@@ -15,7 +15,7 @@ def main(args: list[str]) -> int:
     from lm_lab.data import tokenizers
     from lm_lab.data.raw import documents
 
-    texts = list(documents(options.source, options.column))
+    texts = list(documents(options.source, options.column, encoding=options.encoding))
     settings = (options.vocab_size, options.min_frequency, options.lowercase, options.max_length)
     tokenizer = tokenizers.train(texts, options.kind, *settings)
     folder = tokenizers.save(tokenizer, options.out)
@@ -34,6 +34,7 @@ def parse(args: list[str]) -> argparse.Namespace:
         "--source", nargs="+", required=True, help="text files, data files, or folders with a split train"
     )
     parser.add_argument("--column", default="text", help="the column of data files (default: text)")
+    parser.add_argument("--encoding", default="utf-8", help="of text files, such as latin-1 (default: utf-8)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the tokenizer")
     parser.add_argument("--vocab_size", type=int, default=8000, help="most tokens, special ones included")
     parser.add_argument("--min_frequency", type=int, default=2, help="how often a token must occur")

@@ -22,6 +22,7 @@ from lm_lab.benchmark.results import read_baselines, read_records
 from lm_lab.benchmark.runner import run_suite
 from lm_lab.benchmark.suite import load_suite
 from lm_lab.benchmark.workers import Job
+from lm_lab.cli import exit_code
 from lm_lab.errors import UsageError
 
 
@@ -60,6 +61,15 @@ def test_an_interrupted_run_goes_on_without_repeating_a_cell(suite_path, tmp_pat
     assert len(seen) == len(set(seen)) == 13
     assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
     run(suite_path, tmp_path / "parts", track=lambda record: pytest.fail("a finished suite ran a cell"))
+
+
+def test_sigterm_ends_a_run_with_143(suite_path, tmp_path, capsys):
+    def terminate(_):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert exit_code(lambda: run(suite_path, tmp_path / "out", track=terminate)) == 143
+    assert "the same command goes on" in capsys.readouterr().err
+    assert len(read_records(tmp_path / "out")) == 1
 
 
 def test_records_hold_what_an_honest_point_needs(suite_path, tmp_path):

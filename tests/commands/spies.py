@@ -74,11 +74,13 @@ class Tell(L.Callback):
     Args:
         batch: number of the batch, counted over epochs from 1.
         number: of the signal.
+        times: how often.
     """
 
-    def __init__(self, batch: int, number: int) -> None:
-        self.batch, self.number = batch, number
+    def __init__(self, batch: int, number: int, times: int = 1) -> None:
+        self.batch, self.number, self.times = batch, number, times
 
     def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
         if trainer.fit_loop.total_batch_idx + 1 == self.batch:
-            os.kill(os.getpid(), self.number)
+            for _ in range(self.times):
+                os.kill(os.getpid(), self.number)

@@ -48,10 +48,10 @@ def words(folders: dict[str, Path], command: str, root: str, *more: str) -> list
     return ["pretrain", "fit", f"--config={config}", *data, *common]
 
 
-def told(arguments: list[str], number: int, batch: int) -> "subprocess.CompletedProcess[str]":
+def told(arguments: list[str], number: int, batch: int, times: int = 1) -> "subprocess.CompletedProcess[str]":
     """The command in a process of its own, told to stop in a batch."""
     spy = ["--allow-import=spies", "--trainer.callbacks+=spies.Tell", f"--trainer.callbacks.batch={batch}"]
-    spy += [f"--trainer.callbacks.number={number}"]
+    spy += [f"--trainer.callbacks.number={number}", f"--trainer.callbacks.times={times}"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(ROOT)])}
     command = [sys.executable, "-m", "lm_lab", *arguments, *spy]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -86,6 +86,13 @@ def test_the_same_command_goes_on_to_the_bit(
     assert "resuming" not in capfd.readouterr().err
     one, other = weights("stopped"), weights("whole")
     assert all(torch.equal(one[name], other[name]) for name in one.keys() | other.keys())
+
+
+def test_ctrl_c_twice_stops_at_once(folders: dict[str, Path]) -> None:
+    done = told(words(folders, "adapt", "twice"), signal.SIGINT, 2, times=2)
+    assert done.returncode == 130, done.stderr
+    assert "stopping after this batch; Ctrl-C again stops at once" in done.stderr
+    assert not list(Path("twice").glob("**/delta.safetensors"))
 
 
 def test_a_run_without_checkpoints_says_that_it_is_not_done(folders: dict[str, Path]) -> None:

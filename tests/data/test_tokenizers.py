@@ -85,6 +85,14 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "no column 'text'; it has review, label (--column)" in capsys.readouterr().err
 
 
+def test_texts_in_another_encoding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("old.txt").write_bytes("café déjà\n".encode("latin-1") * 4)
+    assert main(["tokenizer", "--source", "old.txt", "--encoding", "latin-1", "--out", "made"]) == 0
+    assert "é" in AutoTokenizer.from_pretrained(tmp_path / "made").get_vocab()
+    assert main(["tokenizer", "--source", "old.txt", "--out", "other"]) == 2
+    assert "it is not UTF-8" in capsys.readouterr().err
+
+
 def test_a_folder_with_a_model_keeps_its_tokenizer(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(UsageError, match="holds a model, whose tokenizer would be replaced"):

@@ -86,6 +86,16 @@ def test_a_cell_is_one_run_with_its_curve_and_its_numbers(tmp_path, done):
     assert wandb.run is None
 
 
+def test_neither_command_nor_machine_nor_user_is_told(tmp_path, done, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["lm-lab", "bench", "run", "--token", "hf_secret", "/home/ann/suite.yaml"])
+    assert log_cell(done, tmp_path)
+    (path,) = (tmp_path / "wandb").rglob("*.wandb")
+    written = path.read_bytes() + b"".join(file.read_bytes() for file in path.parent.rglob("*") if file.is_file())
+    for secret in ("hf_secret", "/home/ann", sys.executable):
+        assert secret.encode() not in written, secret
+    assert not list((tmp_path / "wandb").rglob("wandb-metadata.json"))  # host, user, command
+
+
 def test_logging_again_does_not_duplicate(tmp_path, done):
     assert log_cell(done, tmp_path)
     assert log_cell({**done, "score": {"validation": 0.25}}, tmp_path)
