@@ -1,4 +1,4 @@
-"""Every command and every example in Python of every page runs, in the order of the page, as a reader would run it.
+"""Every command and every example of every page runs, in the order of the page, as a reader would run it.
 
 A page has a folder of its own, with the project's configurations and suites made small (`small.py`), data and weights
 under the names that the docs give (`made_data.py`), and what a reader is taken to have (`reader.py`).
@@ -20,11 +20,14 @@ from pages import PAGES, ROOT, blocks, commands, fenced, named
 from reader import ADDED, BEFORE, NAMES, NOT_RUN, SLOW, VALUES, give
 from small import copy_small
 
+from lm_lab.benchmark.preflight import check_settings
+from lm_lab.benchmark.suite import load_suite
 from lm_lab.cli import main
+from lm_lab.commands import adapt
 from lm_lab.commands.lightning_cli import restrict
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")  # of three batches
-RUN = [page for page in PAGES if {"bash", "python"} & {language for language, _ in fenced(page)}]
+RUN = [page for page in PAGES if {"bash", "python", "yaml"} & {language for language, _ in fenced(page)}]
 # what a command says that it wrote; `--text` and the rest print what was asked for
 _WRITTEN = re.compile(r"^(?:delta|backbone|predictions|tokenizer|adapter|model|report): ([^\s:]+)", re.MULTILINE)
 _WRITES = re.compile(r"(adapt|pretrain) fit|tokenizer|export|import|bench (run|report)|adapt predict(?!.*--text)")
@@ -82,10 +85,22 @@ def read_through(page: Path, left_out: Collection[str]) -> None:
     for language, content in fenced(page):
         if language == "python":
             exec(compile(content, named(page), "exec"), names)
+        elif language == "yaml":
+            build(content)
         elif language == "bash":
             for command in commands(content):
                 if not any(re.search(pattern, command) for pattern in left_out):
                     run(command)
+
+
+def build(settings: str) -> None:
+    """Build what a block of settings describes: a suite's cells, or with the usual fragments a model and its data."""
+    Path("settings.yaml").write_text(settings)
+    if "strategies:" in settings:
+        check_settings(load_suite("settings.yaml"))
+        return
+    fragments = ("backbones/minilm_l3", "tasks/rte", "strategies/lora")
+    adapt.build([*(f"--config=configs/{name}.yaml" for name in fragments), "--config=settings.yaml"], run=False)
 
 
 def run(command: str) -> None:
