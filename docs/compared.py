@@ -32,7 +32,8 @@ AVERAGE = "average"
 
 def losses(suite: str) -> str:
     """A row an objective: its loss on held-out text where it guesses tokens, and what else it reports."""
-    known = json.loads((RESULTS / suite / "pretraining.json").read_text(encoding="utf-8"))
+    again, first = (RESULTS / suite / name for name in ("pretraining_by_token.json", "pretraining.json"))
+    known = json.loads((again if again.exists() else first).read_text(encoding="utf-8"))
     lines = ["| objective | steps | loss | unigram | accuracy | beside it |", "|---|---|---|---|---|---|"]
     for name, facts in known.items():
         found = {key.removeprefix("val/"): value for key, value in facts.items() if key.startswith("val/")}
