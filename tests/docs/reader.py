@@ -26,6 +26,7 @@ ADDED = {
     # in this process: a worker takes longer to start than its cells to run; tests/commands/test_bench.py logs to W&B
     "lm-lab bench run": "--workers 0 --wandb disabled",
     "lm-lab adapt fit .*source.microworld": "--data.train_limit 16 --data.validation_limit 8",  # 2,000 and 1,000 rows
+    "lm-lab adapt fit .*--data.holdout": "--data.holdout 8",  # of 40 rows
     "lm-lab probe": "--limit 40",
 }
 
