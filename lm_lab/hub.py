@@ -86,7 +86,11 @@ def local_weights(name: str) -> Path | None:
 
 
 def cached_model(name: str) -> bool:
-    """True if the hub's cache holds the configuration of `name`."""
+    """True if the hub's cache holds the configuration of `name`. Raises `UsageError` for what cannot be a name."""
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    return isinstance(try_to_load_from_cache(name, "config.json"), str)
+    try:
+        return isinstance(try_to_load_from_cache(name, "config.json"), str)
+    except HFValidationError as error:
+        raise UsageError(f"'{name}' is neither a folder on this disk nor a name of the hub.") from error

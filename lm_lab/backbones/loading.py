@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils import logging as transformers_logging
@@ -22,6 +21,7 @@ _REMEDY = (
     "Give a folder that holds config.json and model.safetensors, or set LM_LAB_WEIGHTS (or LM_LAB_DATA) to a "
     "local mirror"
 )
+_DEEPEST = 10_000  # layers; a damaged or hostile number would be built until memory is gone
 _DROPOUTS = (
     "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "resid_pdrop",
     "embd_pdrop", "attn_pdrop", "embedding_dropout", "mlp_dropout", "local_attention_probs_dropout_prob",
@@ -52,7 +52,11 @@ def load_config(source: str, **options: Any) -> PreTrainedConfig:
     if source.startswith(architectures.PREFIX):
         return architectures.config_of(source)
     with _clear_errors(source):
-        return AutoConfig.from_pretrained(source, **options)
+        config: PreTrainedConfig = AutoConfig.from_pretrained(source, **options)
+    for name, value in config.to_dict().items():
+        if name.endswith("layers") and isinstance(value, int) and value > _DEEPEST:
+            raise UsageError(f"the configuration at '{source}' has {name}={value}; expected {_DEEPEST:,} at most.")
+    return config
 
 
 class Origin(NamedTuple):
@@ -191,8 +195,10 @@ def _model_class(config: PreTrainedConfig) -> type:
 def _clear_errors(source: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError, RuntimeError) as error:
-        first = str(error).strip().split("\n")[0]
+    except UsageError:
+        raise
+    except Exception as error:  # of damaged files: tokenizers raises Exception itself, strict dataclasses their own
+        first = str(error).strip().split("\n")[0] or type(error).__name__
         raise UsageError(f"cannot load the backbone '{source}': {first} {_REMEDY}.") from error
 
 

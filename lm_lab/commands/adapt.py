@@ -30,6 +30,11 @@ from lm_lab.training.trust import trusted_config
 class AdaptCLI(LabCLI):
     """Adaptation and a data module whose `task` the model takes; `--delta DIR` loads what a fit has saved."""
 
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """Those whose name is among the words, or all: a parser of each takes longer to build than a small model."""
+        known = LabCLI.subcommands()
+        return {name: given for name, given in known.items() if name in self.words} or known
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link the data's task to the model."""
         super().add_arguments_to_parser(parser)

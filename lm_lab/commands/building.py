@@ -2,7 +2,8 @@
 
 import inspect
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import lightning as L
@@ -26,16 +27,22 @@ def build(kind: Callable[..., T], *args: Any, **settings: Any) -> T:
         raise UsageError(
             f"{kind.__module__}.{kind.__qualname__} is abstract; name one of the classes that derive from it."
         )
-    try:
+    whole = inspect.isclass(kind) and issubclass(kind, _WHOLE)
+    with nullcontext() if whole else refusals_told(getattr(kind, "__name__", str(kind))):
         return kind(*args, **settings)
+
+
+@contextmanager
+def refusals_told(name: str) -> Iterator[None]:
+    """Raise `UsageError` in place of what a library raises while the thing of this name is built."""
+    try:
+        yield
     except UsageError:
         raise
     except Exception as error:
-        whole = inspect.isclass(kind) and issubclass(kind, _WHOLE)
-        if whole or _raised_in(error).startswith(_OURS):
+        if _raised_in(error).startswith(_OURS):
             raise
-        name = getattr(kind, "__name__", kind)
-        raise UsageError(f"{name} cannot be built: {type(error).__name__}: {error}.") from error
+        raise UsageError(f"{name} cannot be built: {type(error).__name__}: {error}") from error
 
 
 def _raised_in(error: Exception) -> str:

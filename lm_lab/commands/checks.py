@@ -42,6 +42,14 @@ def require_device(trainer: Any) -> None:
         raise UsageError(f"--trainer.precision {precision}: fp16 needs a GPU; on a CPU use bf16-mixed or 32-true.")
 
 
+def require_counts(trainer: Any) -> None:
+    """Raise `UsageError` for a count that Lightning divides by."""
+    for name, least in (("accumulate_grad_batches", 1), ("check_val_every_n_epoch", 1), ("log_every_n_steps", 0)):
+        value = getattr(trainer, name)
+        if value is not None and value < least:
+            raise UsageError(f"--trainer.{name} {value}: expected a whole number from {least}.")
+
+
 def require_small_files(args: Sequence[str]) -> None:
     """Raise `UsageError` for a configuration file that is no YAML, or whose aliases stand for too much to read."""
     for word, following in zip(args, [*args, ""][1:], strict=True):

@@ -19,7 +19,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 import lm_lab.training.sharding  # noqa: F401  its strategy gets a name
 from lm_lab.commands import checks
-from lm_lab.commands.building import build
+from lm_lab.commands.building import build, refusals_told
 from lm_lab.commands.nulls import require_values
 from lm_lab.commands.restoring import Begun, naming
 from lm_lab.commands.resume import Wishes, place, read, require_local, require_same, require_whole, say
@@ -70,6 +70,7 @@ class LabCLI(LightningCLI):
         self.wishes, self.given = wishes or Wishes(), given
         self.stoppable: Stoppable | None = None
         self.begun = Begun()
+        self.words = settings["args"] if isinstance(settings.get("args"), list) else []
         settings["parser_kwargs"] = {"exit_on_error": False} | settings.get("parser_kwargs", {})
         super().__init__(*args, **settings)
 
@@ -96,6 +97,7 @@ class LabCLI(LightningCLI):
         """Look at what was asked for before anything is built, and take what this machine can do."""
         config = self._get(self.config, "trainer")
         checks.require_device(config)
+        checks.require_counts(config)
         if torch.cuda.is_available():
             torch.set_float32_matmul_precision("high")  # TF32, which Lightning would ask for in a warning
         self._take_precision()
@@ -165,7 +167,8 @@ class LabCLI(LightningCLI):
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(WholeCheckpoints())
         logger = RunFolder(config.default_root_dir or ".") if config.logger in (None, True) else config.logger
-        return super().instantiate_trainer(**kwargs | {"plugins": plugins, "logger": logger})
+        with refusals_told("Trainer"):
+            return super().instantiate_trainer(**kwargs | {"plugins": plugins, "logger": logger})
 
 
 def allow_imports(args: Sequence[str]) -> list[str]:

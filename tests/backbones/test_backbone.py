@@ -236,3 +236,30 @@ def test_a_tokenizer_may_mark_segments_that_the_model_does_not_embed(make, famil
     assert states.shape == (*pairs["input_ids"].shape, backbone.hidden_size)
     marks = not torch.equal(states, backbone.last(**pairs | {"token_type_ids": torch.zeros_like(pairs["input_ids"])}))
     assert marks == (family in ("bert", "electra", "albert", "gpt2", "xlnet"))
+
+
+@pytest.mark.parametrize(("family", "field"), [("bert", "num_hidden_layers"), ("t5", "num_decoder_layers")])
+def test_a_depth_that_cannot_be_is_refused_before_it_is_built(folders, tmp_path, family, field):
+    config = json.loads((folders[family] / "config.json").read_text()) | {field: 10**9}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UsageError, match=f"has {field}=1000000000; expected 10,000 at most"):
+        Backbone(str(tmp_path), tokenizer=str(folders[family]))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("config.json", {"hidden_size": "wide"}),
+        ("config.json", {"hidden_act": "none such"}),
+        ("config.json", {"num_attention_heads": 0}),
+        ("tokenizer.json", {"added_tokens": [{"id": -1}]}),
+        ("tokenizer.json", {"model": {"type": "WordLevel", "vocab": {"a": -124}}}),
+    ],
+)
+def test_files_that_transformers_cannot_read_are_one_line(folders, tmp_path, name, change):
+    for path in folders["bert"].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    path = tmp_path / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UsageError, match=f"cannot load the backbone '{tmp_path}'"):
+        Backbone(str(tmp_path)).tokenizer  # noqa: B018

@@ -45,6 +45,13 @@ STOP = "--trainer.callbacks+=EarlyStopping"
         ([STOP, "--trainer.callbacks.monitor=val/nothing"], "EarlyStopping monitors 'val/nothing', which nothing logs"),
         (["--trainer.default_root_dir=file/run"], "file"),
         (["--trainer.devices=0"], ""),
+        (["--trainer.accelerator=c"], "Trainer cannot be built: ValueError: You selected an invalid accelerator"),
+        (
+            ["--trainer.accumulate_grad_batches=0"],
+            "--trainer.accumulate_grad_batches 0: expected a whole number from 1",
+        ),
+        (["--trainer.check_val_every_n_epoch=-1"], "--trainer.check_val_every_n_epoch -1: expected a whole number"),
+        (["--model.backbone.source=a b"], "'a b' is neither a folder on this disk nor a name of the hub"),
         (["--model.optimizer=BertAdam", "--model.optimizer.betas=[-1,2]"], "betas=(-1.0, 2.0) eps"),
         (["--model.optimizer=torch.optim.SGD", "--model.optimizer.momentum=-1"], "SGD cannot be built: ValueError"),
         (["--trainer.profiler=AdvancedProfiler", "--trainer.profiler.line_count_restriction=[]"], ""),

@@ -9,7 +9,7 @@ import pytest
 
 from lm_lab.cli import main
 
-LONGEST = 60  # seconds; what is tried takes half of one on a quiet core
+LONGEST = 40  # seconds; what is tried takes half of one on a quiet core
 
 
 class Hangs(BaseException):

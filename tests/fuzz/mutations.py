@@ -25,8 +25,8 @@ JUNK = st.recursive(
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Paths to everything inside `value`."""
-    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    """Paths to everything inside `value`, of a long list to its first few things."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value[:9]) if isinstance(value, list) else ()
     return [path, *(place for key, part in parts for place in places(part, (*path, key)))]
 
 
