@@ -1,7 +1,6 @@
 """How the command line builds the classes that a configuration names."""
 
 import inspect
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
@@ -9,6 +8,7 @@ from typing import Any, TypeVar
 import lightning as L
 
 from lm_lab.backbones import Backbone
+from lm_lab.commands.mistakes import raised_in
 from lm_lab.errors import UsageError
 
 T = TypeVar("T")
@@ -40,12 +40,6 @@ def refusals_told(name: str) -> Iterator[None]:
     except UsageError:
         raise
     except Exception as error:
-        if _raised_in(error).startswith(_OURS):
+        if raised_in(error).startswith(_OURS):
             raise
         raise UsageError(f"{name} cannot be built: {type(error).__name__}: {error}") from error
-
-
-def _raised_in(error: Exception) -> str:
-    """The module whose code raised an error."""
-    frame, _ = list(traceback.walk_tb(error.__traceback__))[-1]
-    return str(frame.f_globals.get("__name__", ""))

@@ -2,6 +2,7 @@
 
 import errno
 import re
+import traceback
 
 from lm_lab.errors import UsageError
 
@@ -20,12 +21,21 @@ def mistake(error: BaseException | None) -> UsageError | None:
     return error or (None if first is None else _of_library(first))
 
 
+def raised_in(error: BaseException) -> str:
+    """The module whose code raised an error."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
+
+
 def _of_library(error: BaseException) -> UsageError | None:
     name = type(error).__name__
     if name == "ArgumentError":
         return UsageError(_argument(str(getattr(error, "message", None) or error)))
     if name == "MisconfigurationException":
         return UsageError(str(error))
+    refused = isinstance(error, ValueError | NotImplementedError)
+    if refused and raised_in(error).startswith("lightning."):  # settings that do not go together
+        return UsageError(str(error) or repr(error))
     if isinstance(error, OSError) and error.errno in _DISK:
         return UsageError(f"{error.filename or 'writing'}: {error.strerror}. What was finished before is kept.")
     if name == "SafetensorError" and "I/O error" in str(error):

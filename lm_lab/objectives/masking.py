@@ -20,6 +20,8 @@ from lm_lab.errors import UsageError
 from lm_lab.objectives.noise import choose, number
 from lm_lab.objectives.units import choose_units, continuations
 
+_LONGEST = 65_536  # words of a unit: no text has more
+
 
 class Masking(nn.Module, ABC):
     """Chooses the units of a batch that are hidden.
@@ -125,6 +127,6 @@ class SpanMasking(WordMasking):
 
 
 def _up_to(longest: int) -> Tensor:
-    if longest < 1:
-        raise UsageError(f"longest={longest}: a unit has at least one word; give 1 or more.")
+    if not 1 <= longest <= _LONGEST:
+        raise UsageError(f"longest={longest}: a unit has at least one word; give 1 or more, {_LONGEST:,} at most.")
     return torch.arange(1.0, longest + 1)

@@ -24,6 +24,8 @@ from lm_lab.objectives.masked_lm import MaskedLM, embeddings
 from lm_lab.objectives.masking import Masking, SpanMasking
 from lm_lab.objectives.token_head import TokenHead
 
+_MOST = 65_536  # places, and their width: more would only be waited for
+
 
 class SpanBERT(Objective):
     """Masked language model of spans plus the span boundary objective.
@@ -87,8 +89,10 @@ class SpanBoundary(nn.Module):
     def __init__(self, hidden_size: int, width: int, size: int, position_size: int = 200, positions: int = 20) -> None:
         super().__init__()
         for name, value in (("position_size", position_size), ("positions", positions)):
-            if value < 1:
-                raise UsageError(f"{name}={value}: the boundary objective needs 1 or more (SpanBERT: 200 wide, 20).")
+            if not 1 <= value <= _MOST:
+                raise UsageError(
+                    f"{name}={value}: the boundary objective needs 1 or more, {_MOST:,} at most (200 wide, 20)."
+                )
         self.positions = nn.Embedding(positions, position_size)
         self.dense = nn.Linear(2 * hidden_size + position_size, hidden_size)
         self.norm = nn.LayerNorm(hidden_size, eps=1e-12)

@@ -45,6 +45,10 @@ STOP = "--trainer.callbacks+=EarlyStopping"
         ([STOP, "--trainer.callbacks.monitor=val/nothing"], "EarlyStopping monitors 'val/nothing', which nothing logs"),
         (["--trainer.default_root_dir=file/run"], "file"),
         (["--trainer.devices=0"], ""),
+        (
+            ["--trainer.val_check_interval=250"],
+            "`val_check_interval` (250) must be less than or equal to the number of",
+        ),
         (["--trainer.accelerator=c"], "Trainer cannot be built: ValueError: You selected an invalid accelerator"),
         (
             ["--trainer.accumulate_grad_batches=0"],

@@ -1,6 +1,7 @@
 """Plain data and bytes with anything changed."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -38,9 +39,7 @@ def mutated(value: Any, data: st.DataObject, times: int = 2) -> Any:
         if not path:
             continue
         *parents, key = path
-        parent = value
-        for step in parents:
-            parent = parent[step]
+        parent = _at(value, parents)
         how = data.draw(st.sampled_from(["alike", "alike", "alike", "replace", "remove", "add", "rename", "repeat"]))
         if how == "remove":
             del parent[key]
@@ -52,6 +51,23 @@ def mutated(value: Any, data: st.DataObject, times: int = 2) -> Any:
             parent[data.draw(WORDS | NUMBERS)] = parent.pop(key)
         else:
             parent[data.draw(WORDS | NUMBERS)] = data.draw(JUNK) if how == "add" else parent[key]
+    return value
+
+
+def retuned(value: Any, data: st.DataObject, times: int = 2) -> Any:
+    """A copy with other values of the same types in it: most are taken, and decide on what happens."""
+    value = copy.deepcopy(value)
+    for _ in range(data.draw(st.integers(1, times))):
+        plain = [path for path in places(value) if path and type(_at(value, path)) in ALIKE]
+        *parents, key = data.draw(st.sampled_from(plain))
+        parent = _at(value, parents)
+        parent[key] = data.draw(ALIKE[type(parent[key])])
+    return value
+
+
+def _at(value: Any, path: Sequence[Any]) -> Any:
+    for step in path:
+        value = value[step]
     return value
 
 

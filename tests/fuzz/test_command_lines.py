@@ -11,7 +11,7 @@ from configurations import ADAPT, PRETRAIN, at_home
 from endings import ends
 from hypothesis import given
 from hypothesis import strategies as st
-from mutations import JUNK, places
+from mutations import ALIKE, JUNK, places
 from slow import EXAMPLES
 from suites import write_suite
 
@@ -104,6 +104,10 @@ def here(made: Path, tmp_path: Path, quietly: None, monkeypatch: pytest.MonkeyPa
 def strange(words: list[str], data: st.DataObject) -> list[str]:
     """The words of a command with some left out, doubled, changed or added."""
     words = list(words)
+    numbers = [at for at, word in enumerate(words) if word.isdecimal()]
+    if numbers and data.draw(st.booleans()):
+        words[data.draw(st.sampled_from(numbers))] = str(data.draw(ALIKE[int]))
+        return words
     for _ in range(data.draw(st.integers(1, 2))):
         at = data.draw(st.integers(0, max(0, len(words) - 1)))
         how = data.draw(st.sampled_from(["drop", "repeat", "value", "flag", "setting", "cut"]))

@@ -119,6 +119,7 @@ def test_static_masks_of_a_row_without_tokens_hide_nothing(make: Make) -> None:
     [
         (lambda backbone: MaskedLM(backbone, static=-1), "static=-1.*expected"),
         (lambda backbone: NGramMasking(0), "longest=0.*1 or more"),
+        (lambda backbone: NGramMasking(10**12), "longest=1000000000000.*65,536 at most"),
         (lambda backbone: SpanMasking(p=1.0), "p=1.0.*between 0 and 1"),
         (lambda backbone: MaskedLM(backbone, masking=EntityMasking(["xylophone"])), "'xylophone'.*unknown"),
         (lambda backbone: MaskedLM(backbone, masking=EntityMasking([""])), "empty"),

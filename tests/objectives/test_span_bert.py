@@ -99,6 +99,7 @@ def test_a_tiny_model_learns_both_parts(make: Make, family: str) -> None:
 
 
 @pytest.mark.parametrize("setting", ["positions", "position_size"])
-def test_sizes_below_one_are_refused(make: Make, setting: str) -> None:
-    with pytest.raises(UsageError, match=f"{setting}=0.*1 or more"):
-        SpanBERT(make("bert"), **{setting: 0})
+@pytest.mark.parametrize("value", [0, 20910214])
+def test_sizes_out_of_range_are_refused(make: Make, setting: str, value: int) -> None:
+    with pytest.raises(UsageError, match=f"{setting}={value}.*1 or more, 65,536 at most"):
+        SpanBERT(make("bert"), **{setting: value})
