@@ -32,6 +32,7 @@ class Recipe(NamedTuple):
     trainer: Callable[..., Any]
 
 
+_MOST = 2**22  # tokens: the library ends the whole process when it gets no memory for them
 _CHARACTERS = pre_tokenizers.Sequence(
     [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex("."), behavior="isolated")]
 )
@@ -82,13 +83,16 @@ def train(
         max_length: what the tokenizer gives as its longest sequence.
 
     Raises:
-        UsageError: an unknown kind, or a size that leaves no room for tokens.
+        UsageError: an unknown kind, a size that leaves no room for tokens, or one that takes more memory than there is.
     """
     least = len(SPECIAL) + (len(_BYTES) if kind == "bpe" else 1)
-    if kind not in RECIPES or vocab_size < least:
+    if kind not in RECIPES or not least <= vocab_size <= _MOST:
         raise UsageError(
-            f"kind '{kind}', vocab_size={vocab_size}: expected one of {', '.join(RECIPES)} and {least} tokens or more."
+            f"kind '{kind}', vocab_size={vocab_size}: expected one of {', '.join(RECIPES)} and {least} tokens or more, "
+            f"{_MOST:,} at most."
         )
+    if min_frequency < 1 or max_length < 3:
+        raise UsageError(f"min_frequency={min_frequency} max_length={max_length}: expected 1 or more, and 3 or more.")
     recipe = RECIPES[kind]
     core = Tokenizer(recipe.model())
     core.normalizer = normalizers.BertNormalizer(

@@ -65,6 +65,7 @@ def test_the_same_texts_give_the_same_vocabulary(kind: str) -> None:
             "kind 'character', vocab_size=5: expected one of character, wordpiece, bpe, unigram and 6 tok",
         ),
         ("bpe", 260, "and 261 tokens or more"),
+        *((kind, 10**9, "vocab_size=1000000000: .* 4,194,304 at most") for kind in ("wordpiece", "bpe", "unigram")),
         ("unigram", 8, "no 'unigram' vocabulary of 8 tokens: .*; give another --vocab_size"),
         ("words", 100, "kind 'words'"),
     ],

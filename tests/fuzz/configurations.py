@@ -122,6 +122,8 @@ def setting(annotation: Any, inside: Sequence[type], data: st.DataObject) -> Any
         return data.draw(JUNK)
     parts = [part for part in get_args(annotation) if part is not Ellipsis]
     origin = get_origin(annotation)
+    if origin is not None and not parts:  # a bare `Callable`
+        return data.draw(JUNK)
     if annotation in _PLAIN:
         return data.draw(_PLAIN[annotation])
     if origin is Literal:
