@@ -8,7 +8,7 @@ QUICKSTART := runs/quickstart
 EXAMPLES ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all fuzz kill-test mutate lint docs
+.PHONY: help quickstart test test-all fuzz kill-test mutate reports lint docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,9 @@ kill-test: .venv/.dev ## kill 100 runs at random moments and in writes; each mus
 
 mutate: .venv/.dev ## change the objectives one thing at a time, list what no test notices (MODULES="masking noise"): hours
 	$(OFFLINE) $(BIN)/python tests/mutation/mutate.py $(MODULES)
+
+reports: .venv/.package ## write the pages of the committed results: a few minutes
+	for run in benchmarks/results/*/records.parquet; do $(BIN)/lm-lab bench report $$(dirname $$run) || exit 1; done
 
 lint: .venv/.dev ## check style and types
 	$(BIN)/ruff check

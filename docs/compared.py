@@ -8,6 +8,7 @@ with and without pretraining are drawn in docs/images/objectives.
 
 import csv
 import json
+import math
 import re
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def scores(suite: str, strategy: str | None) -> str:
     lines = [f"| backbone | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
     for name in backbones:
         values = [_score(cells.get((name, head))) for head in heads]
-        control = any(row["control"] == "True" for row in shown if row["backbone"] == name)
+        control = any(row["control"] for row in shown if row["backbone"] == name)
         lines.append(f"| {f'*{name}*' if control else f'`{name}`'} | {' | '.join(values)} |")
     return "\n".join(lines) + "\n"
 
@@ -108,16 +109,17 @@ def _table(place: re.Match[str]) -> str:
 def _rows(suite: str) -> list[measured.Row]:
     """Rows of the report's table, in the suite's order of backbones and strategies."""
     plan = json.loads((RESULTS / suite / "suite.json").read_text(encoding="utf-8"))
-    with open(RESULTS / suite / "report/results.csv", encoding="utf-8", newline="") as stream:
-        found = list(csv.DictReader(stream))
     orders = [list(plan[part]) for part in ("backbones", "strategies", "tasks")]
     orders[2].append(AVERAGE)
     names = ("backbone", "strategy", "task")
-    return sorted(found, key=lambda row: [order.index(row[n]) for order, n in zip(orders, names, strict=True)])
+    return sorted(
+        measured.rows(RESULTS / suite),
+        key=lambda row: [order.index(row[n]) for order, n in zip(orders, names, strict=True)],
+    )
 
 
 def _score(row: measured.Row | None) -> str:
-    return measured.score(row) if row and row["mean"] else text.NONE
+    return measured.score(row) if row and not math.isnan(row["mean"]) else text.NONE
 
 
 if __name__ == "__main__":

@@ -3,29 +3,35 @@
 A page says where and which: `<!-- measured: lora lora_all -->`, names of the suite, up to `<!-- end -->`.
 """
 
-import csv
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from lm_lab.benchmark import report_text as text
+from lm_lab.benchmark.report_table import all_points, point_row
+from lm_lab.benchmark.results import read_records, read_suite
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks/results/strategies/report/results.csv"
+RESULTS = ROOT / "benchmarks/results/strategies"
 PAGES = sorted((ROOT / "docs/strategies").glob("*.md"))
 TASKS = {"sst2": "SST-2", "mrpc": "MRPC", "stsb": "STS-B", "qqp": "QQP"}
-SEEDS = "3"  # a task counts once all of them have run
+SEEDS = 3  # a task counts once all of them have run
 BESIDE = ("full", "probe")  # what every method is compared with
 PLACE = re.compile(r"(<!-- measured: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-Row = dict[str, str]
+Row = dict[str, Any]
 
 
-def scores(path: Path = RESULTS) -> dict[str, dict[str, Row]]:
+def rows(results: Path) -> list[Row]:
+    """Rows of the report's table, `results.csv`."""
+    return [point_row(point) for point in all_points(read_records(results), read_suite(results))]
+
+
+def scores(results: Path = RESULTS) -> dict[str, dict[str, Row]]:
     """Rows of the report's table by strategy and task."""
     found: dict[str, dict[str, Row]] = {}
-    with open(path, encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            found.setdefault(row["strategy"], {})[row["task"]] = row
+    for row in rows(results):
+        found.setdefault(row["strategy"], {})[row["task"]] = row
     return found
 
 
@@ -40,13 +46,13 @@ def table(names: Iterable[str], found: dict[str, dict[str, Row]]) -> str:
 
 def _line(name: str, of_tasks: dict[str, Row], tasks: Iterable[str]) -> str:
     cells = [score(of_tasks[task]) for task in tasks]
-    share = max(float(row["trained_share"]) for row in of_tasks.values())
+    share = max(row["trained_share"] for row in of_tasks.values())
     return f"| `{name}` | {' | '.join(cells)} | {text.percent(share)} |\n"
 
 
 def score(row: Row) -> str:
     """The mean and half of its interval."""
-    mean, half = float(row["mean"]), (float(row["high"]) - float(row["low"])) / 2
+    mean, half = row["mean"], (row["high"] - row["low"]) / 2
     return f"{text.score(mean)} ± {text.score(half)}"
 
 

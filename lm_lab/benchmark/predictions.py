@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lm_lab.atomic import replace_file
+from lm_lab.benchmark import packed
 from lm_lab.errors import UsageError
 
 _ID = re.compile(r"[A-Za-z0-9._-]+")
@@ -35,33 +36,27 @@ def write_predictions(root: Path, cell_id: str, predictions: Predictions) -> str
 
 
 def read_predictions(root: Path, cell_id: str, digest: str | None = None) -> Predictions:
-    """Return a cell's per-example predictions; raises UsageError if the file is missing or unreadable.
+    """Return a cell's per-example predictions, packed or not; raises UsageError if they are missing or unreadable.
 
     With the `digest` of its record nothing is parsed of a file that is not what was written: damaged parquet can ask
     for any amount of memory.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     path = _path(root, cell_id)
     try:
-        content = path.read_bytes()
-        if digest is not None and hashlib.sha256(content).hexdigest() != digest:
-            raise ValueError("not what was written")
-        table = pq.read_table(pa.BufferReader(content), columns=list(Predictions._fields))
-        counts = pa.types.is_list(table.schema.field("prediction").type)
-        table = table.cast(_schema(counts))
-        if any(table[name].null_count for name in ("split", "id", "prediction")):
-            raise ValueError("an example has no split, id or prediction")
-        columns = {name: table[name].to_numpy(zero_copy_only=False) for name in Predictions._fields}
-        if counts:
-            columns["prediction"] = np.stack(list(columns["prediction"]))
-        return Predictions(**{**columns, "split": columns["split"].astype(np.str_)})
+        table = None if path.exists() else packed.predictions(root, cell_id)
+        return _unpacked(_checked(path, digest) if table is None else table)
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise UsageError(
             f"{path}: no readable predictions ({first:.200}). The suite's command runs this cell again."
         ) from error
+
+
+def read_table(root: Path, cell_id: str) -> Any:
+    """The same as a table of arrow."""
+    return _table(read_predictions(root, cell_id))
 
 
 def has_predictions(root: Path, cell_id: str, digest: str | None) -> bool:
@@ -84,6 +79,30 @@ def _path(root: Path, cell_id: str) -> Path:
     return root / "predictions" / f"{checked_id(cell_id)}.parquet"
 
 
+def _checked(path: Path, digest: str | None) -> Any:
+    """The table in a file, if it is the one that was written."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    content = path.read_bytes()
+    if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+        raise ValueError("not what was written")
+    return pq.read_table(pa.BufferReader(content), columns=list(Predictions._fields))
+
+
+def _unpacked(table: Any) -> Predictions:
+    import pyarrow as pa
+
+    counts = pa.types.is_list(table.schema.field("prediction").type)
+    table = table.select(list(Predictions._fields)).cast(_schema(counts))
+    if any(table[name].null_count for name in ("split", "id", "prediction")):
+        raise ValueError("an example has no split, id or prediction")
+    columns = {name: table[name].to_numpy(zero_copy_only=False) for name in Predictions._fields}
+    if counts:
+        columns["prediction"] = np.stack(list(columns["prediction"]))
+    return Predictions(**{**columns, "split": columns["split"].astype(np.str_)})
+
+
 def _schema(counts: bool) -> Any:
     import pyarrow as pa
 
@@ -91,13 +110,18 @@ def _schema(counts: bool) -> Any:
     return pa.schema([("split", pa.string()), ("id", pa.int64()), ("prediction", kept), ("label", pa.float64())])
 
 
+def _table(predictions: Predictions) -> Any:
+    import pyarrow as pa
+
+    columns = {name: list(values) for name, values in predictions._asdict().items()}
+    return pa.table(columns, schema=_schema(predictions.prediction.ndim > 1))
+
+
 def _parquet(predictions: Predictions) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = {name: list(values) for name, values in predictions._asdict().items()}
     buffer = pa.BufferOutputStream()
-    table = pa.table(columns, schema=_schema(predictions.prediction.ndim > 1))
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(_table(predictions), buffer, compression="zstd")
     content: bytes = buffer.getvalue().to_pybytes()
     return content

@@ -7,6 +7,8 @@ from these files alone.
     DIR/suite.json               the resolved suite
     DIR/cells/<id>.json          CellRecord
     DIR/predictions/<id>.parquet see `predictions.py`
+
+A run that is over can be packed into two files, which are read in the same way: see `packed.py`.
 """
 
 import json
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict
 
 from lm_lab.atomic import replace_file
+from lm_lab.benchmark import packed
 from lm_lab.benchmark.predictions import Predictions, checked_id, write_predictions
 from lm_lab.benchmark.record_checks import baselines_fault, fault, suite_fault
 from lm_lab.errors import UsageError
@@ -106,18 +109,18 @@ def read_record(root: Path, cell_id: str) -> CellRecord | None:
 
 
 def scan(root: Path) -> Scan:
-    """Read every record under `root`, in the order of their cells; an unreadable file becomes a line."""
-    records, broken = [], []
+    """Read every record under `root`, packed or not, in the order of their cells; an unreadable file becomes a line."""
+    records, broken = _scan_packed(root)
     for path in sorted((root / "cells").glob("*.json")):
         record, problem = _load(path)
         if record is None:
             broken.append(f"{path}: {problem}")
         else:
-            records.append(record)
+            records[path.stem] = record
     baselines, problem = _json(root / "baselines.json")
     if (root / "baselines.json").exists() and (problem := problem or baselines_fault(baselines) or ""):
         broken.append(f"{root / 'baselines.json'}: {problem}")
-    return Scan(sorted(records, key=_order), broken)
+    return Scan(sorted(records.values(), key=_order), broken)
 
 
 def read_records(root: Path) -> list[CellRecord]:
@@ -160,6 +163,16 @@ def _load(path: Path) -> tuple[CellRecord | None, str]:
     record, problem = _json(path)
     problem = problem or fault(record, SCHEMA, path.stem) or ""
     return (None if problem else record), problem
+
+
+def _scan_packed(root: Path) -> tuple[dict[str, CellRecord], list[str]]:
+    try:
+        found = {name: json.loads(text) for name, text in packed.records(root).items()}
+    except (UsageError, ValueError, RecursionError) as error:
+        return {}, [f"{root / packed.RECORDS}: cannot be read ({error})"]
+    faults = {name: problem for name, record in found.items() if (problem := fault(record, SCHEMA, name))}
+    broken = [f"{root / packed.RECORDS}, cell {name}: {problem}" for name, problem in faults.items()]
+    return {name: record for name, record in found.items() if name not in faults}, broken
 
 
 def _order(record: CellRecord) -> tuple[Any, ...]:

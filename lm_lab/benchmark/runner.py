@@ -13,6 +13,7 @@ from lm_lab.atomic import remove_leftovers, replace_file
 from lm_lab.benchmark.baselines import write_baselines
 from lm_lab.benchmark.executors import Executor
 from lm_lab.benchmark.fingerprints import cache_fingerprints
+from lm_lab.benchmark.packing import unpack
 from lm_lab.benchmark.plan import Plan, PlannedCell, make_plan
 from lm_lab.benchmark.predictions import has_predictions
 from lm_lab.benchmark.progress import Progress
@@ -45,6 +46,7 @@ def run_suite(
     with _writable(root), _locked(root), _terminable():
         for folder in (root, *(root / part for part in _PARTS), *(root / "superseded" / part for part in _PARTS)):
             remove_leftovers(folder)
+        unpack(root)
         try:
             return _run(suite, root, executor, progress, track, retry_failed)
         finally:

@@ -1,4 +1,4 @@
-"""`lm-lab bench run|status|report`: a suite to results, results to a table and a page."""
+"""`lm-lab bench run|status|report|pack`: a suite to results, results to a table and a page."""
 
 import argparse
 import os
@@ -45,6 +45,11 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("out", type=Path, help="folder of the results")
     report.add_argument("--to", type=Path, help="folder of the report (default: OUT/report)")
     report.set_defaults(run=_report)
+
+    pack = commands.add_parser("pack", help="results as a few files, for a repository or an archive")
+    pack.add_argument("results", type=Path, help="folder of the results")
+    pack.add_argument("--out", type=Path, required=True, help="folder of the packed results")
+    pack.set_defaults(run=_pack)
     return parser
 
 
@@ -121,4 +126,12 @@ def _report(options: argparse.Namespace) -> int:
         raise UsageError(f"the report cannot be written to '{error.filename}': {error.strerror}.") from error
     print(terminal_table(options.out), end="\n\n")
     print(f"report: {page}", file=sys.stdout)
+    return 0
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from lm_lab.benchmark.packing import pack
+
+    pack(options.results, options.out)
+    print(f"packed: {options.out}")
     return 0

@@ -8,6 +8,9 @@ from typing import Any
 import yaml
 from pages import ROOT
 
+from lm_lab.benchmark.predictions import read_predictions
+from lm_lab.benchmark.results import read_records, write_record
+
 # the most that a cell of a suite and a pretraining may have; all strategies and tasks stay
 CELL = {"max_epochs": 1, "train_limit": 16, "validation_limit": 8, "holdout": 8}
 PRETRAINING = {"documents": 48, "held_out": 16, "batch_size": 8, "max_time": "00:00:00:01"}
@@ -31,13 +34,11 @@ def copy_small(folder: Path) -> None:
 
 
 def _results(committed: Path, folder: Path) -> None:
-    cells = [path.stem for path in sorted((committed / "cells").iterdir())[:CELLS]]
-    for name in ("suite.json", "baselines.json", *(f"cells/{cell}.json" for cell in cells)):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True)
+    for name in ("suite.json", "baselines.json"):
         shutil.copy(committed / name, folder / name)
-    (folder / "predictions").mkdir()
-    for cell in cells:
-        shutil.copy(committed / f"predictions/{cell}.parquet", folder / "predictions")
+    for record in read_records(committed)[:CELLS]:
+        write_record(folder, record, read_predictions(committed, record["id"]))
 
 
 def _rewrite(path: Path, change: Callable[[Any], Any]) -> None:
