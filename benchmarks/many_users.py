@@ -23,11 +23,10 @@ from safetensors.torch import load_file
 from lm_lab import provenance
 from lm_lab.backbones import Backbone
 from lm_lab.cli import exit_code
+from lm_lab.models import AdaptedModel, delta
 from lm_lab.serving import Bank
 from lm_lab.strategies import AdaptationStrategy, HoulsbyAdapter, LoRA, PromptTuning, PTuningV2
 from lm_lab.tasks import glue_task
-from lm_lab.training import delta
-from lm_lab.training.adaptation import Adaptation
 
 TEXTS, LENGTH = 64, 32
 USERS = (1, 4, 16, 64)
@@ -39,9 +38,9 @@ KINDS: dict[str, AdaptationStrategy] = {
 }
 
 
-def build(source: str, strategy: AdaptationStrategy) -> Adaptation:
+def build(source: str, strategy: AdaptationStrategy) -> AdaptedModel:
     """An adaptation in eval mode whose delta is random."""
-    model = Adaptation(Backbone(source), strategy, glue_task("sst2"), pooling="mean").eval()
+    model = AdaptedModel(Backbone(source), strategy, glue_task("sst2"), pooling="mean").eval()
     with torch.no_grad():
         for name in model.trained:
             model.get_parameter(name).add_(torch.randn_like(model.get_parameter(name)), alpha=0.01)

@@ -7,19 +7,22 @@ if TYPE_CHECKING:
     from lm_lab.backbones import Backbone
     from lm_lab.data.glue import GLUE
     from lm_lab.errors import UsageError
-    from lm_lab.training.adaptation import Adaptation
+    from lm_lab.models import AdaptedModel
+    from lm_lab.training.adaptation import Adaptation, adaptation_of
 
 __version__ = "0.1.0"
 
 # imported on first use: torch and transformers take seconds, `lm-lab --help` must not
 _HOMES = {
+    "AdaptedModel": "lm_lab.models",
     "Adaptation": "lm_lab.training.adaptation",
+    "adaptation_of": "lm_lab.training.adaptation",
     "Backbone": "lm_lab.backbones",
     "GLUE": "lm_lab.data.glue",
     "UsageError": "lm_lab.errors",
 }
 
-__all__ = ["GLUE", "Adaptation", "Backbone", "UsageError"]
+__all__ = ["GLUE", "Adaptation", "AdaptedModel", "Backbone", "UsageError", "adaptation_of"]
 
 
 def __getattr__(name: str) -> Any:

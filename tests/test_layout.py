@@ -8,24 +8,26 @@ import pytest
 import lm_lab
 
 ROOT = Path(lm_lab.__file__).parent
-SHARED = {"atomic", "errors", "hub", "provenance", "redaction", "yaml_files"}
+SHARED = {"atomic", "errors", "hub", "provenance", "redaction", "tokens", "yaml_files"}
 ALLOWED = {
     "backbones": set(),
     "tasks": set(),
-    "strategies": {"backbones"},
+    "heads": {"backbones", "tasks", "data"},
+    "strategies": {"backbones", "heads"},
     "objectives": {"backbones"},
     "data": {"tasks"},
-    "training": {"backbones", "strategies", "objectives", "tasks", "data"},
-    "doctor": {"backbones", "strategies", "tasks", "training"},
-    "serving": {"backbones", "strategies", "tasks", "training"},
-    "probing": {"backbones", "strategies", "tasks", "data", "training"},
-    "interchange": {"backbones", "strategies", "tasks", "data", "training"},
+    "models": {"backbones", "heads", "strategies", "tasks", "data"},
+    "training": {"backbones", "heads", "strategies", "objectives", "tasks", "data", "models"},
+    "doctor": {"backbones", "strategies", "tasks", "models"},
+    "serving": {"backbones", "strategies", "tasks", "models"},
+    "probing": {"backbones", "heads", "strategies", "tasks", "data", "models"},
+    "interchange": {"backbones", "heads", "strategies", "tasks", "data", "models"},
     "commands": {
-        *("backbones", "strategies", "objectives", "tasks", "data", "training", "doctor", "probing"),
+        *("backbones", "strategies", "objectives", "tasks", "data", "models", "training", "doctor", "probing"),
         *("interchange", "benchmark", "tracking"),
     },
-    "benchmark": {"backbones", "strategies", "objectives", "tasks", "data", "training", "commands", "tracking"},
-    "tracking": {"backbones", "strategies", "objectives", "tasks", "data", "training", "benchmark"},
+    "benchmark": {"strategies", "backbones", "tasks", "data", "models", "training", "commands"},
+    "tracking": {"benchmark"},
 }
 
 

@@ -4,7 +4,7 @@ import lightning as L
 import pytest
 import torch
 
-from lm_lab import GLUE, Adaptation, Backbone
+from lm_lab import GLUE, Backbone, adaptation_of
 from lm_lab.backbones.pooling import pool
 from lm_lab.data.encode_texts import encode_texts
 from lm_lab.data.encoding import Encoding
@@ -46,7 +46,7 @@ def test_lora_learns_paraphrase(minilm, real_data):
     """Better than the majority class by far, after 40 steps on real sentences."""
     L.seed_everything(0, verbose=False)
     data = GLUE("qqp", real_data, train_limit=1280, validation_limit=500)
-    model = Adaptation(minilm, LoRA(), data.task, learning_rate=3e-3, pooling="mean", pairs="towers")
+    model = adaptation_of(minilm, LoRA(), data.task, learning_rate=3e-3, pooling="mean", pairs="towers")
     trainer = L.Trainer(
         max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False,

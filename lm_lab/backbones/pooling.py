@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 FixedPooling = Literal["cls", "mean", "max", "last"]
-Pooling = Literal["cls", "mean", "max", "last", "attention", "lstm"]  # the last two learn: strategies/readout.py
+Pooling = Literal["cls", "mean", "max", "last", "attention", "lstm"]  # the last two learn: heads/readout.py
 POOLINGS: tuple[FixedPooling, ...] = ("cls", "mean", "max", "last")
 
 

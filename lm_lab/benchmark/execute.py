@@ -23,11 +23,11 @@ from lm_lab.commands.adapt import AdaptCLI, build
 from lm_lab.commands.lightning_cli import quiet, restrict
 from lm_lab.data.module import HELD_OUT, TaskData
 from lm_lab.errors import UsageError
+from lm_lab.models.ledger import ledger
 from lm_lab.redaction import redacted
 from lm_lab.tasks import Task, task_score
 from lm_lab.training import memory
 from lm_lab.training.callbacks import TrainingMeter
-from lm_lab.training.ledger import ledger
 from lm_lab.training.watching import DivergedError
 
 Metrics = Callable[[torch.Tensor, torch.Tensor], dict[str, float]]
@@ -118,8 +118,8 @@ def _measure(planned: PlannedCell, features: Path | None) -> tuple[dict[str, Any
         "scores": scores,
         "score": {split: task_score(values) for split, values in scores.items()},
         "details": _by_kind(task, predictions, cli.datamodule.domains, task.detailed) if task.details else {},
-        "ledger": ledger(cli.model),
-        "layer_weights": cli.model.layer_weights(),
+        "ledger": ledger(cli.model.model),
+        "layer_weights": cli.model.model.layer_weights(),
         "hardware": provenance.hardware() | {"precision": str(cli.trainer.precision)},
         "clocks": {
             # a probe's features are one forward pass over the training set, paid once and counted in every probe
@@ -155,7 +155,7 @@ def _require_same(planned: PlannedCell, cli: AdaptCLI) -> None:
 
 def _prepare(cli: AdaptCLI, features: Path | None) -> Cost:
     """Tokenise before the clocks of training start; put stored features in place for a probe."""
-    model, data = cli.model, cli.datamodule
+    model, data = cli.model.model, cli.datamodule
     if features is not None and has_fixed_features(model):
         return use_features(model, data, cli.trainer, features)
     data.encode(("train", *data.evaluated), model.encoding(data.max_length))

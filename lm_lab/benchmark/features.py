@@ -23,9 +23,9 @@ from torch import Tensor
 from lm_lab.atomic import replacing
 from lm_lab.data.encode_texts import EncodedTexts
 from lm_lab.data.module import TaskData
+from lm_lab.models import AdaptedModel
 from lm_lab.strategies.base import Delta
 from lm_lab.tasks import TextTask
-from lm_lab.training.adaptation import Adaptation
 
 _DIGEST = "sha256"
 
@@ -52,9 +52,9 @@ class FeatureTable:
         return {"features": self.features[index], "labels": rows.labels[index], "ids": rows.ids[index]}
 
 
-def has_fixed_features(model: Adaptation) -> bool:
+def has_fixed_features(model: AdaptedModel) -> bool:
     """True if nothing below the pooled vectors trains or was added, so they never change."""
-    trains = any(parameter.requires_grad for parameter in model.backbone.parameters()) or model.head.learns_to_pool
+    trains = any(parameter.requires_grad for parameter in model.backbone.parameters()) or not model.head.fixed_features
     if not isinstance(model.task, TextTask):  # a vector a token, or an option of a question, has no place in the table
         return False
     return not trains and not any(isinstance(module, Delta) for module in model.backbone.modules())
@@ -67,7 +67,7 @@ class Cost(NamedTuple):
     cpu_seconds: float
 
 
-def use_features(model: Adaptation, data: TaskData, trainer: L.Trainer, folder: Path) -> Cost:
+def use_features(model: AdaptedModel, data: TaskData, trainer: L.Trainer, folder: Path) -> Cost:
     """Put features in place of the tokens of every split that is trained or evaluated on.
 
     Returns what the features of the training set took when they were computed.
@@ -83,7 +83,7 @@ def use_features(model: Adaptation, data: TaskData, trainer: L.Trainer, folder: 
 
 
 @torch.no_grad()
-def compute(model: Adaptation, encoded: EncodedTexts, batch_size: int, trainer: L.Trainer) -> Tensor:
+def compute(model: AdaptedModel, encoded: EncodedTexts, batch_size: int, trainer: L.Trainer) -> Tensor:
     """Features (n, texts, layers, d) of all examples, longest first, in the trainer's precision and on its device."""
     device = trainer.strategy.root_device
     model.to(device).eval()
@@ -98,7 +98,7 @@ def compute(model: Adaptation, encoded: EncodedTexts, batch_size: int, trainer: 
     return torch.empty_like(features).index_copy_(0, torch.from_numpy(order), features)
 
 
-def _key(model: Adaptation, tokens: str, trainer: L.Trainer) -> str:
+def _key(model: AdaptedModel, tokens: str, trainer: L.Trainer) -> str:
     # weights of a random backbone are those of the run's seed
     seed = None if model.backbone.pretrained else torch.initial_seed()
     norm = model.head.mix is not None and model.head.mix.norm
@@ -108,7 +108,7 @@ def _key(model: Adaptation, tokens: str, trainer: L.Trainer) -> str:
 
 
 def _stored(
-    path: Path, model: Adaptation, encoded: EncodedTexts, batch_size: int, trainer: L.Trainer
+    path: Path, model: AdaptedModel, encoded: EncodedTexts, batch_size: int, trainer: L.Trainer
 ) -> tuple[Tensor, Cost]:
     """The features in `path`; computed where there are none, or damaged ones, while other processes wait."""
     path.parent.mkdir(parents=True, exist_ok=True)

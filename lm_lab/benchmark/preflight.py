@@ -27,7 +27,7 @@ from lm_lab.commands.lightning_cli import quiet, restrict
 from lm_lab.data.module import TaskData
 from lm_lab.errors import UsageError
 from lm_lab.tasks import Task
-from lm_lab.training.adaptation import Adaptation
+from lm_lab.training.adaptation import adaptation_of
 
 _TRUST = "trust_remote_code"
 _LONGEST = 400  # signs of a message: jsonargparse's may list every type that was tried
@@ -101,12 +101,12 @@ def _build_model(config: Config, task: Task) -> None:
     parser = _model_parser()
     # what needs numbers cannot stand on the meta device; its cells will tell what is wrong
     with torch.device("meta" if family.static else "cpu"), suppress(NotImplementedError, RuntimeError):
-        Adaptation(task=task, **parser.instantiate(parser.parse_object({"model": config})).model)
+        adaptation_of(task=task, **parser.instantiate(parser.parse_object({"model": config})).model)
 
 
 def _model_parser() -> ArgumentParser:
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(Adaptation, "model", skip={"task"}, instantiate=False)
+    parser.add_function_arguments(adaptation_of, "model", skip={"task"})
     return parser
 
 

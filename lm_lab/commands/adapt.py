@@ -20,11 +20,11 @@ from lm_lab.commands.lightning_cli import LabCLI, allow_imports, quiet, split_im
 from lm_lab.commands.predictions import report_predictions
 from lm_lab.commands.resume import take_wishes
 from lm_lab.errors import UsageError
-from lm_lab.training import delta
-from lm_lab.training.adaptation import Adaptation
+from lm_lab.models import delta
+from lm_lab.models.trust import trusted_config
+from lm_lab.training.adaptation import adaptation_of
 from lm_lab.training.callbacks import SaveDelta
 from lm_lab.training.resuming import ExactResume
-from lm_lab.training.trust import trusted_config
 
 
 class AdaptCLI(LabCLI):
@@ -44,7 +44,7 @@ class AdaptCLI(LabCLI):
     def load_delta(self) -> None:
         """Load the delta where one is given."""
         if folder := self._get(self.config, "delta"):
-            delta.load(self.model, folder)
+            delta.load(self.model.model, folder)
 
     before_validate = before_test = load_delta
 
@@ -65,7 +65,7 @@ class AdaptCLI(LabCLI):
 
     def after_predict(self) -> None:
         """Print or write the predictions."""
-        report_predictions(self.trainer, self.model.task, self.datamodule)
+        report_predictions(self.trainer, self.model.model.task, self.datamodule)
 
 
 def _task_of(data: Any) -> Any:
@@ -75,7 +75,7 @@ def _task_of(data: Any) -> Any:
 def build(args: Any = None, run: bool = True, callbacks: tuple[L.Callback, ...] = (), **settings: Any) -> AdaptCLI:
     """The command line interface; with `run=False`, model, data and trainer built from a plain dictionary `args`."""
     return AdaptCLI(
-        Adaptation,
+        adaptation_of,
         L.LightningDataModule,
         subclass_mode_data=True,
         args=copy.deepcopy(args),  # the parser writes into lists that it is given

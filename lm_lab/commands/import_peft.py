@@ -19,8 +19,8 @@ def main(args: list[str]) -> int:
     from lm_lab.backbones import Backbone
     from lm_lab.commands.lightning_cli import quiet, restrict
     from lm_lab.interchange.peft_read import read
+    from lm_lab.models import delta
     from lm_lab.tasks import glue_task
-    from lm_lab.training import delta
 
     restrict(options.allow_import)
     with quiet():

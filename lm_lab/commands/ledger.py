@@ -7,9 +7,9 @@ from jsonargparse import ArgumentParser, Namespace
 import lm_lab.strategies  # noqa: F401  the parser finds short class names among what is imported
 from lm_lab.commands.lightning_cli import allow_imports, quiet
 from lm_lab.errors import UsageError
+from lm_lab.models.ledger import full_ledger
 from lm_lab.strategies import AdaptationStrategy
 from lm_lab.tasks import glue_task
-from lm_lab.training.ledger import full_ledger
 
 _WORDS = {
     "backbone_trained": "trained in the backbone",

@@ -46,8 +46,10 @@ def _items(value: Any) -> list[tuple[str, Any]]:
     return list(vars(value).items()) if type(value).__name__ == "Namespace" else []
 
 
-def _parameters(kind: type) -> dict[str, inspect.Parameter]:
-    """Parameters of a class and of the bases to which it hands the rest, by name."""
+def _parameters(kind: Any) -> dict[str, inspect.Parameter]:
+    """Parameters of a function, or of a class and of the bases to which it hands the rest, by name."""
+    if not isinstance(kind, type):
+        return dict(inspect.signature(kind).parameters)
     found: dict[str, inspect.Parameter] = {}
     for base in reversed(inspect.getmro(kind)):
         if "__init__" in vars(base) and base is not object:

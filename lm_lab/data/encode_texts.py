@@ -37,7 +37,7 @@ class EncodedTexts(Dataset[int]):
 def encode_texts(rows: TextRows, encoding: Encoding) -> EncodedTexts:
     """Encode rows, from the cache where they were encoded before. Warns with a count if any was truncated."""
     fingerprint = encoding.fingerprint(rows.content())
-    arrays = cached(fingerprint, lambda: _encode(rows, encoding))
+    arrays = cached(fingerprint, lambda: tokens(rows, encoding))
     if cut := int(arrays["truncated"][0]):
         rank_zero_warn(
             f"{rows.origin}: {cut} of {len(rows)} examples are longer than {encoding.max_length} tokens and were "
@@ -48,17 +48,18 @@ def encode_texts(rows: TextRows, encoding: Encoding) -> EncodedTexts:
     return EncodedTexts(ragged, rows, encoding.tokenizer.pad_token_id, fingerprint)
 
 
-def _encode(rows: TextRows, encoding: Encoding) -> Arrays:
+def tokens(rows: TextRows, encoding: Encoding) -> Arrays:
+    """The ids of every sequence of the rows, and how many rows were truncated."""
     arrays: Arrays = {}
     truncated = np.zeros(len(rows), dtype=bool)
     for tower, texts in enumerate(encoding.inputs(rows.texts)):
-        tokens = encoding.tokenizer(*texts, verbose=False)
-        long = [i for i, ids in enumerate(tokens["input_ids"]) if len(ids) > encoding.max_length]
+        found = encoding.tokenizer(*texts, verbose=False)
+        long = [i for i, ids in enumerate(found["input_ids"]) if len(ids) > encoding.max_length]
         if long:
             cut = encoding.truncating(*([t[i] for i in long] for t in texts))
-            for name in tokens:
+            for name in found:
                 for i, values in zip(long, cut[name], strict=True):
-                    tokens[name][i] = values
+                    found[name][i] = values
             truncated[long] = True
-        arrays |= Ragged.arrays(tokens, str(tower))
+        arrays |= Ragged.arrays(found, str(tower))
     return arrays | {"truncated": np.array([truncated.sum()])}

@@ -206,8 +206,8 @@ class TaskData(L.LightningDataModule, ABC):
 
     @property
     def _encoding(self) -> Encoding:
-        model: Any = self.trainer.lightning_module if self.trainer else None
-        if model is None or not hasattr(model, "encoding"):
+        model: Any = getattr(self.trainer.lightning_module, "model", None) if self.trainer else None
+        if not hasattr(model, "encoding"):
             raise UsageError(f"{type(self).__name__} takes its tokenizer from an Adaptation; pass both to a Trainer.")
         model.read_by = self.spec()
         return model.encoding(self.max_length)

@@ -16,6 +16,7 @@ from lm_lab.errors import UsageError
 from lm_lab.tasks import glue_task
 from lm_lab.tasks.names import file_name
 from lm_lab.tasks.sequences import SequenceTask, TextToText, cast, written
+from lm_lab.tokens import end_token
 
 _COLUMNS = {"xsum": {"source": "document", "target": "summary"}}
 _FORM = ("source", "target")
@@ -121,14 +122,6 @@ class TextToTextGLUE(TaskData):
     def settings(self) -> dict[str, Any]:
         """The task, and how its labels are found."""
         return {"task": self.task.name, "scored": self.scored} | self.cut()
-
-
-def end_token(tokenizer: Any) -> int:
-    """What ends a text: the end token, else the separator. Raises `UsageError` if the tokenizer has neither."""
-    for token in (tokenizer.eos_token_id, tokenizer.sep_token_id):
-        if token is not None:
-            return int(token)
-    raise UsageError("this tokenizer has neither an end token nor a separator, so no text could end.")
 
 
 def _texts(table: pa.Table, name: str, origin: str) -> list[str]:

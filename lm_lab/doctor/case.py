@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from lm_lab.backbones import Backbone
+from lm_lab.models import AdaptedModel
 from lm_lab.strategies import AdaptationStrategy
 from lm_lab.tasks import glue_task
-from lm_lab.training.adaptation import Adaptation
 
 ROWS, LENGTH, STEPS = 4, 6, 3
 SEED = 0
@@ -32,13 +32,13 @@ class Case:
         """A fresh copy, in eval mode."""
         return copy.deepcopy(self.original).eval()
 
-    def adapted(self) -> Adaptation:
+    def adapted(self) -> AdaptedModel:
         """A fresh model on a task of two classes, the same at every call."""
         torch.manual_seed(SEED)
-        return Adaptation(self.backbone(), self.strategy, glue_task("sst2"), pooling="mean").eval()
+        return AdaptedModel(self.backbone(), self.strategy, glue_task("sst2"), pooling="mean").eval()
 
     @cached_property
-    def trained(self) -> Adaptation:
+    def trained(self) -> AdaptedModel:
         """A model after a few steps; checks must not change it."""
         model = self.adapted()
         train(model, self.batch())
@@ -61,7 +61,7 @@ class Case:
 
 
 @torch.enable_grad()  # the first check to ask for a trained model may not need gradients itself
-def train(model: Adaptation, batch: dict[str, Any], rate: float = 0.1) -> dict[str, bool]:
+def train(model: AdaptedModel, batch: dict[str, Any], rate: float = 0.1) -> dict[str, bool]:
     """Take a few steps; returns, for each trained parameter, whether any gradient of it was not zero."""
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     moved = dict.fromkeys(parameters, False)

@@ -15,10 +15,9 @@ from torch import Tensor
 
 from lm_lab.doctor.case import Case, CheckError, train
 from lm_lab.errors import UsageError
+from lm_lab.models import AdaptedModel, delta
+from lm_lab.models.ledger import ledger
 from lm_lab.strategies import FullFineTuning
-from lm_lab.training import delta
-from lm_lab.training.adaptation import Adaptation
-from lm_lab.training.ledger import ledger
 
 ROUNDING = 1e-4  # of sums in another order, on states of order 1
 
@@ -71,7 +70,7 @@ def saved_delta_loads_back(case: Case) -> str:
     model.finish()
     with tempfile.TemporaryDirectory() as folder:
         delta.save(model, folder)
-        fresh = Adaptation(case.backbone(), model.strategy, model.task, pooling="mean").eval()
+        fresh = AdaptedModel(case.backbone(), model.strategy, model.task, pooling="mean").eval()
         delta.load(fresh, folder)
     return _same(_outputs(fresh, case.batch()), _outputs(model, case.batch()))
 
@@ -162,7 +161,7 @@ CHECKS: dict[str, Callable[[Case], str]] = {
 
 
 @torch.no_grad()
-def _outputs(model: Adaptation, batch: dict[str, Any]) -> Tensor:
+def _outputs(model: AdaptedModel, batch: dict[str, Any]) -> Tensor:
     """Pooled vectors, which are of order 1, and scores, flat."""
     pooled = model.features(batch)
     return torch.cat([pooled.flatten(), model.head(pooled).flatten()])

@@ -18,15 +18,15 @@ from lm_lab.atomic import replacing
 from lm_lab.backbones import Backbone, loading
 from lm_lab.errors import UsageError
 from lm_lab.interchange.peft_write import HEAD, reading
+from lm_lab.models import AdaptedModel
 from lm_lab.strategies import AdaptationStrategy, Combination
 from lm_lab.strategies.base import Delta
-from lm_lab.training.adaptation import Adaptation
 
 TOLERANCE = 1e-4  # of sums in another order, on states of order 1
 ROWS, LENGTH = 2, 8
 
 
-def save_merged(model: Adaptation, folder: str | Path) -> Path:
+def save_merged(model: AdaptedModel, folder: str | Path) -> Path:
     """Merge the delta of `model` into its backbone, in place, and write that with its tokenizer to `folder`.
 
     Raises:
@@ -50,7 +50,7 @@ def save_merged(model: Adaptation, folder: str | Path) -> Path:
 
 
 @torch.no_grad()
-def merge(model: Adaptation) -> None:
+def merge(model: AdaptedModel) -> None:
     """Merge the delta into the weights, and see on random tokens that states stay; errors as of `save_merged`."""
     backbone, name = model.backbone.eval(), type(model.strategy).__name__
     before = _states(backbone)

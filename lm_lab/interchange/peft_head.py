@@ -18,11 +18,11 @@ from lm_lab.backbones import Backbone
 from lm_lab.backbones.pooling import Pooling
 from lm_lab.data.encoding import Pairs
 from lm_lab.errors import UsageError
+from lm_lab.heads.scorers import HeadKind
 from lm_lab.interchange.peft_write import HEAD
-from lm_lab.strategies.heads import HeadKind
+from lm_lab.models import AdaptedModel
+from lm_lab.models.tensors import read_tensors
 from lm_lab.tasks import Task, TextTask
-from lm_lab.training.adaptation import Adaptation
-from lm_lab.training.tensors import read_tensors
 
 _ROBERTA = {
     f"classifier.{theirs}.{name}": f"scorer.{ours}.{name}"
@@ -93,7 +93,7 @@ def how_read(head: Head, **given: str | None) -> dict[str, str]:
     return {name: value for name, value in given.items() if value is not None} | dict(head.reading)
 
 
-def load_head(model: Adaptation, head: Head) -> None:
+def load_head(model: AdaptedModel, head: Head) -> None:
     """Put the tensors in place. Raises `UsageError` if they are another head's, or of another number of classes."""
     if not head.tensors:
         return

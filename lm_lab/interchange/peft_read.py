@@ -16,10 +16,10 @@ from lm_lab.interchange.peft_config import CONFIG, Config, rank, read_config, re
 from lm_lab.interchange.peft_head import Head, how_read, load_head, read_head
 from lm_lab.interchange.peft_tensors import Module, by_module
 from lm_lab.interchange.peft_write import TENSORS
+from lm_lab.models import AdaptedModel
+from lm_lab.models.tensors import read_tensors
 from lm_lab.strategies import IA3, AdaptationStrategy, DoRA, LoRA, PromptTuning
 from lm_lab.tasks import Task
-from lm_lab.training.adaptation import Adaptation
-from lm_lab.training.tensors import read_tensors
 
 _ROLES = ("qkv", "query", "key", "value", "attn_out", "mlp_in", "mlp_gate", "mlp_out")
 _PROMPT = "prompt_embeddings"
@@ -28,7 +28,7 @@ _PROMPT = "prompt_embeddings"
 class Imported(NamedTuple):
     """An adaptation with the adapter's weights, and whether its head came with them."""
 
-    model: Adaptation
+    model: AdaptedModel
     has_head: bool
 
 
@@ -58,7 +58,7 @@ def read(
     strategy = _strategy(config, modules, prompt, backbone)
     head = Head() if fresh_head else read_head(folder, own, backbone, task, pooling)
     reading: dict[str, Any] = how_read(head, pooling=pooling, pairs=pairs)
-    model = Adaptation(backbone, strategy, task, head=head.kind, **reading).eval()
+    model = AdaptedModel(backbone, strategy, task, head=head.kind, **reading).eval()
     with torch.no_grad():
         _fill(model, config, modules, prompt)
         load_head(model, head)
@@ -117,7 +117,7 @@ def _roles(backbone: Backbone, modules: Collection[str]) -> tuple[str, ...]:
     return roles
 
 
-def _fill(model: Adaptation, config: Config, modules: Mapping[str, Module], prompt: Tensor | None) -> None:
+def _fill(model: AdaptedModel, config: Config, modules: Mapping[str, Module], prompt: Tensor | None) -> None:
     if prompt is not None:
         model.backbone.model.get_submodule("prompt").get_parameter("vectors").copy_(prompt)
     elif isinstance(model.strategy, LoRA):

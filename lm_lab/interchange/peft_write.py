@@ -15,17 +15,17 @@ from torch import Tensor, nn
 
 from lm_lab.errors import UsageError
 from lm_lab.interchange.peft_config import CONFIG
+from lm_lab.models import AdaptedModel
 from lm_lab.strategies import IA3, DoRA, LoRA, PromptTuning
 from lm_lab.strategies.dora import Decomposed
 from lm_lab.strategies.ia3 import InputScale, OutputScale
 from lm_lab.strategies.lora import LowRank
-from lm_lab.training.adaptation import Adaptation
 
 TENSORS, HEAD = "adapter_model.safetensors", "head.safetensors"
 Adapter = tuple[dict[str, Any], dict[str, Tensor]]
 
 
-def export(model: Adaptation, folder: str | Path) -> Path:
+def export(model: AdaptedModel, folder: str | Path) -> Path:
     """Write the adapter to `folder`.
 
     Raises:
@@ -43,13 +43,13 @@ def export(model: Adaptation, folder: str | Path) -> Path:
     return folder
 
 
-def reading(model: Adaptation) -> dict[str, str]:
+def reading(model: AdaptedModel) -> dict[str, str]:
     """What the head was trained to read, without which its weights mean something else."""
     said = {"pooling": model.pooling, "pairs": model.pairs, "delimiter": model.delimiter}
     return {name: value for name, value in said.items() if value is not None}
 
 
-def _adapter(model: Adaptation) -> Adapter:
+def _adapter(model: AdaptedModel) -> Adapter:
     strategy = model.strategy
     if isinstance(strategy, LoRA):
         return _lora(model, strategy)
@@ -64,7 +64,7 @@ def _adapter(model: Adaptation) -> Adapter:
     )
 
 
-def _by_module(model: Adaptation, *kinds: type[nn.Module]) -> dict[str, list[Any]]:
+def _by_module(model: AdaptedModel, *kinds: type[nn.Module]) -> dict[str, list[Any]]:
     """Module of the model -> its deltas."""
     found: dict[str, list[Any]] = {}
     for name, module in model.backbone.model.named_modules():
@@ -73,7 +73,7 @@ def _by_module(model: Adaptation, *kinds: type[nn.Module]) -> dict[str, list[Any
     return found
 
 
-def _lora(model: Adaptation, strategy: LoRA) -> Adapter:
+def _lora(model: AdaptedModel, strategy: LoRA) -> Adapter:
     found: dict[str, list[LowRank]] = _by_module(model, LowRank)
     tensors, ranks = {}, {}
     for name, deltas in found.items():
@@ -100,7 +100,7 @@ def _lora(model: Adaptation, strategy: LoRA) -> Adapter:
     return config | _targets(model, list(found)), tensors
 
 
-def _ia3(model: Adaptation) -> Adapter:
+def _ia3(model: AdaptedModel) -> Adapter:
     found = _by_module(model, InputScale, OutputScale)
     inner = [name for name, deltas in found.items() if isinstance(deltas[0], InputScale)]
     tensors = {}
@@ -116,7 +116,7 @@ def _ia3(model: Adaptation) -> Adapter:
     return {"peft_type": "IA3", "feedforward_modules": inner} | _targets(model, list(found)), tensors
 
 
-def _prompt(model: Adaptation) -> Adapter:
+def _prompt(model: AdaptedModel) -> Adapter:
     vectors: Tensor = model.backbone.model.get_submodule("prompt").get_parameter("vectors")
     config = {
         "peft_type": "PROMPT_TUNING",
@@ -129,6 +129,6 @@ def _prompt(model: Adaptation) -> Adapter:
     return config, {"prompt_embeddings": vectors}
 
 
-def _targets(model: Adaptation, names: list[str]) -> dict[str, Any]:
+def _targets(model: AdaptedModel, names: list[str]) -> dict[str, Any]:
     transposed = any(type(model.backbone.model.get_submodule(name)).__name__ == "Conv1D" for name in names)
     return {"target_modules": names, "fan_in_fan_out": transposed}

@@ -23,6 +23,7 @@ from lm_lab.errors import UsageError
 from lm_lab.objectives.base import Loss, Objective
 from lm_lab.objectives.causal_lm import trained_output
 from lm_lab.objectives.sequence_noise import Rows, compact
+from lm_lab.tokens import end_token
 
 Text = dict[str, Tensor]  # input_ids and attention_mask (b, t), padded on the right
 _EVALUATION_SEED = 0
@@ -44,14 +45,11 @@ class Denoising(Objective):
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         tokenizer = backbone.tokenizer
-        end = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
         if not backbone.config.is_encoder_decoder:
             raise UsageError(
                 f"{type(self).__name__} needs an encoder-decoder (t5, bart); {backbone.config.model_type} is none."
             )
-        if end is None:
-            raise UsageError("this tokenizer has neither an end token nor a separator, so no text could end.")
-        self.end, self.pad, self.longest = int(end), int(tokenizer.pad_token_id), backbone.max_length
+        self.end, self.pad, self.longest = end_token(tokenizer), int(tokenizer.pad_token_id), backbone.max_length
         extra = {id for token, id in tokenizer.get_vocab().items() if token.startswith("<extra_id_")}
         self.register_buffer("special", torch.tensor(sorted(extra | set(tokenizer.all_special_ids))), persistent=False)
         self.output = trained_output(backbone)

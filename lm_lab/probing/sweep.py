@@ -17,12 +17,12 @@ from torch import Tensor
 from lm_lab.backbones import Backbone
 from lm_lab.data.encode_texts import EncodedTexts
 from lm_lab.data.glue import GLUE
+from lm_lab.heads.readout import TextReadout
+from lm_lab.models import AdaptedModel
 from lm_lab.probing import description_length as mdl
 from lm_lab.probing import linear
 from lm_lab.strategies import WeightedFeatures
-from lm_lab.strategies.readout import TextReadout
 from lm_lab.tasks import TextTask, task_score
-from lm_lab.training.adaptation import Adaptation
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Features:
     labels: Tensor
 
 
-def sweep(model: Adaptation, data: GLUE, random: Adaptation | None, seed: int = 0) -> list[Layer]:
+def sweep(model: AdaptedModel, data: GLUE, random: AdaptedModel | None, seed: int = 0) -> list[Layer]:
     """Probe every layer of `model`'s backbone.
 
     Args:
@@ -64,17 +64,17 @@ def sweep(model: Adaptation, data: GLUE, random: Adaptation | None, seed: int = 
     return layers
 
 
-def reader(backbone: Backbone, data: GLUE, **reading: str | None) -> Adaptation:
+def reader(backbone: Backbone, data: GLUE, **reading: str | None) -> AdaptedModel:
     """An adaptation that reads all layers and trains nothing of the backbone."""
-    return Adaptation(backbone, WeightedFeatures(), data.task, **reading).eval()  # type: ignore[arg-type]
+    return AdaptedModel(backbone, WeightedFeatures(), data.task, **reading).eval()  # type: ignore[arg-type]
 
 
-def _both(model: Adaptation, data: GLUE, seed: int) -> tuple["Features", "Features"]:
+def _both(model: AdaptedModel, data: GLUE, seed: int) -> tuple["Features", "Features"]:
     return features(model, data, "train", seed), features(model, data, data.validation_splits[0], seed)
 
 
 @torch.no_grad()
-def features(model: Adaptation, data: GLUE, split: str, seed: int) -> Features:
+def features(model: AdaptedModel, data: GLUE, split: str, seed: int) -> Features:
     """Vectors and labels of a split, in random order."""
     if split not in data.encoded:
         data.encode((split,), model.encoding(data.max_length))
@@ -85,7 +85,7 @@ def features(model: Adaptation, data: GLUE, split: str, seed: int) -> Features:
     return Features(vectors[order], encoded.labels[order])
 
 
-def _batches(model: Adaptation, encoded: EncodedTexts, size: int) -> Iterator[Tensor]:
+def _batches(model: AdaptedModel, encoded: EncodedTexts, size: int) -> Iterator[Tensor]:
     assert isinstance(model.head, TextReadout)
     for start in range(0, len(encoded), size):
         batch = encoded.collate(list(range(start, min(start + size, len(encoded)))))

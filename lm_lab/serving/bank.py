@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from lm_lab.errors import UsageError
+from lm_lab.models import AdaptedModel
+from lm_lab.models import delta as deltas
+from lm_lab.models.tensors import read_tensors
 from lm_lab.serving.rows import RowDelta, RowPrefix, RowPrompt, Users, own_weights
 from lm_lab.strategies.base import Delta
 from lm_lab.strategies.prefix import Prefix
 from lm_lab.strategies.prompt import SoftPrompt
-from lm_lab.training import delta as deltas
-from lm_lab.training.adaptation import Adaptation
-from lm_lab.training.tensors import read_tensors
 
 
 class Bank(nn.Module):
@@ -34,7 +34,7 @@ class Bank(nn.Module):
         UsageError: no folder, deltas made in different ways, or of another strategy or backbone than `model`.
     """
 
-    def __init__(self, model: Adaptation, folders: Sequence[str | Path]) -> None:
+    def __init__(self, model: AdaptedModel, folders: Sequence[str | Path]) -> None:
         super().__init__()
         require_alike(folders)
         model.finish()
@@ -49,7 +49,7 @@ class Bank(nn.Module):
 
     @torch.no_grad()
     def forward(self, batch: dict[str, Any], users: Tensor) -> Tensor:
-        """Scores (b, outputs); `batch` as an `Adaptation` takes it, `users` (b,) says whose each text is."""
+        """Scores (b, outputs); `batch` as an `AdaptedModel` takes it, `users` (b,) says whose each text is."""
         self.users.index = users
         pooled = self.reader.features(batch)
         scores = pooled.new_empty(len(pooled), self.reader.task.outputs)
@@ -102,7 +102,7 @@ def _owner(name: str, modules: dict[str, nn.Module]) -> str:
     return next((path for path in paths if isinstance(modules[path], Delta)), paths[-1])
 
 
-def _head(model: Adaptation, tensors: dict[str, Tensor]) -> nn.Module:
+def _head(model: AdaptedModel, tensors: dict[str, Tensor]) -> nn.Module:
     head = copy.deepcopy(model.head)
     head.load_state_dict({n.removeprefix("head."): t for n, t in tensors.items() if n.startswith("head.")})
     return head.requires_grad_(False).eval()

@@ -15,12 +15,18 @@ from torch import Tensor, nn
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.sites import Match, MissingSiteError
 from lm_lab.errors import UsageError
-from lm_lab.strategies.heads import LinearHead
-from lm_lab.strategies.mix import ScalarMix
+from lm_lab.heads.mix import ScalarMix
+from lm_lab.heads.scorers import LinearHead
 
 
 class Delta(nn.Module):
-    """A trained module that rewrites what enters or leaves one frozen module."""
+    """A trained module that rewrites what enters or leaves one frozen module.
+
+    Attributes:
+        enabled: False lets the frozen module compute what it did before.
+    """
+
+    enabled = True
 
     def before(self, module: nn.Module, x: Tensor) -> Tensor:  # noqa: ARG002
         """New input of `module`."""
@@ -37,12 +43,13 @@ class Delta(nn.Module):
 
 # hooks are partials of module-level functions: copies and pickles of the backbone keep working
 def _before(name: str, module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return (getattr(module, name).before(module, args[0]), *args[1:])
+    delta = getattr(module, name)
+    return (delta.before(module, args[0]), *args[1:]) if delta.enabled else args
 
 
 def _after(name: str, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
     delta = getattr(module, name)
-    return delta.after(module, delta.reads(args[0]), output)
+    return delta.after(module, delta.reads(args[0]), output) if delta.enabled else output
 
 
 def attach(module: nn.Module, name: str, delta: Delta) -> None:

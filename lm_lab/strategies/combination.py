@@ -10,8 +10,8 @@ from torch import nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
+from lm_lab.heads.mix import ScalarMix
 from lm_lab.strategies.base import AdaptationStrategy
-from lm_lab.strategies.mix import ScalarMix
 
 
 @dataclass(frozen=True)

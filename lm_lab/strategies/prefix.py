@@ -84,8 +84,8 @@ def prefix_attention(
     """Attention over the prefix and the text; query, key, value (b, h, t, d_h), mask (b, 1, t, s) -> (b, t, h, d_h)."""
     if attention_mask is None:
         attention_mask = _full_mask(module, query, key)
-    if (prefix := module._modules.get("prefix")) is not None:
-        assert isinstance(prefix, Prefix)
+    prefix = module._modules.get("prefix")
+    if isinstance(prefix, Prefix) and prefix.enabled:
         learned = prefix.key_value().to(key.dtype)
         length = learned.shape[-2]
         heads = learned.view(2, -1, length, key.shape[1], key.shape[3]).transpose(2, 3)  # (2, 1 or b, h, length, d_h)

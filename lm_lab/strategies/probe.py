@@ -14,9 +14,9 @@ from torch import nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
+from lm_lab.heads.scorers import ProbeHead
 from lm_lab.strategies import limits
 from lm_lab.strategies.base import AdaptationStrategy
-from lm_lab.strategies.heads import ProbeHead
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lm_lab.atomic import require_writable
-from lm_lab.training import delta, memory
-from lm_lab.training.adaptation import Adaptation
+from lm_lab.models import AdaptedModel, delta
+from lm_lab.training import memory
+from lm_lab.training.adaptation import Adaptation, delta_of
 from lm_lab.training.watching import require_number
 
 
@@ -29,19 +30,20 @@ class SaveDelta(L.Callback):
         """Save on the first process."""
         folder = Path(trainer.log_dir or trainer.default_root_dir) / "delta"  # which it tells the others
         if trainer.is_global_zero and isinstance(pl_module, Adaptation) and not getattr(trainer, "fast_dev_run", False):
-            chosen = _take_best(trainer, pl_module)
-            pl_module.finish()
+            model = pl_module.model
+            chosen = _take_best(trainer, model)
+            model.finish()
             said = ", of the best {monitor}: {value:.4g} at step {step}".format(**chosen) if chosen else ""
-            print(f"delta: {delta.save(pl_module, folder, chosen)}{said}")
+            print(f"delta: {delta.save(model, folder, chosen)}{said}")
 
 
-def _take_best(trainer: L.Trainer, model: Adaptation) -> dict[str, Any] | None:
+def _take_best(trainer: L.Trainer, model: AdaptedModel) -> dict[str, Any] | None:
     """Put the best checkpoint's delta into the model; what was monitored, its value there, and the step."""
     kept: list[Any] = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor]
     if not kept or not kept[0].best_model_path:
         return None
     checkpoint = torch.load(kept[0].best_model_path, map_location="cpu", weights_only=True)
-    delta.put(model, checkpoint["state_dict"], "the best checkpoint")
+    delta.put(model, delta_of(checkpoint), "the best checkpoint")
     return {"monitor": kept[0].monitor, "value": float(kept[0].best_model_score), "step": checkpoint["global_step"]}
 
 

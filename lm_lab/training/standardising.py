@@ -1,36 +1,34 @@
 """Fits a probe's standardisation to the features of the training set, before the first step."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+import lightning as L
 import torch
 from torch import Tensor
 
-from lm_lab.strategies.heads import Standardise
-from lm_lab.strategies.readout import Readout
-
-if TYPE_CHECKING:
-    from lm_lab.training.adaptation import Adaptation
+from lm_lab.heads.readout import Readout
+from lm_lab.heads.scorers import Standardise
+from lm_lab.models import AdaptedModel
 
 ENOUGH = 2**20  # vectors; of tokens there are more, which would cost a pass over the training set to change nothing
 
 
-def fit_standardisation(model: "Adaptation") -> None:
+def fit_standardisation(model: AdaptedModel, trainer: L.Trainer) -> None:
     """Fit what of the head standardises and has not been fitted; the model is left in train mode."""
     for module in model.head.modules():
         if isinstance(module, Standardise) and not module.fitted:
-            module.fit(_training_vectors(model))
+            module.fit(_training_vectors(model, trainer))
 
 
 @torch.no_grad()
-def _training_vectors(model: "Adaptation") -> Iterator[Tensor]:
+def _training_vectors(model: AdaptedModel, trainer: L.Trainer) -> Iterator[Tensor]:
     """What the head would read of batches in their training order, (n, layers, d) without padding, up to `ENOUGH`."""
     assert isinstance(model.head, Readout)
     model.eval()
     seen = 0
-    with model.trainer.precision_plugin.forward_context():
-        for batch in model.trainer.train_dataloader:  # type: ignore[union-attr]
-            batch = model.trainer.strategy.batch_to_device(batch)
+    with trainer.precision_plugin.forward_context():
+        for batch in trainer.train_dataloader:  # type: ignore[union-attr]
+            batch = trainer.strategy.batch_to_device(batch)
             vectors = model.head.vector(model.features(batch))
             real = batch["texts"][0]["attention_mask"].bool() if vectors.dim() == 3 else ...
             yield vectors[real]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from lm_lab.training.flops import counter
+from lm_lab.models.flops import counter
 from lm_lab.training.step_mean import ends_step
 
 Shapes = tuple[tuple[int, ...], ...]

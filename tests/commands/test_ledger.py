@@ -8,10 +8,10 @@ import torch
 from transformers import BertConfig, LlamaConfig
 
 from lm_lab.cli import main
+from lm_lab.models.flops import inference_flops
+from lm_lab.models.ledger import full_ledger
 from lm_lab.strategies import FullFineTuning, LoRA, PrefixTuning, PTuningV2, RandomMask
 from lm_lab.tasks import glue_task
-from lm_lab.training.flops import inference_flops
-from lm_lab.training.ledger import full_ledger
 
 KEYS = {
     "backbone_trained", "added", "head", "trained", "total", "delta_bytes", "serve_bytes", "inference_flops_ratio",

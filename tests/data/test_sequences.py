@@ -12,7 +12,7 @@ import pytest
 import torch
 from rouge_score import rouge_scorer
 
-from lm_lab import Adaptation
+from lm_lab import adaptation_of
 from lm_lab.commands import adapt
 from lm_lab.data import microworld
 from lm_lab.data.sequences import Sequences, TextToTextGLUE
@@ -130,14 +130,14 @@ def test_a_batch_has_ended_targets_and_counts_what_is_cut(make, tmp_path):
         max_length=16,
         max_target=6,
     )
-    model = Adaptation(make("bert"), FullFineTuning(), data.task)
+    model = adaptation_of(make("bert"), FullFineTuning(), data.task)
     with pytest.warns(UserWarning, match="longer than") as caught:
-        data.encode(["train"], model.encoding(16))
+        data.encode(["train"], model.model.encoding(16))
     messages = [str(warning.message) for warning in caught]
     assert any("1 of 2 sources are longer than 16 tokens" in message for message in messages)
     assert any("1 of 2 targets are longer than 6 tokens" in message for message in messages)
     batch = data.encoded["train"].collate([0, 1])
-    tokenizer = model.backbone.tokenizer
+    tokenizer = model.model.backbone.tokenizer
     ends = batch["target"]["attention_mask"].sum(1) - 1
     assert [int(ids[end]) for ids, end in zip(batch["target"]["input_ids"], ends, strict=True)] == [
         tokenizer.sep_token_id
@@ -171,7 +171,7 @@ def test_rows_with_nothing_to_read_or_to_write_are_counted_and_left_out(tmp_path
 def test_a_tiny_model_learns_to_write(make, family):
     rows = microworld.table("summary", "train", rows=12).to_pylist()
     data = Sequences("mine", source=own(Path("mine"), rows), max_length=48, max_target=10, batch_size=6)
-    model = Adaptation(make(family, pretrained=False), FullFineTuning(), data.task, learning_rate=5e-3)
+    model = adaptation_of(make(family, pretrained=False), FullFineTuning(), data.task, learning_rate=5e-3)
     trainer = L.Trainer(max_epochs=120, check_val_every_n_epoch=120, **QUIET)
     trainer.fit(model, data)
     lead = [" ".join(row["source"].split(" . ")[0].split(" : ")[1:]) + " ." for row in rows]
@@ -183,7 +183,7 @@ def test_a_tiny_model_learns_to_write(make, family):
 @pytest.mark.parametrize(("family", "task"), [("t5", "sst2"), ("bert", "stsb"), ("bart", "rte")])
 def test_glue_as_text(make, family, task, scored):
     data = TextToTextGLUE(task, scored=scored, source="microworld", train_limit=32, validation_limit=16, max_length=48)
-    model = Adaptation(make(family), LoRA(), data.task)
+    model = adaptation_of(make(family), LoRA(), data.task)
     trainer = L.Trainer(max_epochs=1, **QUIET)
     trainer.fit(model, data)
     names = [metric.__name__ for metric in glue_task(task).metrics]
@@ -209,10 +209,10 @@ def test_fit_and_predict_from_the_command_line(folders, tmp_path, capsys):
 
 def test_strategies_train_where_they_should(make):
     task = SequenceTask("copy")
-    frozen = Adaptation(make("t5"), PTuningV2(length=3), task)
-    assert all("prefix" in name for name in frozen.trained)
-    encoder = Adaptation(make("bert"), PTuningV2(length=3), task)
-    assert {name for name in encoder.trained if name.startswith("head.")} == {
+    frozen = adaptation_of(make("t5"), PTuningV2(length=3), task)
+    assert all("prefix" in name for name in frozen.model.trained)
+    encoder = adaptation_of(make("bert"), PTuningV2(length=3), task)
+    assert {name for name in encoder.model.trained if name.startswith("head.")} == {
         "head.output.transform.0.weight", "head.output.transform.0.bias", "head.output.transform.2.weight",
         "head.output.transform.2.bias", "head.output.bias",
     }  # fmt: skip

@@ -17,7 +17,7 @@ from sklearn.metrics import accuracy_score
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from lm_lab import Adaptation, Backbone
+from lm_lab import Backbone, adaptation_of
 from lm_lab.cli import main
 from lm_lab.commands.lightning_cli import restrict
 from lm_lab.data import encode_tags as module
@@ -276,7 +276,7 @@ def test_a_small_model_learns_the_microworlds_tags(make: Any) -> None:
     """From random weights: the words of validation are new to it, so what it has learned is the sentences' form."""
     L.seed_everything(0, verbose=False)
     data = TokenClassification("tags", "microworld", train_limit=600, validation_limit=200)
-    model = Adaptation(make("bert"), FullFineTuning(), data.task, learning_rate=3e-3)
+    model = adaptation_of(make("bert"), FullFineTuning(), data.task, learning_rate=3e-3)
     trainer = L.Trainer(max_epochs=4, **QUIET)
     trainer.fit(model, data)
     scores = {name: value.item() for name, value in trainer.callback_metrics.items()}
@@ -334,7 +334,7 @@ def test_a_decoder_reads_tokens_too(make: Any) -> None:
     backbone: Backbone = make("gpt2")
     data = TokenClassification("tags", "microworld", train_limit=40, validation_limit=20)
     trainer = L.Trainer(max_epochs=1, **QUIET)
-    trainer.fit(Adaptation(backbone, FullFineTuning(), data.task), data)
+    trainer.fit(adaptation_of(backbone, FullFineTuning(), data.task), data)
     assert "validation/entity_f1" in trainer.callback_metrics
 
 

@@ -15,13 +15,13 @@ from mutations import ALIKE, JUNK, places
 from slow import EXAMPLES
 from suites import write_suite
 
+from lm_lab import AdaptedModel
 from lm_lab.backbones import Backbone
 from lm_lab.benchmark.results import save_baselines, write_record
 from lm_lab.interchange.peft_write import export
+from lm_lab.models import delta
 from lm_lab.strategies import LoRA
 from lm_lab.tasks import glue_task
-from lm_lab.training import delta
-from lm_lab.training.adaptation import Adaptation
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmark"))  # the folder of `fake_results`
 from fake_results import records, suite
@@ -58,7 +58,7 @@ def made(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     """A folder of all that the commands read."""
     root = tmp_path_factory.mktemp("made")
     shutil.copytree(folders["bert"], root / "bert")
-    model = Adaptation(Backbone(str(folders["bert"])), LoRA(rank=2), glue_task("mrpc"))
+    model = AdaptedModel(Backbone(str(folders["bert"])), LoRA(rank=2), glue_task("mrpc"))
     delta.save(model, root / "delta")
     export(model, root / "peft")
     (root / "lines.txt").write_text("the cat sleeps .\tthe dog sleeps .\n" * 3)

@@ -16,14 +16,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModel
 
+from lm_lab import AdaptedModel
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.interchange.peft_read import read
+from lm_lab.models import delta
+from lm_lab.models.saved import load_adaptation
 from lm_lab.strategies import IA3, Combination, LayerNormTuning, LoRA, PromptTuning, RandomMask
 from lm_lab.tasks import TextTask, glue_task
-from lm_lab.training import delta
-from lm_lab.training.adaptation import Adaptation
-from lm_lab.training.saved import load_adaptation
 
 # PEFT 0.21 asks transformers 5.23 for a name that has changed
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -45,7 +45,7 @@ CONFIGS = {
 def deltas(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("deltas")
     return {
-        name: delta.save(Adaptation(Backbone(str(folders["bert"])), strategy, glue_task("mrpc")), root / name)
+        name: delta.save(AdaptedModel(Backbone(str(folders["bert"])), strategy, glue_task("mrpc")), root / name)
         for name, strategy in STRATEGIES.items()
     }
 
@@ -102,7 +102,7 @@ def mutate_folder(source: Path, description: str, tensors: str, data: st.DataObj
     return folder
 
 
-def finite(model: Adaptation) -> bool:
+def finite(model: AdaptedModel) -> bool:
     return all(bool(value.isfinite().all()) for value in model.state_dict().values())
 
 

@@ -9,15 +9,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModel, AutoModelForSequenceClassification
 
+from lm_lab import AdaptedModel
 from lm_lab.cli import main
 from lm_lab.errors import UsageError
 from lm_lab.interchange.peft_read import read
 from lm_lab.interchange.peft_write import export
+from lm_lab.models import delta
+from lm_lab.models.saved import load_adaptation
 from lm_lab.strategies import IA3, BitFit, DoRA, LoRA, PromptTuning, PTuningV2
 from lm_lab.tasks import glue_task
-from lm_lab.training import delta
-from lm_lab.training.adaptation import Adaptation
-from lm_lab.training.saved import load_adaptation
 
 # PEFT 0.21 asks transformers 5.23 for a name that has changed
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -45,8 +45,8 @@ def named(value) -> str:
 
 
 @torch.no_grad()
-def trained(make, family, strategy) -> Adaptation:
-    model = Adaptation(make(family), strategy, glue_task("sst2"), pooling="mean").eval()
+def trained(make, family, strategy) -> AdaptedModel:
+    model = AdaptedModel(make(family), strategy, glue_task("sst2"), pooling="mean").eval()
     for name in sorted(model.trained):
         parameter = model.get_parameter(name)
         parameter.add_(0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(name))))
@@ -74,10 +74,10 @@ def test_what_is_exported_comes_back(make, tmp_path, family, strategy):
 
 
 def test_a_head_says_how_it_reads(make, tmp_path):
-    model = Adaptation(make("llama"), LoRA(rank=2), glue_task("rte"), pooling="mean", pairs="towers")
+    model = AdaptedModel(make("llama"), LoRA(rank=2), glue_task("rte"), pooling="mean", pairs="towers")
     found = read(export(model, tmp_path / "adapter"), make("llama"), glue_task("rte"), pairs="towers").model
     assert (found.pooling, found.pairs, found.delimiter) == ("mean", "towers", None)
-    model = Adaptation(make("llama"), LoRA(rank=2), glue_task("rte"), pairs="both_orders", delimiter=" ; ")
+    model = AdaptedModel(make("llama"), LoRA(rank=2), glue_task("rte"), pairs="both_orders", delimiter=" ; ")
     folder = export(model, tmp_path / "other")
     found = read(folder, make("llama"), glue_task("rte")).model
     assert (found.pooling, found.pairs, found.delimiter) == ("last", "both_orders", " ; ")

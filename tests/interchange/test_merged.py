@@ -4,15 +4,15 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from lm_lab import AdaptedModel
 from lm_lab import strategies as s
 from lm_lab.backbones import Backbone
 from lm_lab.cli import main
 from lm_lab.doctor.examples import EXAMPLES
 from lm_lab.errors import UsageError
 from lm_lab.interchange.merged import save_merged
+from lm_lab.models import delta
 from lm_lab.tasks import glue_task
-from lm_lab.training import delta
-from lm_lab.training.adaptation import Adaptation
 
 IDS = torch.randint(5, 100, (3, 7), generator=torch.Generator().manual_seed(0))
 TEXT = {"input_ids": IDS, "attention_mask": torch.ones_like(IDS)}
@@ -24,7 +24,7 @@ ADDED = {
 
 @torch.no_grad()
 def trained(make, family, strategy):
-    model = Adaptation(make(family), strategy, glue_task("sst2"), pooling="mean").eval()
+    model = AdaptedModel(make(family), strategy, glue_task("sst2"), pooling="mean").eval()
     for name in sorted(model.trained):
         parameter = model.get_parameter(name)
         parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(name))))

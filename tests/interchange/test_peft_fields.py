@@ -15,9 +15,9 @@ from lm_lab.cli import main
 from lm_lab.errors import UsageError
 from lm_lab.interchange.peft_config import FREE, read_config
 from lm_lab.interchange.peft_read import read
+from lm_lab.models.saved import load_adaptation
 from lm_lab.strategies import LoRA
 from lm_lab.tasks import TextTask, glue_task
-from lm_lab.training.saved import load_adaptation
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"),

@@ -5,8 +5,10 @@ import copy
 import pytest
 import torch
 
+from lm_lab import AdaptedModel
 from lm_lab.doctor.case import train
 from lm_lab.errors import UsageError
+from lm_lab.models import delta
 from lm_lab.serving import Bank
 from lm_lab.strategies import (
     IA3,
@@ -26,8 +28,6 @@ from lm_lab.strategies import (
     WeightedFeatures,
 )
 from lm_lab.tasks import glue_task
-from lm_lab.training import delta
-from lm_lab.training.adaptation import Adaptation
 
 KINDS = {
     "LoRA": LoRA(rank=2, alpha=32.0),
@@ -58,12 +58,12 @@ def text(rows: int = 5) -> dict:
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def deltas(make, family, strategy, root, task="sst2", pairs="joint") -> tuple[list, list[Adaptation]]:
+def deltas(make, family, strategy, root, task="sst2", pairs="joint") -> tuple[list, list[AdaptedModel]]:
     """Folders of deltas of a few users, and their own models."""
     folders, models = [], []
     for user in range(USERS):
         torch.manual_seed(user)
-        model = Adaptation(make(family), strategy, glue_task(task), pooling="mean", pairs=pairs)
+        model = AdaptedModel(make(family), strategy, glue_task(task), pooling="mean", pairs=pairs)
         towers = 2 if pairs == "towers" else 1
         batch = {"texts": [text()] * towers, "labels": torch.randint(0, 2, (5,)).float()}
         train(model, batch, rate=1.0)
@@ -74,7 +74,7 @@ def deltas(make, family, strategy, root, task="sst2", pairs="joint") -> tuple[li
 
 
 @torch.no_grad()
-def one_by_one(models: list[Adaptation], batch: dict) -> torch.Tensor:
+def one_by_one(models: list[AdaptedModel], batch: dict) -> torch.Tensor:
     return torch.stack([models[user](batch)[row] for row, user in enumerate(OWNERS.tolist())])
 
 
@@ -88,7 +88,7 @@ def test_a_mixed_batch_equals_one_user_at_a_time(make, tmp_path, kind, family):
     batch = {"texts": [text()]}
     expected = one_by_one(models, batch)
     assert (expected[1] - expected[4]).abs().max() > 1e-4  # users and texts differ
-    bank = Bank(Adaptation(make(family), strategy, glue_task("sst2"), pooling="mean"), folders)
+    bank = Bank(AdaptedModel(make(family), strategy, glue_task("sst2"), pooling="mean"), folders)
     assert torch.allclose(bank(batch, OWNERS), expected, atol=1e-5)
     # and again in another order: nothing of the batch before is left
     turned = {"texts": [{name: value.flip(0) for name, value in text().items()}]}
@@ -98,24 +98,24 @@ def test_a_mixed_batch_equals_one_user_at_a_time(make, tmp_path, kind, family):
 def test_pairs_as_two_towers(make, tmp_path):
     folders, models = deltas(make, "bert", LoRA(rank=2, alpha=32.0), tmp_path, "mrpc", "towers")
     batch = {"texts": [text(), {name: value.flip(0) for name, value in text().items()}]}
-    model = Adaptation(make("bert"), LoRA(rank=2, alpha=32.0), glue_task("mrpc"), pooling="mean", pairs="towers")
+    model = AdaptedModel(make("bert"), LoRA(rank=2, alpha=32.0), glue_task("mrpc"), pooling="mean", pairs="towers")
     assert torch.allclose(Bank(model, folders)(batch, OWNERS), one_by_one(models, batch), atol=1e-5)
 
 
 def test_deltas_of_different_kinds_are_refused(make, tmp_path):
     folders, _ = deltas(make, "bert", LoRA(rank=2), tmp_path / "a")
     others, _ = deltas(make, "bert", LoRA(rank=4), tmp_path / "b")
-    model = Adaptation(make("bert"), LoRA(rank=2), glue_task("sst2"), pooling="mean")
+    model = AdaptedModel(make("bert"), LoRA(rank=2), glue_task("sst2"), pooling="mean")
     with pytest.raises(UsageError, match=r"differ in strategy: .*\"rank\": 2.*\"rank\": 4"):
         Bank(copy.deepcopy(model), [folders[0], others[0]])
     with pytest.raises(UsageError, match="at least one folder"):
         Bank(copy.deepcopy(model), [])
     with pytest.raises(UsageError, match="belongs to the backbone"):
-        Bank(Adaptation(make("electra"), LoRA(rank=2), glue_task("sst2"), pooling="mean"), folders)
+        Bank(AdaptedModel(make("electra"), LoRA(rank=2), glue_task("sst2"), pooling="mean"), folders)
 
 
 def test_a_family_whose_modules_do_not_run_on_one_row_a_text_is_refused(make, tmp_path):
     folders, _ = deltas(make, "deberta-v2", LoRA(rank=2), tmp_path)
-    bank = Bank(Adaptation(make("deberta-v2"), LoRA(rank=2), glue_task("sst2"), pooling="mean"), folders)
+    bank = Bank(AdaptedModel(make("deberta-v2"), LoRA(rank=2), glue_task("sst2"), pooling="mean"), folders)
     with pytest.raises(UsageError, match="cannot be served in one batch"):
         bank({"texts": [text()]}, OWNERS)

@@ -7,10 +7,11 @@ import pytest
 import torch
 from tiny_models import FAMILIES
 
-from lm_lab import strategies
+from lm_lab import AdaptedModel, strategies
 from lm_lab.doctor.examine import examine
 from lm_lab.doctor.examples import EXAMPLES
 from lm_lab.errors import UsageError
+from lm_lab.models import delta
 from lm_lab.strategies import (
     AdaptationStrategy,
     FullFineTuning,
@@ -23,8 +24,6 @@ from lm_lab.strategies import (
 )
 from lm_lab.strategies.base import Delta
 from lm_lab.tasks import glue_task
-from lm_lab.training import delta
-from lm_lab.training.adaptation import Adaptation
 
 DOCS = Path(__file__).parents[2] / "docs"
 REFUSED = {
@@ -75,7 +74,7 @@ def test_the_documentation_says_which_pairs_work():
 
 @pytest.fixture(params=EXAMPLES)
 def adapted(make, request):
-    return Adaptation(make("bert"), EXAMPLES[request.param], glue_task("sst2"))
+    return AdaptedModel(make("bert"), EXAMPLES[request.param], glue_task("sst2"))
 
 
 def test_what_trains_whole_runs_in_train_mode_and_nothing_else(adapted):
@@ -101,7 +100,7 @@ def test_delta_holds_what_trains_and_the_head_alone(adapted, tmp_path):
 
 
 def test_partial_fine_tuning_drops_out_in_trained_blocks_only(make):
-    model = Adaptation(make("bert"), PartialFineTuning(blocks=1), glue_task("sst2")).train()
+    model = AdaptedModel(make("bert"), PartialFineTuning(blocks=1), glue_task("sst2")).train()
     lower, upper = model.backbone.model.encoder.layer
     assert not any(m.training for m in lower.modules())
     assert all(m.training for m in upper.modules())
@@ -109,25 +108,25 @@ def test_partial_fine_tuning_drops_out_in_trained_blocks_only(make):
 
 
 def test_dropout_of_frozen_parts_on_request(make):
-    model = Adaptation(make("bert"), LinearProbe(), glue_task("sst2"), frozen_dropout=True).train()
+    model = AdaptedModel(make("bert"), LinearProbe(), glue_task("sst2"), frozen_dropout=True).train()
     assert all(m.training for m in model.backbone.modules())
 
 
 def test_another_strategys_delta_is_refused_by_key(make, tmp_path):
-    folder = delta.save(Adaptation(make(), LoRA(rank=4), glue_task("sst2")), tmp_path / "delta")
+    folder = delta.save(AdaptedModel(make(), LoRA(rank=4), glue_task("sst2")), tmp_path / "delta")
     with pytest.raises(UsageError, match=r"does not fit HoulsbyAdapter .* It lacks .* It has .*lora.* too many"):
-        delta.load(Adaptation(make(), HoulsbyAdapter(size=8), glue_task("sst2")), folder)
+        delta.load(AdaptedModel(make(), HoulsbyAdapter(size=8), glue_task("sst2")), folder)
 
 
 def test_another_backbones_delta_is_refused(make, tmp_path):
-    folder = delta.save(Adaptation(make("bert"), LoRA(), glue_task("sst2")), tmp_path / "delta")
+    folder = delta.save(AdaptedModel(make("bert"), LoRA(), glue_task("sst2")), tmp_path / "delta")
     with pytest.raises(UsageError, match="belongs to the backbone"):
-        delta.load(Adaptation(make("electra"), LoRA(), glue_task("sst2")), folder)
+        delta.load(AdaptedModel(make("electra"), LoRA(), glue_task("sst2")), folder)
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean", "max", "last", "attention"])
 def test_every_pooling_trains_a_head(make, pooling):
-    model = Adaptation(make("bert"), LinearProbe(), glue_task("mrpc"), pooling=pooling, pairs="towers")
+    model = AdaptedModel(make("bert"), LinearProbe(), glue_task("mrpc"), pooling=pooling, pairs="towers")
     ids = torch.randint(5, 100, (4, 6))
     text = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     model({"texts": [text, text]}).sum().backward()

@@ -8,9 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lm_lab import adaptation_of
 from lm_lab.backbones import Backbone
 from lm_lab.data.glue import GLUE
 from lm_lab.errors import UsageError
+from lm_lab.heads.mix import ScalarMix
+from lm_lab.heads.readout import AttentionPooling
 from lm_lab.strategies import (
     BitFit,
     Combination,
@@ -28,11 +31,8 @@ from lm_lab.strategies import (
     RandomMask,
     WeightedFeatures,
 )
-from lm_lab.strategies.mix import ScalarMix
 from lm_lab.strategies.random_mask import SparseUpdate
-from lm_lab.strategies.readout import AttentionPooling
 from lm_lab.tasks import glue_task
-from lm_lab.training.adaptation import Adaptation
 from lm_lab.training.optimizers import parameter_groups
 
 IDS = torch.randint(5, 100, (2, 6), generator=torch.Generator().manual_seed(0))
@@ -123,12 +123,14 @@ def test_normed_mix_takes_one_mean_and_variance_over_real_tokens():
 @torch.no_grad()
 @pytest.mark.parametrize("pooling", ["cls", "mean", "last"])
 def test_weighted_features_equal_pooling_the_mixed_tokens(make, pooling):
-    model = Adaptation(make("bert"), WeightedFeatures(), glue_task("sst2"), pooling=pooling).eval()
-    model.head.mix.weights.copy_(torch.tensor([0.3, -1.0, 2.0]))
-    mixed = torch.einsum("l,lbtd->btd", model.head.mix.weights.softmax(0), torch.stack(model.backbone(**TEXT)))
+    model = adaptation_of(make("bert"), WeightedFeatures(), glue_task("sst2"), pooling=pooling).eval()
+    model.model.head.mix.weights.copy_(torch.tensor([0.3, -1.0, 2.0]))
+    mixed = torch.einsum(
+        "l,lbtd->btd", model.model.head.mix.weights.softmax(0), torch.stack(model.model.backbone(**TEXT))
+    )
     expected = {"cls": mixed[:, 0], "mean": mixed.mean(1), "last": mixed[:, -1]}[pooling]
-    assert torch.allclose(model.head.vector(model.features({"texts": [TEXT]})), expected, atol=1e-5)
-    assert sum(model.layer_weights()) == pytest.approx(1.0)
+    assert torch.allclose(model.model.head.vector(model.model.features({"texts": [TEXT]})), expected, atol=1e-5)
+    assert sum(model.model.layer_weights()) == pytest.approx(1.0)
 
 
 def test_attention_pooling_by_hand():
@@ -213,24 +215,24 @@ def test_prompt_inits(make):
 
 
 def test_prompt_takes_class_words_from_the_task_and_room_from_the_text(make):
-    model = Adaptation(make("bert"), PromptTuning(length=4, init="labels"), glue_task("sst2"))
-    assert model.strategy.words == glue_task("sst2").labels
-    assert model.encoding(10_000).max_length == make("bert").max_length - 4
+    model = adaptation_of(make("bert"), PromptTuning(length=4, init="labels"), glue_task("sst2"))
+    assert model.model.strategy.words == glue_task("sst2").labels
+    assert model.model.encoding(10_000).max_length == make("bert").max_length - 4
     with pytest.raises(UsageError, match="no class words"):
-        Adaptation(make("bert"), PromptTuning(init="labels"), glue_task("stsb"))
+        adaptation_of(make("bert"), PromptTuning(init="labels"), glue_task("stsb"))
     with pytest.raises(UsageError, match="length=600: this backbone takes 512 tokens"):
         PromptTuning(length=600).apply(make("bert"))
 
 
 def test_layer_decay_gives_each_block_its_rate(make):
-    model = Adaptation(make("bert"), FullFineTuning(layer_decay=0.5), glue_task("sst2"), learning_rate=1.0)
+    model = adaptation_of(make("bert"), FullFineTuning(layer_decay=0.5), glue_task("sst2"), learning_rate=1.0)
     optimizer = model.optimizer(parameter_groups(model, 1.0, model._rate_scale), 1.0)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
-    bert = model.backbone.model
+    bert = model.model.backbone.model
     assert rates[id(bert.encoder.layer[1].output.dense.weight)] == 1.0
     assert rates[id(bert.encoder.layer[0].output.dense.weight)] == 0.5
     assert rates[id(bert.embeddings.word_embeddings.weight)] == 0.25
-    assert rates[id(model.head.scorer.out.weight)] == 1.0
+    assert rates[id(model.model.head.scorer.out.weight)] == 1.0
     with pytest.raises(UsageError, match="layer_decay=0"):
         FullFineTuning(layer_decay=0)
 
@@ -240,11 +242,11 @@ def test_gradual_unfreezing_reaches_lower_blocks_later(make):
 
     class Watch(L.Callback):
         def on_train_batch_start(self, trainer, model, batch, batch_idx):
-            trained = [name for name, p in model.backbone.model.named_parameters() if p.requires_grad]
-            seen.append(sorted({model.backbone.depth(name) for name in trained}))
+            trained = [name for name, p in model.model.backbone.model.named_parameters() if p.requires_grad]
+            seen.append(sorted({model.model.backbone.depth(name) for name in trained}))
 
     torch.manual_seed(0)
-    model = Adaptation(make("bert"), GradualUnfreezing(), glue_task("rte"))
+    model = adaptation_of(make("bert"), GradualUnfreezing(), glue_task("rte"))
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     data = GLUE("rte", source="microworld", train_limit=32, validation_limit=8)
     quiet = {
@@ -257,7 +259,7 @@ def test_gradual_unfreezing_reaches_lower_blocks_later(make):
     assert seen == [[2], [1, 2], [0, 1, 2]]
     assert all(p.requires_grad for p in model.parameters())
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
-    assert "backbone.model.embeddings.word_embeddings.weight" in moved
+    assert "model.backbone.model.embeddings.word_embeddings.weight" in moved
 
 
 @torch.no_grad()

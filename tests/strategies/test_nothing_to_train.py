@@ -7,6 +7,7 @@ import transformers
 from torch import nn
 from transformers import AutoModel
 
+from lm_lab import AdaptedModel
 from lm_lab import strategies as s
 from lm_lab.backbones import Backbone
 from lm_lab.cli import main
@@ -15,7 +16,6 @@ from lm_lab.doctor.examine import examine
 from lm_lab.doctor.examples import EXAMPLES
 from lm_lab.errors import UsageError
 from lm_lab.tasks import glue_task
-from lm_lab.training.adaptation import Adaptation
 
 # what works without a block, since it trains the embeddings, adds to them, or means the head alone
 WITHOUT_BLOCKS = {
@@ -43,9 +43,9 @@ def test_every_strategy_trains_something_or_says_that_it_cannot(no_blocks, name)
     strategy, backbone = EXAMPLES[name], Backbone(str(no_blocks))
     if name not in WITHOUT_BLOCKS:
         with pytest.raises(UsageError, match=r"cannot adapt this bert|has nothing to train|skip=|blocks="):
-            Adaptation(backbone, strategy, glue_task("sst2"))
+            AdaptedModel(backbone, strategy, glue_task("sst2"))
         return
-    model = Adaptation(backbone, strategy, glue_task("sst2"))
+    model = AdaptedModel(backbone, strategy, glue_task("sst2"))
     assert any(key.startswith("backbone.") for key in model.trained) == (name not in HEADS)
 
 
@@ -64,19 +64,19 @@ def test_every_strategy_trains_something_or_says_that_it_cannot(no_blocks, name)
 )
 def test_the_line_names_strategy_roles_and_what_there_is(no_blocks, strategy, looked_for):
     with pytest.raises(UsageError, match=f"^{type(strategy).__name__} .* this bert: .*{looked_for}"):
-        Adaptation(Backbone(str(no_blocks)), strategy, glue_task("sst2"))
+        AdaptedModel(Backbone(str(no_blocks)), strategy, glue_task("sst2"))
 
 
 def test_a_part_of_a_combination_is_not_left_idle(no_blocks):
     both = s.Combination([s.LoRA(roles="all"), s.LayerNormTuning()])
     with pytest.raises(UsageError, match="LoRA has nothing to train"):
-        Adaptation(Backbone(str(no_blocks)), both, glue_task("sst2"))
+        AdaptedModel(Backbone(str(no_blocks)), both, glue_task("sst2"))
 
 
 @pytest.mark.parametrize("family", ["llama", "t5"])
 def test_without_a_bias(make, family):
     with pytest.raises(UsageError, match=f"BitFit has nothing to train in this {family}: it looks for biases"):
-        Adaptation(make(family), s.BitFit(), glue_task("sst2"))
+        AdaptedModel(make(family), s.BitFit(), glue_task("sst2"))
 
 
 def test_norms_without_weights(make):
@@ -86,14 +86,14 @@ def test_norms_without_weights(make):
         plain = nn.LayerNorm(32, elementwise_affine=False)
         setattr(backbone.model.get_submodule(parent), name, plain)
     with pytest.raises(UsageError, match=r"LayerNormTuning has nothing to train .* norms with weights"):
-        Adaptation(backbone, s.LayerNormTuning(), glue_task("sst2"))
+        AdaptedModel(backbone, s.LayerNormTuning(), glue_task("sst2"))
 
 
 def test_the_head_alone_is_a_choice(make):
     for strategy in (s.PartialFineTuning(blocks=0), s.LinearProbe(), s.WeightedFeatures()):
-        assert all(name.startswith("head.") for name in Adaptation(make(), strategy, glue_task("sst2")).trained)
+        assert all(name.startswith("head.") for name in AdaptedModel(make(), strategy, glue_task("sst2")).trained)
     with pytest.raises(UsageError, match="PartialFineTuning has nothing to train"):
-        Adaptation(make(), s.PartialFineTuning(blocks=-2), glue_task("sst2"))
+        AdaptedModel(make(), s.PartialFineTuning(blocks=-2), glue_task("sst2"))
 
 
 def test_the_doctor_says_so(no_blocks, capsys):

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
+from lm_lab import AdaptedModel
 from lm_lab import strategies as s
 from lm_lab.errors import UsageError
 from lm_lab.tasks import glue_task
-from lm_lab.training.adaptation import Adaptation
 
 HUGE = 10**12
 
@@ -37,5 +37,5 @@ def test_settings_out_of_range_are_refused(make_strategy, message):
 
 @pytest.mark.parametrize("strategy", [s.LoRA(rank=100), s.DoRA(rank=100)])
 def test_a_rank_above_the_widths_is_taken(make, strategy):
-    model = Adaptation(make(), strategy, glue_task("sst2"))
+    model = AdaptedModel(make(), strategy, glue_task("sst2"))
     assert model.backbone.model.get_parameter("encoder.layer.0.attention.self.query.lora_query.down").shape == (100, 32)

@@ -4,13 +4,13 @@ import peft
 import pytest
 import torch
 
+from lm_lab import AdaptedModel
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
+from lm_lab.models.ledger import ledger
 from lm_lab.strategies import BitFit, HoulsbyAdapter, LoRA, PartialFineTuning
 from lm_lab.strategies.lora import LowRank
 from lm_lab.tasks import glue_task
-from lm_lab.training.adaptation import Adaptation
-from lm_lab.training.ledger import ledger
 
 # PEFT 0.21 asks transformers 5.23 for a name that has changed
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -107,7 +107,7 @@ def bert_base(tmp_path_factory) -> str:
     ids=["adapter", "adapter+norms", "bitfit", "lora", "partial"],
 )
 def test_counts_on_bert_base(bert_base, strategy, trained):
-    counts = ledger(Adaptation(Backbone(bert_base), strategy, glue_task("sst2")))
+    counts = ledger(AdaptedModel(Backbone(bert_base), strategy, glue_task("sst2")))
     assert counts["backbone_trained"] + counts["added"] == trained
     assert counts["head"] == 1_538
     assert counts["trained"] == trained + 1_538

@@ -4,12 +4,12 @@ import lightning as L
 import pytest
 import torch
 
-from lm_lab import GLUE, Adaptation
+from lm_lab import GLUE, adaptation_of
 from lm_lab.benchmark.features import has_fixed_features
 from lm_lab.data.tags import TokenClassification
+from lm_lab.heads.readout import LSTMReader
+from lm_lab.models import delta
 from lm_lab.strategies import LinearProbe
-from lm_lab.strategies.readout import LSTMReader
-from lm_lab.training import delta
 
 QUIET = {
     "accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False,
@@ -42,14 +42,14 @@ def test_the_text_vector_is_the_last_state_of_each_direction(reader):
 def test_a_frozen_backbone_with_an_lstm_trains_and_loads_back(make, kind, tmp_path):
     limits = {"source": "microworld", "train_limit": 32, "validation_limit": 16}
     data = GLUE("sst2", **limits) if kind == "texts" else TokenClassification("tags", **limits)
-    model = Adaptation(make(), LinearProbe(), data.task, pooling="lstm", learning_rate=1e-2)
-    assert not has_fixed_features(model)
-    before = {name: value.clone() for name, value in model.head.state_dict().items() if "lstm" in name}
+    model = adaptation_of(make(), LinearProbe(), data.task, pooling="lstm", learning_rate=1e-2)
+    assert not has_fixed_features(model.model)
+    before = {name: value.clone() for name, value in model.model.head.state_dict().items() if "lstm" in name}
     L.Trainer(max_epochs=3, **QUIET).fit(model, data)  # a probe starts at zero: the first step moves it alone
-    assert all(not torch.equal(value, model.head.state_dict()[name]) for name, value in before.items())
-    delta.save(model, tmp_path)
-    fresh = Adaptation(make(), LinearProbe(), data.task, pooling="lstm").eval()
-    delta.load(fresh, tmp_path)
+    assert all(not torch.equal(value, model.model.head.state_dict()[name]) for name, value in before.items())
+    delta.save(model.model, tmp_path)
+    fresh = adaptation_of(make(), LinearProbe(), data.task, pooling="lstm").eval()
+    delta.load(fresh.model, tmp_path)
     batch = data.encoded["validation"].collate([0, 1, 2])
     with torch.no_grad():
         assert torch.equal(fresh(batch), model.eval()(batch))

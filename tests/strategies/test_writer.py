@@ -5,14 +5,14 @@ import torch
 import transformers
 from tiny_models import CONFIGS
 
-from lm_lab import Adaptation
+from lm_lab import AdaptedModel
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.teacher_forcing import start_id
 from lm_lab.data import microworld
 from lm_lab.errors import UsageError
+from lm_lab.heads.beam import search
+from lm_lab.heads.writer import writer
 from lm_lab.strategies import FullFineTuning, LinearProbe, LoRA, PrefixTuning, PromptTuning, PTuningV2
-from lm_lab.strategies.beam import search
-from lm_lab.strategies.writer import writer
 from lm_lab.tasks.sequences import SequenceTask
 
 WITH_HEADS = {
@@ -74,7 +74,7 @@ def test_what_is_written_is_what_transformers_writes(whole, beams):
 )
 def test_token_by_token_is_the_same_as_in_one_go(make, family, strategy):
     torch.manual_seed(0)
-    model = Adaptation(make(family, pretrained=False), strategy, TASK).eval()
+    model = AdaptedModel(make(family, pretrained=False), strategy, TASK).eval()
     for name, parameter in model.backbone.named_parameters():
         if name in {n.removeprefix("backbone.") for n in model.trained}:
             parameter.data += torch.randn_like(parameter) * 0.1
@@ -91,7 +91,7 @@ def test_token_by_token_is_the_same_as_in_one_go(make, family, strategy):
 
 @pytest.mark.parametrize("family", ["bert", "gpt2", "t5"])
 def test_a_target_does_not_see_what_comes_after_it_and_a_source_not_its_target(make, family):
-    model = Adaptation(make(family), FullFineTuning(), TASK).eval()
+    model = AdaptedModel(make(family), FullFineTuning(), TASK).eval()
     source, target, other = texts(), texts((4, 4, 4), seed=1), texts((4, 4, 4), seed=2)
     changed = {"input_ids": target["input_ids"].clone(), "attention_mask": target["attention_mask"]}
     changed["input_ids"][:, 2:] = other["input_ids"][:, 2:]
@@ -102,7 +102,7 @@ def test_a_target_does_not_see_what_comes_after_it_and_a_source_not_its_target(m
 
 
 def test_an_encoder_reads_its_source_both_ways(make):
-    model = Adaptation(make("bert"), FullFineTuning(), TASK).eval()
+    model = AdaptedModel(make("bert"), FullFineTuning(), TASK).eval()
     source, target = texts((5, 5)), texts((2, 2), seed=1)
     changed = {"input_ids": source["input_ids"].clone(), "attention_mask": source["attention_mask"]}
     changed["input_ids"][:, 3] = 7
@@ -134,16 +134,16 @@ def test_the_length_penalty_decides_between_short_and_long():
 @pytest.mark.parametrize("family", ["distilbert", "modernbert", "xlnet"])
 def test_families_that_cannot_write_say_so(make, family):
     with pytest.raises(UsageError, match="cannot write"):
-        Adaptation(make(family), FullFineTuning(), TASK)
+        AdaptedModel(make(family), FullFineTuning(), TASK)
 
 
 def test_a_strategy_that_trains_nothing_says_so(make):
     with pytest.raises(UsageError, match="LinearProbe trains nothing here"):
-        Adaptation(make("gpt2"), LinearProbe(), TASK)
+        AdaptedModel(make("gpt2"), LinearProbe(), TASK)
 
 
 def test_the_likeliest_candidate_is_the_one_with_the_highest_probability(make):
-    model = Adaptation(make("t5"), FullFineTuning(), TASK).eval()
+    model = AdaptedModel(make("t5"), FullFineTuning(), TASK).eval()
     source, candidates = texts(), texts((2, 4, 3), seed=3)
     found = model.head.choose(model.backbone, source, candidates)
     for row in range(3):

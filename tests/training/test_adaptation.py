@@ -1,18 +1,20 @@
 """Fit, resume, evaluate and predict with real code paths on tiny models."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lm_lab import GLUE, Adaptation
+from lm_lab import GLUE, AdaptedModel
 from lm_lab.errors import UsageError
+from lm_lab.heads.scorers import Standardise
 from lm_lab.strategies import FullFineTuning, LinearProbe, LoRA
-from lm_lab.strategies.heads import Standardise
 from lm_lab.tasks import Judged, TextTask
 from lm_lab.training import adaptation, callbacks, standardising
+from lm_lab.training.adaptation import adaptation_of
 from lm_lab.training.budget import total_steps
 from lm_lab.training.callbacks import TrainingMeter
 from lm_lab.training.evaluation import Evaluation
@@ -35,7 +37,7 @@ def glue(task: str = "sst2", **options) -> GLUE:
 
 def test_a_plain_trainer_fits_and_scores(make):
     data = glue(holdout=20)
-    model = Adaptation(make(), FullFineTuning(), data.task, learning_rate=1e-3, pooling="mean")
+    model = adaptation_of(make(), FullFineTuning(), data.task, learning_rate=1e-3, pooling="mean")
     trainer = L.Trainer(max_epochs=2, **QUIET)
     trainer.fit(model, data)
     assert set(trainer.callback_metrics) >= {"train/loss", "validation/accuracy", "validation/score", "selection/score"}
@@ -46,9 +48,9 @@ def test_a_plain_trainer_fits_and_scores(make):
 @pytest.mark.parametrize("task", ["rte", "stsb", "mnli"])
 def test_pairs_as_one_sequence_and_as_two_towers(make, task, pairs):
     data = glue(task)
-    model = Adaptation(make(), LoRA(), data.task, pairs=pairs)
-    inputs = model.head.scorer.out.in_features
-    assert inputs == model.backbone.hidden_size * (4 if pairs == "towers" else 1)
+    model = adaptation_of(make(), LoRA(), data.task, pairs=pairs)
+    inputs = model.model.head.scorer.out.in_features
+    assert inputs == model.model.backbone.hidden_size * (4 if pairs == "towers" else 1)
     trainer = L.Trainer(max_epochs=1, **QUIET)
     trainer.fit(model, data)
     expected = {"rte": "validation/accuracy", "stsb": "validation/spearman", "mnli": "validation_mismatched/accuracy"}
@@ -57,14 +59,14 @@ def test_pairs_as_one_sequence_and_as_two_towers(make, task, pairs):
 
 def test_each_strategy_brings_its_learning_rate(make):
     data = glue()
-    assert Adaptation(make(), LoRA(), data.task).learning_rate == LoRA.learning_rate
-    assert Adaptation(make(), LoRA(), data.task, learning_rate=0.1).learning_rate == 0.1
+    assert adaptation_of(make(), LoRA(), data.task).learning_rate == LoRA.learning_rate
+    assert adaptation_of(make(), LoRA(), data.task, learning_rate=0.1).learning_rate == 0.1
 
 
 def fit(make, checkpoint=None, callbacks=()):
     L.seed_everything(3, verbose=False)
     data = glue()
-    model = Adaptation(make("bert", dropout=0.2), FullFineTuning(), data.task, learning_rate=1e-3)
+    model = adaptation_of(make("bert", dropout=0.2), FullFineTuning(), data.task, learning_rate=1e-3)
     trainer = L.Trainer(
         max_epochs=2, **QUIET | {"enable_checkpointing": bool(callbacks)}, callbacks=[ExactResume(), *callbacks]
     )
@@ -88,26 +90,26 @@ def test_a_checkpoint_holds_the_delta_and_the_head(make, tmp_path):
     data = glue()
     keep = ModelCheckpoint(tmp_path, "last")
     trainer = L.Trainer(max_epochs=1, **QUIET | {"enable_checkpointing": True}, callbacks=[keep])
-    model = Adaptation(make(), LoRA(rank=2), data.task)
+    model = adaptation_of(make(), LoRA(rank=2), data.task)
     trainer.fit(model, data)
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
-    assert all("lora" in name or name.startswith("head.") for name in saved)
-    other = Adaptation(make(), LoRA(rank=2), data.task)
+    assert all("lora" in name or name.startswith("model.head.") for name in saved)
+    other = adaptation_of(make(), LoRA(rank=2), data.task)
     scores = [L.Trainer(**QUIET).validate(other, data, ckpt_path=str(tmp_path / "last.ckpt"), verbose=False)]
     scores.append(L.Trainer(**QUIET).validate(model, data, verbose=False))
     assert scores[0] == scores[1]
-    wrong = Adaptation(make(), FullFineTuning(), data.task)
+    wrong = adaptation_of(make(), FullFineTuning(), data.task)
     with pytest.raises(UsageError, match=r"the checkpoint does not fit FullFineTuning .* It lacks"):
         L.Trainer(**QUIET).validate(wrong, data, ckpt_path=str(tmp_path / "last.ckpt"), verbose=False)
 
 
 def test_a_probe_standardises_with_the_training_set_alone(make):
     data = glue(train_limit=50)
-    model = Adaptation(make(), LinearProbe(at_layer=1), data.task, pooling="mean")
+    model = adaptation_of(make(), LinearProbe(at_layer=1), data.task, pooling="mean")
     L.Trainer(max_epochs=1, **QUIET).fit(model, data)
     with torch.no_grad():
-        features = model.eval().features(data.encoded["train"].collate(list(range(50))))
-    standardise = next(m for m in model.head.modules() if isinstance(m, Standardise))
+        features = model.eval().model.features(data.encoded["train"].collate(list(range(50))))
+    standardise = next(m for m in model.model.head.modules() if isinstance(m, Standardise))
     assert standardise.fitted
     assert torch.allclose(standardise.mean, features.mean(0), atol=1e-5)
     assert torch.allclose(standardise.std, features.std(0, correction=0), atol=1e-5)
@@ -115,14 +117,14 @@ def test_a_probe_standardises_with_the_training_set_alone(make):
 
 def test_a_probe_stops_reading_once_its_statistics_are_known(make, monkeypatch):
     data = glue(train_limit=50)
-    model = Adaptation(make(), LinearProbe(at_layer=1), data.task, pooling="mean")
+    model = adaptation_of(make(), LinearProbe(at_layer=1), data.task, pooling="mean")
     read: list[int] = []
 
     def features(batch):
         read.append(len(batch["ids"]))
-        return type(model).features(model, batch)
+        return AdaptedModel.features(model.model, batch)
 
-    monkeypatch.setattr(model, "features", features)
+    monkeypatch.setattr(model.model, "features", features)
     monkeypatch.setattr(standardising, "ENOUGH", 17)
     trainer = L.Trainer(max_steps=1, limit_val_batches=0, **QUIET)
     trainer.fit(model, data)
@@ -136,11 +138,11 @@ def test_pretrained_weights_train_with_dropout_on_and_frozen_ones_without(make):
 
     class Modes(L.Callback):
         def on_train_batch_start(self, trainer, model, *_):
-            seen[type(model.strategy)] = {m.training for m in model.backbone.model.encoder.modules()}
+            seen[type(model.model.strategy)] = {m.training for m in model.model.backbone.model.encoder.modules()}
 
     for strategy in (FullFineTuning(), LinearProbe()):
         data = glue()
-        model = Adaptation(make("bert").eval(), strategy, data.task)
+        model = adaptation_of(make("bert").eval(), strategy, data.task)
         L.Trainer(max_epochs=2, callbacks=[Modes()], **QUIET).fit(model, data)
     assert seen == {FullFineTuning: {True}, LinearProbe: {False}}
 
@@ -158,7 +160,7 @@ def test_pretrained_weights_train_with_dropout_on_and_frozen_ones_without(make):
 )
 def test_a_schedule_ends_with_the_run(make, options, steps):
     data = glue()
-    model = Adaptation(make(), LoRA(), data.task)
+    model = adaptation_of(make(), LoRA(), data.task)
     trainer = L.Trainer(**options, **QUIET)
     trainer.fit(model, data)
     assert trainer.global_step == steps == total_steps(trainer)
@@ -167,7 +169,7 @@ def test_a_schedule_ends_with_the_run(make, options, steps):
 
 def test_the_meter_counts_steps_and_examples(make):
     data, meter = glue(), TrainingMeter()
-    model = Adaptation(make(), LoRA(), data.task)
+    model = adaptation_of(make(), LoRA(), data.task)
     L.Trainer(max_epochs=2, callbacks=[meter], **QUIET).fit(model, data)
     assert (meter.steps, meter.examples) == (12, 192)
     assert meter.seconds > 0
@@ -178,29 +180,29 @@ def test_the_meter_counts_steps_and_examples(make):
 def test_the_meter_counts_what_is_fitted_before_the_first_step(make, monkeypatch):
     data, meter, now = glue(), TrainingMeter(), [0.0]
 
-    def fit(_: Adaptation) -> None:
+    def fit(*_: Any) -> None:
         now[0] += 60
 
     monkeypatch.setattr(adaptation, "fit_standardisation", fit)
     clock = SimpleNamespace(perf_counter=lambda: now[0], process_time=lambda: now[0] / 2)
     monkeypatch.setattr(callbacks, "time", clock)
-    model = Adaptation(make(), LinearProbe(), data.task)
+    model = adaptation_of(make(), LinearProbe(), data.task)
     L.Trainer(max_epochs=2, callbacks=[meter], **QUIET).fit(model, data)
     assert (meter.seconds, meter.cpu_seconds) == (60, 30)
 
 
 def test_a_loss_that_is_no_number_stops_the_run(make):
     data = glue()
-    model = Adaptation(make(), FullFineTuning(), data.task)
+    model = adaptation_of(make(), FullFineTuning(), data.task)
     with torch.no_grad():
-        model.head.scorer.out.bias.fill_(float("nan"))
+        model.model.head.scorer.out.bias.fill_(float("nan"))
     with pytest.raises(DivergedError, match="the loss is nan at step 1"):
         L.Trainer(max_epochs=1, callbacks=[TrainingMeter()], **QUIET).fit(model, data)
 
 
 def test_low_precision_trains(make):
     data = glue()
-    model = Adaptation(make(), LoRA(), data.task)
+    model = adaptation_of(make(), LoRA(), data.task)
     L.Trainer(max_epochs=1, precision="bf16-mixed", gradient_clip_val=1.0, **QUIET).fit(model, data)
     assert next(model.parameters()).dtype == torch.float32
 

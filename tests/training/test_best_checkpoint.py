@@ -56,7 +56,7 @@ def test_the_delta_is_the_best_checkpoints_and_says_so(
         checkpoint = torch.load(kept, weights_only=True)
         tensors = load_file(folder / "delta.safetensors")
         assert checkpoint["global_step"] == chosen["step"]
-        assert all(torch.equal(tensors[name], checkpoint["state_dict"][name]) for name in tensors)
+        assert all(torch.equal(tensors[name], checkpoint["state_dict"][f"model.{name}"]) for name in tensors)
         assert validated(folder, capsys) == pytest.approx(chosen["value"], abs=1e-6)
         values[mode] = chosen["value"]
     assert values["min"] < values["max"]  # so one of them is not the last epoch's

@@ -7,19 +7,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from lm_lab import AdaptedModel
 from lm_lab.errors import UsageError
+from lm_lab.models import delta
+from lm_lab.models.saved import load_adaptation
 from lm_lab.strategies import LoRA
 from lm_lab.tasks import glue_task
-from lm_lab.training import delta
-from lm_lab.training.adaptation import Adaptation
-from lm_lab.training.saved import load_adaptation
 
 KEY = "head.scorer.out.bias"
 
 
 @pytest.fixture
 def folder(make, tmp_path):
-    return delta.save(Adaptation(make("bert"), LoRA(rank=2), glue_task("sst2")), tmp_path / "delta")
+    return delta.save(AdaptedModel(make("bert"), LoRA(rank=2), glue_task("sst2")), tmp_path / "delta")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_descriptions_of_other_types_end_in_one_line(folder, path, value):
 
 
 def test_a_delta_that_is_not_finite_is_not_saved(make, tmp_path):
-    model = Adaptation(make("bert"), LoRA(rank=2), glue_task("sst2"))
+    model = AdaptedModel(make("bert"), LoRA(rank=2), glue_task("sst2"))
     with torch.no_grad():
         model.head.scorer.out.bias[0] = torch.nan
     with pytest.raises(UsageError, match=r"not saved: head.scorer.out.bias .* not finite"):

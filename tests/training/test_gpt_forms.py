@@ -9,17 +9,18 @@ import pytest
 import torch
 from torch import nn
 
-from lm_lab import GLUE, Adaptation, Backbone
+from lm_lab import GLUE, AdaptedModel, Backbone
 from lm_lab.backbones.language import LanguageOutput, next_token_loss
 from lm_lab.data.choices import MultipleChoice
 from lm_lab.data.module import TaskData
 from lm_lab.errors import UsageError
+from lm_lab.heads.scorers import MLPHead
 from lm_lab.interchange import peft_read, peft_write
+from lm_lab.models import delta
+from lm_lab.models.saved import load_adaptation
 from lm_lab.serving.bank import require_alike
 from lm_lab.strategies import FullFineTuning, LinearProbe, LoRA, WeightedFeatures
-from lm_lab.strategies.heads import MLPHead
-from lm_lab.training import delta
-from lm_lab.training.saved import load_adaptation
+from lm_lab.training.adaptation import Adaptation, adaptation_of
 
 Make = Callable[..., Backbone]
 QUIET: dict[str, Any] = {
@@ -42,44 +43,44 @@ def fit(model: Adaptation, data: TaskData, epochs: int = 1) -> L.Trainer:
 @pytest.mark.parametrize("pairs", ["joint", "both_orders", "towers"])
 def test_every_form_trains_with_the_auxiliary_loss_and_an_mlp(make: Make, task: str, pairs: Any) -> None:
     data = MultipleChoice(task, **SMALL) if task == "choice" else GLUE(task, **SMALL)
-    model = Adaptation(make("gpt2"), LoRA(), data.task, pairs=pairs, head="mlp", lm_weight=0.5)
-    assert isinstance(model.head.scorer, MLPHead)
+    model = adaptation_of(make("gpt2"), LoRA(), data.task, pairs=pairs, head="mlp", lm_weight=0.5)
+    assert isinstance(model.model.head.scorer, MLPHead)
     logged = fit(model, data).callback_metrics
     assert {"train/loss", "train/lm_loss", "validation/score"} <= set(logged)
     assert logged["train/lm_loss"] > 1.0
 
 
-def batch_of(model: Adaptation, task: str = "rte") -> dict[str, Any]:
+def batch_of(model: AdaptedModel, task: str = "rte") -> dict[str, Any]:
     data = GLUE(task, **SMALL)
     data.encode(("train",), model.encoding(64))
     return data.encoded["train"].collate([0, 1, 2])
 
 
 def test_both_orders_are_added_before_the_head(make: Make) -> None:
-    model = Adaptation(make("gpt2"), LoRA(), GLUE("rte").task, pairs="both_orders").eval()
-    batch = batch_of(model)
+    model = adaptation_of(make("gpt2"), LoRA(), GLUE("rte").task, pairs="both_orders").eval()
+    batch = batch_of(model.model)
     first, second = batch["texts"]
     assert sorted(first["input_ids"][0].tolist()) == sorted(second["input_ids"][0].tolist())
     assert not torch.equal(first["input_ids"], second["input_ids"])
-    pooled = model.features(batch)  # (b, 2, 1, d)
-    assert torch.allclose(model(batch), model.head.scorer(pooled[:, 0, 0] + pooled[:, 1, 0]))
+    pooled = model.model.features(batch)  # (b, 2, 1, d)
+    assert torch.allclose(model(batch), model.model.head.scorer(pooled[:, 0, 0] + pooled[:, 1, 0]))
     turned = batch | {"texts": [second, first]}
     assert torch.allclose(model(batch), model(turned), atol=1e-6)
 
 
 def test_a_single_text_has_one_order(make: Make) -> None:
-    model = Adaptation(make("gpt2"), LoRA(), GLUE("sst2").task, pairs="both_orders").eval()
-    batch = batch_of(model, "sst2")
+    model = adaptation_of(make("gpt2"), LoRA(), GLUE("sst2").task, pairs="both_orders").eval()
+    batch = batch_of(model.model, "sst2")
     assert len(batch["texts"]) == 1
-    assert torch.equal(model(batch), model.head.scorer(model.features(batch)[:, 0, 0]))
+    assert torch.equal(model(batch), model.model.head.scorer(model.model.features(batch)[:, 0, 0]))
 
 
 @pytest.mark.parametrize("strategy", [FullFineTuning(), WeightedFeatures(frozen=False)], ids=["last", "all layers"])
 def test_the_loss_is_the_tasks_and_the_language_models(make: Make, strategy: Any) -> None:
     backbone = make("gpt2", dropout=0.0)
     task = GLUE("rte").task
-    model = Adaptation(backbone, strategy, task, pairs="towers", lm_weight=0.5).eval()
-    batch = batch_of(model)
+    model = adaptation_of(backbone, strategy, task, pairs="towers", lm_weight=0.5).eval()
+    batch = batch_of(model.model)
     losses = [
         next_token_loss(
             LanguageOutput(backbone), backbone.last(**text), text["input_ids"], text["attention_mask"]
@@ -96,10 +97,10 @@ def test_the_auxiliary_loss_teaches_the_language(make: Make) -> None:
     losses = []
     for weight in (0.5, 0.0):
         L.seed_everything(0, verbose=False)
-        model = Adaptation(make("gpt2"), FullFineTuning(), data.task, learning_rate=3e-3, lm_weight=weight)
+        model = adaptation_of(make("gpt2"), FullFineTuning(), data.task, learning_rate=3e-3, lm_weight=weight)
         fit(model, data, epochs=2)
         text = data.encoded["validation"].collate(list(range(20)))["texts"][0]
-        states, output = model.eval().backbone.last(**text), LanguageOutput(model.backbone)
+        states, output = model.eval().backbone.last(**text), LanguageOutput(model.model.backbone)
         losses.append(next_token_loss(output, states, text["input_ids"], text["attention_mask"]).item())
     assert losses[0] < losses[1] - 0.7
 
@@ -117,7 +118,7 @@ def test_where_the_auxiliary_loss_has_no_place(
     make: Make, family: str, strategy: Any, weight: float, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        Adaptation(make(family), strategy, GLUE("rte").task, lm_weight=weight)
+        adaptation_of(make(family), strategy, GLUE("rte").task, lm_weight=weight)
 
 
 def test_the_mlp_is_berts_pooler_and_classifier() -> None:
@@ -135,40 +136,40 @@ def test_head_delimiter_and_orders_are_saved_and_load_back_bit_identically(
 ) -> None:
     data = GLUE("rte", **SMALL)
     reading: dict[str, Any] = {"pairs": "both_orders", "head": "mlp", "delimiter": " means ", "pooling": "attention"}
-    model = Adaptation(make(family), LoRA(), data.task, **reading)
+    model = adaptation_of(make(family), LoRA(), data.task, **reading)
     fit(model, data)
-    delta.save(model, tmp_path / "delta")
+    delta.save(model.model, tmp_path / "delta")
     loaded = load_adaptation(tmp_path / "delta")
     assert (loaded.head_kind, loaded.delimiter, loaded.pairs) == ("mlp", " means ", "both_orders")
-    ours, theirs = batch_of(model), batch_of(loaded)
+    ours, theirs = batch_of(model.model), batch_of(loaded)
     assert torch.equal(ours["texts"][0]["input_ids"], theirs["texts"][0]["input_ids"])
     with torch.no_grad():
         assert torch.equal(model.eval()(ours), loaded(theirs))
 
 
 def test_the_language_output_is_no_part_of_a_delta(make: Make) -> None:
-    plain = Adaptation(make("gpt2"), LoRA(), GLUE("rte").task)
-    model = Adaptation(make("gpt2"), LoRA(), GLUE("rte").task, lm_weight=0.5)
-    assert delta.keys(model) == delta.keys(plain)
+    plain = adaptation_of(make("gpt2"), LoRA(), GLUE("rte").task)
+    model = adaptation_of(make("gpt2"), LoRA(), GLUE("rte").task, lm_weight=0.5)
+    assert delta.keys(model.model) == delta.keys(plain.model)
     assert set(model.state_dict()) == set(plain.state_dict())
 
 
 @pytest.mark.parametrize("strategy", [LoRA(), LinearProbe()], ids=["LoRA", "LinearProbe"])
 def test_a_head_may_take_the_place_of_the_strategys_own(make: Make, strategy: Any) -> None:
-    own = Adaptation(make(), strategy, GLUE("rte").task).head.scorer
+    own = adaptation_of(make(), strategy, GLUE("rte").task).model.head.scorer
     assert type(own) is type(strategy.head(32, 2))
-    chosen = Adaptation(make(), strategy, GLUE("rte").task, head="mlp").head.scorer
+    chosen = adaptation_of(make(), strategy, GLUE("rte").task, head="mlp").model.head.scorer
     assert isinstance(chosen, MLPHead)
 
 
 def test_a_bert_reads_the_same_tokens_as_ever(make: Make) -> None:
     backbone = make("bert")
-    model = Adaptation(backbone, LoRA(), GLUE("rte").task)
-    assert model.encoding(64).tokenizer is backbone.tokenizer
+    model = adaptation_of(backbone, LoRA(), GLUE("rte").task)
+    assert model.model.encoding(64).tokenizer is backbone.tokenizer
 
 
 def test_an_mlp_head_leaves_in_pefts_format_and_comes_back(make: Make, tmp_path: Path) -> None:
-    model = Adaptation(make("gpt2"), LoRA(rank=2), GLUE("rte").task, head="mlp").eval()
+    model = AdaptedModel(make("gpt2"), LoRA(rank=2), GLUE("rte").task, head="mlp").eval()
     found = peft_read.read(peft_write.export(model, tmp_path / "adapter"), make("gpt2"), model.task)
     batch = batch_of(model)
     assert found.has_head
@@ -178,6 +179,6 @@ def test_an_mlp_head_leaves_in_pefts_format_and_comes_back(make: Make, tmp_path:
 
 def test_deltas_that_read_in_different_ways_are_not_served_together(make: Make, tmp_path: Path) -> None:
     for delimiter in ("then", "means"):
-        delta.save(Adaptation(make("gpt2"), LoRA(), GLUE("rte").task, delimiter=delimiter), tmp_path / delimiter)
+        delta.save(AdaptedModel(make("gpt2"), LoRA(), GLUE("rte").task, delimiter=delimiter), tmp_path / delimiter)
     with pytest.raises(UsageError, match='differ in delimiter: "then" and "means"'):
         require_alike([tmp_path / "then", tmp_path / "means"])

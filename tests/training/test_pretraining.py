@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from lm_lab import adaptation_of
 from lm_lab.backbones import Backbone
 from lm_lab.cli import main
 from lm_lab.data import microworld
@@ -18,7 +19,6 @@ from lm_lab.errors import UsageError
 from lm_lab.objectives import MaskedLM
 from lm_lab.strategies import AdaptationStrategy, FullFineTuning, LinearProbe
 from lm_lab.training import pretrained
-from lm_lab.training.adaptation import Adaptation
 from lm_lab.training.pretraining import Pretraining, SaveBackbone
 
 Make = Callable[..., Backbone]
@@ -182,7 +182,7 @@ def test_the_command_tells_a_mistake_in_one_line(
 def adapted(source: Path, strategy: AdaptationStrategy, learning_rate: float, epochs: int) -> float:
     """Accuracy on words of the microworld's sentiment task that its training rows never show."""
     data = GLUE("sst2", source="microworld")
-    model = Adaptation(
+    model = adaptation_of(
         Backbone(str(source)), strategy, data.task, learning_rate=learning_rate, pooling="mean"
     )  # fmt: skip
     trainer = L.Trainer(

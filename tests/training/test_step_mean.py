@@ -19,7 +19,7 @@ from lm_lab.data.sequences import Sequences
 from lm_lab.data.tags import TokenClassification
 from lm_lab.objectives import CausalLM, MaskedLM, NextSentence, SumOfObjectives
 from lm_lab.strategies import LoRA
-from lm_lab.training.adaptation import Adaptation
+from lm_lab.training.adaptation import Adaptation, adaptation_of
 from lm_lab.training.pretraining import Pretraining
 
 Make = Callable[..., Backbone]
@@ -82,7 +82,7 @@ def test_a_pretraining_step_of_small_batches_is_that_of_a_large_one(make: Make, 
 
 def adapted(make: Make, data: Any) -> Adaptation:
     torch.manual_seed(0)
-    model = Adaptation(make(data.family, dropout=0.0), LoRA(rank=2), data.task, learning_rate=1e-12)
+    model = adaptation_of(make(data.family, dropout=0.0), LoRA(rank=2), data.task, learning_rate=1e-12)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0

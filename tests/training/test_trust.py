@@ -5,19 +5,19 @@ import sys
 
 import pytest
 
+from lm_lab import AdaptedModel
 from lm_lab.errors import UsageError
+from lm_lab.models import delta
+from lm_lab.models.saved import load_adaptation
+from lm_lab.models.trust import trusted_config, trusted_task
 from lm_lab.strategies import Combination, LayerNormTuning, LoRA, RandomMask
 from lm_lab.tasks import glue_task
-from lm_lab.training import delta
-from lm_lab.training.adaptation import Adaptation
-from lm_lab.training.saved import load_adaptation
-from lm_lab.training.trust import trusted_config, trusted_task
 
 
 @pytest.fixture
 def description(make):
     strategy = Combination([LoRA(rank=2), LayerNormTuning()])
-    return delta.describe(Adaptation(make("bert"), strategy, glue_task("mrpc")))
+    return delta.describe(AdaptedModel(make("bert"), strategy, glue_task("mrpc")))
 
 
 def changed(description, path, value):
@@ -46,7 +46,7 @@ INSIDE = f"{STRATEGY}.init_args.strategies.0"
     ("path", "value", "message"),
     [
         (f"{STRATEGY}.class_path", "antigravity.Thing", "outside of lm_lab.strategies"),
-        (f"{STRATEGY}.class_path", "lm_lab.training.delta.load", "outside of lm_lab.strategies"),
+        (f"{STRATEGY}.class_path", "lm_lab.models.delta.load", "outside of lm_lab.strategies"),
         (f"{STRATEGY}.class_path", "lm_lab.strategies_evil.X", "outside of lm_lab.strategies"),
         (f"{STRATEGY}.class_path", "lm_lab.strategies.base.attach", "is not a strategy"),
         (f"{STRATEGY}.class_path", "lm_lab.strategies.Nothing", "does not exist here"),
@@ -126,6 +126,6 @@ def test_remote_code_needs_a_word_from_the_caller(description):
 
 
 def test_a_strategy_inside_another_comes_back(make, tmp_path):
-    model = Adaptation(make("bert"), RandomMask(like=LoRA(rank=2)), glue_task("sst2"))
+    model = AdaptedModel(make("bert"), RandomMask(like=LoRA(rank=2)), glue_task("sst2"))
     back = load_adaptation(delta.save(model, tmp_path))
     assert delta.describe(back) == delta.describe(model)

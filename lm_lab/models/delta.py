@@ -14,22 +14,22 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lm_lab.errors import UsageError
+from lm_lab.models.tensors import read_tensors, require_finite
 from lm_lab.tasks import saved
-from lm_lab.training.tensors import read_tensors, require_finite
 
 if TYPE_CHECKING:
-    from lm_lab.training.adaptation import Adaptation
+    from lm_lab.models.adapted import AdaptedModel
 
 TENSORS, DESCRIPTION = "delta.safetensors", "adaptation.json"
 FORMAT = 2
 
 
-def keys(model: "Adaptation") -> frozenset[str]:
+def keys(model: "AdaptedModel") -> frozenset[str]:
     """Names in the model's state that the delta holds: what trains, and the head with its buffers."""
     return model.trained | {f"head.{name}" for name in model.head.state_dict()}
 
 
-def describe(model: "Adaptation", chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def describe(model: "AdaptedModel", chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Plain description: the backbone's fingerprint, and the configuration that builds the model again.
 
     Args:
@@ -72,7 +72,7 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def save(model: "Adaptation", folder: str | Path, chosen: Mapping[str, Any] | None = None) -> Path:
+def save(model: "AdaptedModel", folder: str | Path, chosen: Mapping[str, Any] | None = None) -> Path:
     """Write the delta and its description to `folder`. Raises `UsageError` if the delta is not finite."""
     folder = Path(folder)
     state, names = model.state_dict(), keys(model)
@@ -114,7 +114,7 @@ def _require_part(description: Any, name: str, path: Path) -> None:
         raise UsageError(f"{path} is damaged: {name} is {value!r:.80}; expected {expected}.")
 
 
-def load(model: "Adaptation", folder: str | Path) -> None:
+def load(model: "AdaptedModel", folder: str | Path) -> None:
     """Load a saved delta into a model built the same way.
 
     Raises:
@@ -130,13 +130,13 @@ def load(model: "Adaptation", folder: str | Path) -> None:
     put(model, read_tensors(Path(folder) / TENSORS), f"the delta in '{folder}'")
 
 
-def put(model: "Adaptation", tensors: Mapping[str, Tensor], what: str) -> None:
+def put(model: "AdaptedModel", tensors: Mapping[str, Tensor], what: str) -> None:
     """Put a delta's tensors into a model. Raises `UsageError` unless they fit it."""
     require_fit(model, tensors, what)
     model.load_state_dict({**model.state_dict(), **tensors})
 
 
-def require_fit(model: "Adaptation", tensors: Mapping[str, Tensor], what: str) -> None:
+def require_fit(model: "AdaptedModel", tensors: Mapping[str, Tensor], what: str) -> None:
     """Raise `UsageError` unless `tensors` have the keys, shapes and kinds of this model's delta."""
     require_keys(model, tensors, what)
     state = model.state_dict()
@@ -146,7 +146,7 @@ def require_fit(model: "Adaptation", tensors: Mapping[str, Tensor], what: str) -
             raise UsageError(f"{what} does not fit this model: {name} is {found}; expected {expected}.")
 
 
-def require_keys(model: "Adaptation", found: Iterable[str], what: str) -> None:
+def require_keys(model: "AdaptedModel", found: Iterable[str], what: str) -> None:
     """Raise `UsageError` unless `found` are exactly the keys of this model's delta."""
     expected, present = keys(model), frozenset(found)
     if expected == present:

@@ -10,7 +10,7 @@ output layer that the model was pretrained with; an encoder without one gets BER
 """
 
 import inspect
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -24,7 +24,11 @@ from lm_lab.backbones.attention import attention_mask
 from lm_lab.backbones.language import LanguageOutput
 from lm_lab.backbones.teacher_forcing import shift_right, start_id, teacher_forced
 from lm_lab.errors import UsageError
-from lm_lab.strategies.beam import search
+from lm_lab.heads.base import Head
+from lm_lab.heads.beam import search
+from lm_lab.tasks import Task
+from lm_lab.tasks.sequences import SequenceTask
+from lm_lab.tokens import end_token
 
 Text = dict[str, Tensor]  # input_ids and attention_mask (b, t), padded on the right
 
@@ -45,20 +49,23 @@ class TransformedOutput(nn.Module):
         return F.linear(self.transform(states), self.embeddings[0].get_parameter("weight"), self.bias)
 
 
-class Writer(nn.Module, ABC):
-    """What reads a backbone to write: its parameters are the head's in every count.
+class Writer(Head):
+    """Writes texts after others.
 
     Args:
         backbone: gives states; not kept.
         end: id of the token that ends a text.
     """
 
-    mix = None
-    learns_to_pool = True  # nothing of it can be computed once and kept
-
     def __init__(self, backbone: Backbone, output: nn.Module, end: int) -> None:
         super().__init__()
-        self.layers, self.output, self.end = (backbone.num_layers,), output, end
+        self.layers, self.mix = (backbone.num_layers,), None
+        self.output, self.end = output, end
+
+    @property
+    def fixed_features(self) -> bool:
+        """False: a text that is written is read as it grows."""
+        return False
 
     @abstractmethod
     def states(self, backbone: Backbone, source: Text, target: Text) -> Tensor:
@@ -72,10 +79,24 @@ class Writer(nn.Module, ABC):
     def go_on(self, backbone: Backbone, memory: Any, token: Tensor, parent: Tensor) -> Tensor:
         """The states (n, d) behind one more token (n,), each on the row `parent` (n,) of the call before."""
 
-    def forward(self, backbone: Backbone, batch: dict[str, Any]) -> Tensor:
-        """Scores (n, V) of the n real tokens of the batch's targets, in their order."""
+    def features(self, backbone: Backbone, batch: dict[str, Any]) -> Tensor:
+        """The states (n, d) that predict the n real tokens of the batch's targets, in their order."""
         real = batch["target"]["attention_mask"].bool()
-        return self.output(self.states(backbone, batch["source"], batch["target"])[real])
+        return self.states(backbone, batch["source"], batch["target"])[real]
+
+    def scores(self, backbone: Backbone, batch: dict[str, Any]) -> Tensor:
+        """Scores (n, V) of the n real tokens of the batch's targets, in their order."""
+        return self.output(self.features(backbone, batch))
+
+    def outputs(self, backbone: Backbone, batch: dict[str, Any], task: Task) -> list[str]:
+        """The text after each source: searched for, or the likeliest of the task's candidates."""
+        assert isinstance(task, SequenceTask)
+        tokenizer, source = backbone.tokenizer, batch["source"]
+        if task.candidates:
+            choice = self.choose(backbone, source, self._candidates(backbone, task)).argmax(1).tolist()
+            return [task.candidates[index] for index in choice]
+        ids = self.write(backbone, source, task.beams, task.max_target, task.length_penalty)
+        return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
     @torch.no_grad()
     def write(self, backbone: Backbone, source: Text, beams: int, longest: int, penalty: float) -> list[list[int]]:
@@ -98,12 +119,21 @@ class Writer(nn.Module, ABC):
             found.append(scores.gather(-1, target["input_ids"].unsqueeze(-1)).sum((1, 2)))
         return torch.stack(found, dim=1)
 
+    def _candidates(self, backbone: Backbone, task: SequenceTask) -> Text:
+        """The candidates, each with its end token, padded on the right: (c, u)."""
+        listed = backbone.tokenizer(list(task.candidates), add_special_tokens=False)["input_ids"]
+        ended = [torch.tensor([*ids[: task.max_target - 1], self.end]) for ids in listed]
+        mask: list[Tensor] = [torch.ones_like(ids) for ids in ended]
+        device = backbone.embeddings.get_parameter("weight").device
+        padded = [nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device) for rows in (ended, mask)]
+        return {"input_ids": padded[0], "attention_mask": padded[1]}
+
 
 class EncoderDecoderWriter(Writer):
     """T5 and BART: the decoder writes, attending to the encoder's states."""
 
     def __init__(self, backbone: Backbone) -> None:
-        super().__init__(backbone, LanguageOutput(backbone), _end(backbone))
+        super().__init__(backbone, LanguageOutput(backbone), end_token(backbone.tokenizer))
 
     def states(self, backbone: Backbone, source: Text, target: Text) -> Tensor:
         """Teacher forcing: the decoder gets the target shifted right by one."""
@@ -145,7 +175,9 @@ class OneModelWriter(Writer):
                 "give BERT, RoBERTa, ELECTRA, a decoder or an encoder-decoder."
             )
         causal = backbone.family.causal
-        super().__init__(backbone, LanguageOutput(backbone) if causal else TransformedOutput(backbone), _end(backbone))
+        super().__init__(
+            backbone, LanguageOutput(backbone) if causal else TransformedOutput(backbone), end_token(backbone.tokenizer)
+        )
         self.causal = causal
 
     def states(self, backbone: Backbone, source: Text, target: Text) -> Tensor:
@@ -211,11 +243,3 @@ class OneModelWriter(Writer):
 def writer(backbone: Backbone) -> Writer:
     """The writer that suits the backbone."""
     return EncoderDecoderWriter(backbone) if backbone.config.is_encoder_decoder else OneModelWriter(backbone)
-
-
-def _end(backbone: Backbone) -> int:
-    tokenizer = backbone.tokenizer
-    end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
-    if end is None:
-        raise UsageError("this tokenizer has neither an end token nor a separator, so no text could end.")
-    return int(end)

@@ -7,17 +7,17 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
+from lm_lab.models import delta
+from lm_lab.models.adapted import AdaptedModel
+from lm_lab.models.tensors import read_tensors
+from lm_lab.models.trust import trusted_config, trusted_task
 from lm_lab.strategies import AdaptationStrategy
 from lm_lab.tasks import saved
-from lm_lab.training import delta
-from lm_lab.training.adaptation import Adaptation
-from lm_lab.training.tensors import read_tensors
-from lm_lab.training.trust import trusted_config, trusted_task
 
 _MISSHAPEN = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArgumentError)
 
 
-def load_adaptation(folder: str | Path, trusted: Collection[str] = (), trust_remote_code: bool = False) -> Adaptation:
+def load_adaptation(folder: str | Path, trusted: Collection[str] = (), trust_remote_code: bool = False) -> AdaptedModel:
     """Build the adaptation that `folder` describes, and load its delta; in eval mode.
 
     Args:
@@ -38,7 +38,7 @@ def load_adaptation(folder: str | Path, trusted: Collection[str] = (), trust_rem
         strategy = parser.instantiate(parser.parse_object({"strategy": model["strategy"]})).strategy
         backbone = Backbone(**model["backbone"])
         _require_size(folder, strategy, backbone)
-        adaptation = Adaptation(backbone, strategy, saved.build(task), **reading)
+        adaptation = AdaptedModel(backbone, strategy, saved.build(task), **reading)
     except _MISSHAPEN as error:  # plain data of other types than the classes take
         raise UsageError(f"the delta in '{folder}' cannot be built: {type(error).__name__}: {error}.") from error
     delta.load(adaptation, folder)

@@ -3,16 +3,19 @@
 Everything up to the pooled vectors is fixed where the backbone is frozen, so those may be computed once and kept.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from lm_lab.backbones import Backbone
 from lm_lab.backbones.pooling import Pooling, combine, pool
-from lm_lab.strategies.mix import ScalarMix
+from lm_lab.heads.base import Head
+from lm_lab.heads.mix import ScalarMix
 
 
 class AttentionPooling(nn.Module):
@@ -51,8 +54,8 @@ class LSTMReader(nn.Module):
         return pack_padded_sequence(hidden.float(), mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
 
 
-class Readout(nn.Module, ABC):
-    """What reads a backbone: its parameters are the head's in every count.
+class Readout(Head):
+    """Reads hidden states: a vector a text, or one a token.
 
     Args:
         layers: hidden states to read.
@@ -64,11 +67,6 @@ class Readout(nn.Module, ABC):
         super().__init__()
         self.layers, self.mix, self.scorer = layers, mix, scorer
 
-    @property
-    @abstractmethod
-    def learns_to_pool(self) -> bool:
-        """True if pooled vectors change as the head trains."""
-
     @abstractmethod
     def pooled(self, states: Sequence[Tensor], mask: Tensor) -> Tensor:
         """What is read of one text, a layer n at a time; states (b, t, d) for each of `layers`, mask (b, t)."""
@@ -78,8 +76,31 @@ class Readout(nn.Module, ABC):
         """What the scorer sees; `pooled` of one or two texts (b, texts, ...)."""
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Scores: (b, outputs), or (b, t, outputs)."""
+        """Scores of `features`: (b, outputs), or (b, t, outputs)."""
         return self.scorer(self.vector(pooled))
+
+    def scores(self, backbone: Backbone, batch: dict[str, Any]) -> Tensor:
+        """Scores of a batch: (b, outputs), or (b, t, outputs)."""
+        return self(self.features(backbone, batch))
+
+    def features(self, backbone: Backbone, batch: dict[str, Any]) -> Tensor:
+        """Pooled states of each text (b, texts, layers, d), or of each token (b, 1, t, layers, d).
+
+        Taken from the batch if it brings them.
+        """
+        if "features" in batch:
+            return batch["features"]
+        return torch.stack([self.read(backbone, text)[0] for text in batch["texts"]], dim=1)
+
+    def read(self, backbone: Backbone, text: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """What is read of one text, and its final hidden states (b, t, d)."""
+        if self.layers == (backbone.num_layers,):
+            states = [backbone.last(**text)]
+            final = states[0]
+        else:
+            found = backbone(**text)
+            states, final = [found[layer] for layer in self.layers], found[-1]
+        return self.pooled(states, text["attention_mask"]), final
 
     def prepared(self, states: Sequence[Tensor], mask: Tensor) -> list[Tensor]:
         """The states, normalised where the mix asks for it."""
@@ -116,9 +137,9 @@ class TextReadout(Readout):
             self.pool = partial(pool, how=pooling)
 
     @property
-    def learns_to_pool(self) -> bool:
-        """True for attention and an LSTM."""
-        return isinstance(self.pool, nn.Module)
+    def fixed_features(self) -> bool:
+        """False for attention and an LSTM, which learn what to look at."""
+        return not isinstance(self.pool, nn.Module)
 
     def pooled(self, states: Sequence[Tensor], mask: Tensor) -> Tensor:
         """One vector a layer: (b, n, d)."""
@@ -145,9 +166,9 @@ class TokenReadout(Readout):
         self.reader = LSTMReader(width) if lstm else None
 
     @property
-    def learns_to_pool(self) -> bool:
-        """True with an LSTM."""
-        return self.reader is not None
+    def fixed_features(self) -> bool:
+        """False with an LSTM."""
+        return self.reader is None
 
     def pooled(self, states: Sequence[Tensor], mask: Tensor) -> Tensor:
         """(b, t, n, d)."""

@@ -5,16 +5,16 @@ import torch
 from lm_lab.backbones import Backbone, loading
 from lm_lab.backbones.families import family_of
 from lm_lab.errors import UsageError
+from lm_lab.models import delta
+from lm_lab.models.adapted import AdaptedModel
+from lm_lab.models.flops import inference_flops
 from lm_lab.strategies.base import AdaptationStrategy, Delta
 from lm_lab.tasks import Task
-from lm_lab.training import delta
-from lm_lab.training.adaptation import Adaptation
-from lm_lab.training.flops import inference_flops
 
 _LENGTH = 128  # tokens
 
 
-def ledger(model: Adaptation) -> dict[str, int]:
+def ledger(model: AdaptedModel) -> dict[str, int]:
     """Counts of an adaptation, which is finished thereby: what only training needs is counted, then dropped.
 
     backbone_trained: parameters of the backbone itself that train; added: parameters of deltas; head: the head's;
@@ -57,7 +57,7 @@ def full_ledger(
     family = family_of(loading.load_config(loading.locate(source)).model_type)
     with torch.device("meta" if family.static else "cpu"):
         plain = Backbone(source, pretrained=False)
-        model = Adaptation(Backbone(source, pretrained=False), strategy, task)
+        model = AdaptedModel(Backbone(source, pretrained=False), strategy, task)
         length = _length(length, model.backbone.max_length)
         base = inference_flops(plain, length)
         counts: dict[str, float] = dict(ledger(model))

@@ -1,0 +1,44 @@
+"""The head that a task's form asks for."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from torch import nn
+
+from lm_lab.backbones import Backbone
+from lm_lab.backbones.pooling import Pooling
+from lm_lab.data.encoding import Pairs
+from lm_lab.heads.base import Head
+from lm_lab.heads.mix import ScalarMix
+from lm_lab.heads.readout import TextReadout, TokenReadout
+from lm_lab.heads.scorers import HEADS, HeadKind
+from lm_lab.heads.writer import writer
+from lm_lab.tasks import Task
+
+
+class Reader(Protocol):
+    """What says how a backbone is read: an adaptation strategy."""
+
+    def layers(self, backbone: Backbone) -> tuple[int, ...]:
+        """Hidden states that the head reads."""
+
+    def mix(self, backbone: Backbone) -> ScalarMix | None:
+        """How several of them become one."""
+
+    def head(self, inputs: int, outputs: int) -> nn.Module:
+        """From vectors to scores."""
+
+
+def build_head(
+    backbone: Backbone, reader: Reader, task: Task, pooling: Pooling, pairs: Pairs, kind: HeadKind | None
+) -> Head:
+    """A vector a text, one a token, or a text to be written, as the task reads; `kind` None: the reader's own."""
+    if task.reads == "sequence":
+        return writer(backbone)
+    width, layers, mix = backbone.hidden_size, reader.layers(backbone), reader.mix(backbone)
+    scorer: Callable[[int, int], nn.Module] = HEADS[kind] if kind else reader.head
+    if task.reads == "tokens":
+        return TokenReadout(layers, mix, scorer(width, task.outputs), pooling == "lstm", width)
+    towers = task.paired and pairs == "towers"
+    wide = width * (4 if towers else 1)
+    return TextReadout(layers, mix, scorer(wide, task.outputs), pooling, width, added=pairs == "both_orders")
