@@ -39,7 +39,7 @@ class SoftPrompt(Delta):
 
 
 def _prepend(model: Any, args: tuple[Any, ...], inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    if not _begins(inputs):  # the prompt is among what was read before
+    if not (model.prompt.enabled and _begins(inputs)):  # in the middle the prompt is among what was read before
         return args, inputs
     inputs = dict(inputs)
     embedded = model.prompt_embeddings[0](inputs.pop("input_ids"))
@@ -71,7 +71,7 @@ def _widened(mask: Tensor, k: int) -> Tensor:
 
 
 def _cut(model: Any, args: tuple[Any, ...], inputs: dict[str, Any], output: ModelOutput) -> ModelOutput:  # noqa: ARG001
-    if inputs.get("inputs_embeds") is None:
+    if inputs.get("inputs_embeds") is None or not model.prompt.enabled:
         return output
     k = model.prompt.vectors.shape[-2]
     for name in _CUT_ENCODER if model.config.is_encoder_decoder else _CUT:
