@@ -78,7 +78,7 @@ class MASS(Denoising):
         return teacher_forced(backbone, source, {"input_ids": read, "attention_mask": target["attention_mask"]})
 
 
-def one_span(real: Tensor, probability: float = 0.5, generator: torch.Generator | None = None) -> Tensor:
+def one_span(real: Tensor, probability: float, generator: torch.Generator | None = None) -> Tensor:
     """Choose max(1, round(probability * L)) neighbours of the L real tokens of each row: (b, t) bool."""
     length = real.sum(dim=1, keepdim=True)
     size = (length * probability).round().long().clamp(min=1).minimum(length)

@@ -42,9 +42,9 @@ def segment(total: Tensor, parts: Tensor, generator: torch.Generator | None = No
 
 def random_spans(
     real: Tensor,
-    probability: float = 0.15,
-    mean: float = 3.0,
-    roll: bool = False,
+    probability: float,
+    mean: float,
+    roll: bool,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Choose spans as T5 does: their number is fixed by the length of the row, their borders are random.

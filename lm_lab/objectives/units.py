@@ -45,7 +45,7 @@ def choose_units(
     eligible: Tensor,
     continues: Tensor,
     lengths: Tensor,
-    probability: float = 0.15,
+    probability: float,
     generator: torch.Generator | None = None,
     first: Tensor | None = None,
 ) -> Tensor:

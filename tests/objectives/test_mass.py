@@ -19,7 +19,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def test_a_span_is_half_a_text_in_one_piece_and_starts_everywhere_equally_often() -> None:
     lengths = torch.tensor([1, 2, 3, 10, 0]).repeat(MANY)
-    span = one_span(torch.arange(12) < lengths[:, None], generator=generator())
+    span = one_span(torch.arange(12) < lengths[:, None], 0.5, generator=generator())
     assert span.sum(1)[:5].tolist() == [1, 1, 2, 5, 0]
     assert not (span & (torch.arange(12) >= lengths[:, None])).any()
     of_ten = span[lengths == 10]

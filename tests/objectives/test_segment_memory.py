@@ -240,3 +240,11 @@ def test_a_memory_lengthens_the_context_that_is_of_use(tmp_path: Path, memory: i
 def test_what_it_cannot_use_is_refused(make: Make, family: str, memory: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         TransformerXL(make(family), memory)
+
+
+@both
+def test_a_memory_of_one_place_is_one(backbone: Backbone, kind: type[Objective]) -> None:
+    objective = build(kind, backbone, memory=1)
+    first, second, *_ = segments(3)
+    alone, after = losses(objective, backbone, [second])[0], losses(objective, backbone, [first, second])[1]
+    assert after != alone

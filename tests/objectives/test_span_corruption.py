@@ -28,7 +28,7 @@ def begins(noise: torch.Tensor) -> torch.Tensor:
 
 def test_568_tokens_become_512_and_114_as_published() -> None:
     ids, real = rows(568, 100)
-    source, target = with_sentinels(ids, real, random_spans(real, generator=generator()), SENTINELS, 0)
+    source, target = with_sentinels(ids, real, random_spans(real, 0.15, 3.0, False, generator()), SENTINELS, 0)
     assert (source[1].sum(1) + 1).tolist() == [512, 100 - 15 + 5 + 1]  # one more for the end token
     assert (target[1].sum(1) + 1).tolist() == [114, 15 + 5 + 1]
 
@@ -36,7 +36,7 @@ def test_568_tokens_become_512_and_114_as_published() -> None:
 @pytest.mark.parametrize(("probability", "mean"), [(0.15, 3.0), (0.5, 3.0), (0.9, 1.0), (0.15, 10.0)])
 def test_the_length_fixes_the_number_of_noise_tokens_and_spans(probability: float, mean: float) -> None:
     lengths = (0, 1, 2, 3, 7, 20, 101)
-    noise = random_spans(rows(*lengths)[1], probability, mean, generator=generator())
+    noise = random_spans(rows(*lengths)[1], probability, mean, False, generator())
     counts = [min(n, max(1, min(round(probability * n), n - 1))) for n in lengths]
     spans = [min(max(1, round(c / mean)), max(1, n - c)) if n else 0 for c, n in zip(counts, lengths, strict=True)]
     assert noise.sum(1).tolist() == counts
@@ -62,7 +62,7 @@ def test_pick_chooses_that_many_and_all_equally_often() -> None:
 
 
 def test_spans_are_three_long_on_average_and_leave_no_place_out() -> None:
-    noise = random_spans(torch.ones(4000, 100, dtype=torch.bool), generator=generator())
+    noise = random_spans(torch.ones(4000, 100, dtype=torch.bool), 0.15, 3.0, False, generator())
     assert noise.sum() / begins(noise).sum() == 3
     assert noise[:, -1].all()  # the rest comes first, so a text always ends with noise
     assert not noise[:, 0].any()
@@ -71,7 +71,7 @@ def test_spans_are_three_long_on_average_and_leave_no_place_out() -> None:
 
 def test_one_span_is_the_end_of_a_text_unless_it_is_rolled() -> None:
     real = torch.arange(14).expand(30_000, -1) < 12
-    published, rolled = (random_spans(real, roll=roll, generator=generator()) for roll in (False, True))
+    published, rolled = (random_spans(real, 0.15, 3.0, roll, generator()) for roll in (False, True))
     assert published.float().mean(0).tolist() == [0.0] * 10 + [1.0] * 2 + [0.0] * 2
     assert rolled.sum(1).eq(2).all()
     assert torch.allclose(rolled.float().mean(0), (real[0] / 6), atol=0.011)  # 5 standard errors
@@ -115,7 +115,7 @@ def test_reserved_sentinels_are_the_last_ids_and_no_token_of_the_tokenizer(make:
 def test_too_few_sentinels_for_a_text_are_told() -> None:
     ids, real = rows(60)
     with pytest.raises(UsageError, match="60 tokens needs 3 sentinels, but there are 2"):
-        with_sentinels(ids, real, random_spans(real), SENTINELS[:2], 0)
+        with_sentinels(ids, real, random_spans(real, 0.15, 3.0, False), SENTINELS[:2], 0)
 
 
 @pytest.mark.parametrize("options", [{"probability": 0.0}, {"probability": 1.0}, {"mean": 0.5}])

@@ -159,3 +159,9 @@ def test_the_first_two_units_have_fates_of_their_own() -> None:
 
 def test_chosen_tokens_are_numbered_from_0_and_others_are_minus_1() -> None:
     assert number(torch.tensor([[True, False, True, True]])).tolist() == [[0, -1, 1, 2]]
+
+
+def test_where_nothing_fits_one_word_is_chosen_whole() -> None:
+    eligible, continues = (tensor.expand(200, -1) for tensor in row(".wcwcwc."))
+    units = choose_units(eligible, continues, torch.tensor([0.0, 1.0]), 0.15, generator())  # of 6 tokens, 1
+    assert (units >= 0).sum(dim=1).unique().tolist() == [2]
