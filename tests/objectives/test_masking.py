@@ -128,3 +128,23 @@ def test_static_masks_of_a_row_without_tokens_hide_nothing(make: Make) -> None:
 def test_bad_settings_are_refused(make: Make, build: Callable[[Backbone], object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         build(make("bert"))
+
+
+def test_a_phrase_may_fill_a_row_and_end_it() -> None:
+    row, continues = torch.tensor([[7, 8, 9]]), torch.zeros(1, 3, dtype=torch.bool)
+    for phrase in ([[7, 8, 9]], [[8, 9]]):
+        covered, inside = find_phrases(row, continues, [torch.tensor(phrase)])
+        assert covered.sum() == len(phrase[0])
+        assert covered[0, -1]
+        assert inside.sum() == len(phrase[0]) - 1
+
+
+def test_words_outside_entities_come_one_by_one(make: Make) -> None:
+    backbone = make("bert")
+    masking = EntityMasking(["the beast"])
+    masking.prepare(backbone.tokenizer)
+    batch = encode(backbone, ["it was good and it was poor and it was awful"] * 200)
+    eligible = ~torch.isin(batch["input_ids"], torch.tensor(backbone.tokenizer.all_special_ids))
+    units = masking(batch["input_ids"], eligible, 0.5)
+    assert all(row[row >= 0].bincount().max() == 1 for row in units)
+    assert not [name for name in masking.state_dict() if name.startswith("phrases")]

@@ -105,13 +105,18 @@ def test_and_what_lies_beyond_does_not(make: Make, probability: float) -> None:
         MaskedLM(make(), probability=probability)
 
 
-@pytest.mark.parametrize("family", ["bert", "bart"])
-def test_nothing_that_comes_with_the_tokenizer_is_saved(make: Make, family: str) -> None:
+FAMILIES = {
+    "bert": (MaskedLM, UniLM, SpanBERT, ReplacedToken, WordStructure),
+    "bart": (BART, MASS, BertStyle, DropTokens),
+    "xlnet": (PermutationLM, TransformerXL),
+}
+
+
+@pytest.mark.parametrize(("family", "of"), [(family, of) for family, found in FAMILIES.items() for of in found])
+def test_nothing_that_comes_with_the_tokenizer_is_saved(make: Make, family: str, of: Any) -> None:
     backbone = make(family)
-    of = [MaskedLM, UniLM, SpanBERT, ReplacedToken, WordStructure] if family == "bert" else [BART, MASS, BertStyle]
-    for each in of:
-        objective: Any = each(backbone)
-        assert {name for name, _ in objective.named_buffers()} & set(objective.state_dict()) == set()
+    objective: Any = of(backbone)
+    assert {name for name, _ in objective.named_buffers()} & set(objective.state_dict()) == set()
 
 
 def test_whole_words_come_one_by_one(make: Make) -> None:
