@@ -86,8 +86,11 @@ def test_units_of_the_batch_replace_the_phrases(make: Make) -> None:
     backbone = make("bert").eval()
     objective = MaskedLM(backbone, 0.4, EntityMasking(["the beast"])).eval()
     batch = encode(backbone, ["the beast was good ."])  # with [CLS] and [SEP]
-    batch["units"] = torch.tensor([[0, 0, 0, 3, 3, 0, 0]])
+    batch["units"] = torch.tensor([[0, 0, 0, 1, 1, 0, 0]])
     assert (objective.corrupt(batch).units >= 0).int().tolist() == [[0, 0, 0, 1, 1, 0, 0]]
+    batch["units"] = torch.tensor([[0, 1, 1, 2, 2, 0, 0]])  # neighbours, of which the budget has room for one
+    found = objective.corrupt(batch).units[0].tolist()
+    assert found in ([-1, 0, 0, -1, -1, -1, -1], [-1, -1, -1, 0, 0, -1, -1])
     assert objective(backbone, batch).total.isfinite()
 
 
