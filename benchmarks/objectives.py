@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from lm_lab.cli import exit_code
 from lm_lab.commands import pretrain
-from lm_lab.commands.lightning_cli import quiet
+from lm_lab.config.lightning_cli import quiet
 from lm_lab.errors import UsageError
 from lm_lab.training.pretrained import FACTS, Facts
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from lm_lab import __version__
-from lm_lab.commands.mistakes import mistake
+from lm_lab.config.mistakes import mistake
 from lm_lab.errors import Terminated, UsageError
 
 COMMANDS = {

@@ -12,7 +12,8 @@ import yaml
 
 from lm_lab.backbones.loading import load_config
 from lm_lab.benchmark.suite import load_suite
-from lm_lab.commands import adapt, pretrain
+from lm_lab.commands import pretrain
+from lm_lab.config import adapting
 from lm_lab.data.tags import PLACES as TAGGED
 from lm_lab.tasks import TASKS
 
@@ -36,8 +37,8 @@ def parser() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # lightning calls what jsonargparse renames
         patch.setattr(sys, "argv", ["lm-lab"])
-        patch.setattr(adapt.AdaptCLI, "instantiate_classes", lambda _: None)
-        yield adapt.build([f"--config={path}" for path in (BACKBONE, TASK, STRATEGY)], run=False).parser
+        patch.setattr(adapting.AdaptCLI, "instantiate_classes", lambda _: None)
+        yield adapting.build([f"--config={path}" for path in (BACKBONE, TASK, STRATEGY)], run=False).parser
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """The direction of imports: a value on one axis never knows the other axes."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,23 @@ ALLOWED = {
     "serving": {"backbones", "strategies", "tasks", "models"},
     "probing": {"backbones", "heads", "strategies", "tasks", "data", "models"},
     "interchange": {"backbones", "heads", "strategies", "tasks", "data", "models"},
+    "config": {"backbones", "strategies", "data", "models", "training"},
     "commands": {
-        *("backbones", "strategies", "objectives", "tasks", "data", "models", "training", "doctor", "probing"),
+        *(
+            "config",
+            "backbones",
+            "strategies",
+            "objectives",
+            "tasks",
+            "data",
+            "models",
+            "training",
+            "doctor",
+            "probing",
+        ),
         *("interchange", "benchmark", "tracking"),
     },
-    "benchmark": {"strategies", "backbones", "tasks", "data", "models", "training", "commands"},
+    "benchmark": {"strategies", "backbones", "tasks", "data", "models", "training", "config"},
     "tracking": {"benchmark"},
 }
 
@@ -60,3 +73,39 @@ def test_nothing_imports_the_command_line():
 
 def test_no_file_is_called_utils():
     assert not [path for path in ROOT.rglob("*.py") if path.stem in {"utils", "helpers", "misc", "common"}]
+
+
+def test_packages_form_no_circle():
+    assert list(TopologicalSorter(ALLOWED).static_order())
+
+
+def test_files_form_no_circle():
+    """Of what is imported as a file is loaded; what a function imports, or the type checker alone, comes later."""
+    files = {".".join(path.relative_to(ROOT.parent).with_suffix("").parts): path for path in ROOT.rglob("*.py")}
+    graph = {name: {found for found in loaded(path) if found in files} - {name} for name, path in files.items()}
+    assert list(TopologicalSorter(graph).static_order())
+
+
+def loaded(path: Path) -> set[str]:
+    """Modules that a file imports as it is loaded: what it names, not the packages above it."""
+    names = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
+def test_files_are_short():
+    long = {path.name: lines for path in ROOT.rglob("*.py") if (lines := len(path.read_text().splitlines())) > 250}
+    assert long == {}
+
+
+def test_functions_are_short():
+    long = {}
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno + 1 > 45:
+                long[f"{path.name}:{node.name}"] = node.end_lineno - node.lineno + 1
+    assert long == {}

@@ -33,8 +33,8 @@ from transformers import (
 
 from lm_lab import hub
 from lm_lab.cli import exit_code
-from lm_lab.commands.adapt import build
-from lm_lab.commands.lightning_cli import quiet, restrict
+from lm_lab.config.adapting import build
+from lm_lab.config.lightning_cli import quiet, restrict
 from lm_lab.data.glue import GLUE
 from lm_lab.training.callbacks import TrainingMeter
 from lm_lab.training.precision import usable

@@ -28,8 +28,8 @@ from clock import Clock
 from transformers import BertForMaskedLM, DataCollatorForLanguageModeling, Trainer, TrainingArguments, set_seed
 
 from lm_lab.cli import exit_code
-from lm_lab.commands.lightning_cli import quiet, restrict
 from lm_lab.commands.pretrain import PretrainCLI, build
+from lm_lab.config.lightning_cli import quiet, restrict
 from lm_lab.training.precision import usable
 
 PRECISION = usable("bf16-mixed")

@@ -19,8 +19,8 @@ from lm_lab.benchmark.features import Cost, has_fixed_features, use_features
 from lm_lab.benchmark.plan import PlannedCell
 from lm_lab.benchmark.predictions import Predictions
 from lm_lab.benchmark.results import SCHEMA, CellRecord, write_record
-from lm_lab.commands.adapt import AdaptCLI, build
-from lm_lab.commands.lightning_cli import quiet, restrict
+from lm_lab.config.adapting import AdaptCLI, build
+from lm_lab.config.lightning_cli import quiet, restrict
 from lm_lab.data.module import HELD_OUT, TaskData
 from lm_lab.errors import UsageError
 from lm_lab.models.ledger import ledger

@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-import lm_lab.commands.adapt  # noqa: F401  the parser finds short class names among what is imported
+import lm_lab.config.adapting  # noqa: F401  the parser finds short class names among what is imported
 from lm_lab.backbones import loading
 from lm_lab.data.module import TaskData
 

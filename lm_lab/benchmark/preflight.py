@@ -22,8 +22,8 @@ from lm_lab.backbones.families import family_of
 from lm_lab.benchmark.execute import TRAINER
 from lm_lab.benchmark.fingerprints import build_data
 from lm_lab.benchmark.suite import Suite
-from lm_lab.commands.checks import require_device
-from lm_lab.commands.lightning_cli import quiet, restrict
+from lm_lab.config.checks import require_device
+from lm_lab.config.lightning_cli import quiet, restrict
 from lm_lab.data.module import TaskData
 from lm_lab.errors import UsageError
 from lm_lab.tasks import Task

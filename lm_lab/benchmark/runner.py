@@ -19,7 +19,7 @@ from lm_lab.benchmark.predictions import has_predictions
 from lm_lab.benchmark.progress import Progress
 from lm_lab.benchmark.results import CellRecord, read_record, read_suite, scan, write_record
 from lm_lab.benchmark.suite import Suite
-from lm_lab.commands.lightning_cli import restrict
+from lm_lab.config.lightning_cli import restrict
 from lm_lab.errors import Terminated, UsageError
 
 Tracker = Callable[[CellRecord], object]

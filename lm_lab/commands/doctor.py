@@ -7,7 +7,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 import lm_lab.strategies  # noqa: F401  the parser finds short class names among what is imported
 from lm_lab.backbones import Backbone
-from lm_lab.commands.lightning_cli import allow_imports, quiet
+from lm_lab.config.lightning_cli import allow_imports, quiet
 from lm_lab.doctor.examine import examine
 from lm_lab.doctor.examples import EXAMPLES
 from lm_lab.doctor.matrix import matrix

@@ -11,7 +11,7 @@ def main(args: list[str]) -> int:
     options = parse(args)
 
     from lm_lab.atomic import writable
-    from lm_lab.commands.lightning_cli import quiet
+    from lm_lab.config.lightning_cli import quiet
     from lm_lab.interchange.merged import save_merged
     from lm_lab.interchange.peft_write import export
     from lm_lab.models.saved import load_adaptation

@@ -17,7 +17,7 @@ def main(args: list[str]) -> int:
 
     from lm_lab.atomic import writable
     from lm_lab.backbones import Backbone
-    from lm_lab.commands.lightning_cli import quiet, restrict
+    from lm_lab.config.lightning_cli import quiet, restrict
     from lm_lab.interchange.peft_read import read
     from lm_lab.models import delta
     from lm_lab.tasks import glue_task

@@ -5,10 +5,10 @@ from typing import Any
 from lightning.pytorch.cli import LightningArgumentParser
 
 import lm_lab.objectives  # noqa: F401  the parser finds short class names among what is imported
-from lm_lab.commands import checks
-from lm_lab.commands.lightning_cli import LabCLI, allow_imports, quiet
-from lm_lab.commands.nulls import require_values
-from lm_lab.commands.resume import take_wishes
+from lm_lab.config import checks
+from lm_lab.config.lightning_cli import LabCLI, allow_imports, quiet
+from lm_lab.config.nulls import require_values
+from lm_lab.config.resume import take_wishes
 from lm_lab.data.corpus import Corpus
 from lm_lab.training.pretraining import Pretraining, SaveBackbone
 from lm_lab.training.resuming import ExactResume

@@ -19,7 +19,7 @@ def main(args: list[str]) -> int:
     import torch
 
     from lm_lab.backbones import Backbone
-    from lm_lab.commands.lightning_cli import quiet
+    from lm_lab.config.lightning_cli import quiet
     from lm_lab.data.glue import GLUE
     from lm_lab.probing.sweep import Layer, reader, sweep
 

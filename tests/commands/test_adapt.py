@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from lm_lab.cli import COMMANDS, main
-from lm_lab.commands.lightning_cli import restrict
+from lm_lab.config.lightning_cli import restrict
 
 
 @pytest.fixture(autouse=True)
@@ -168,8 +168,8 @@ def test_a_configuration_is_left_as_it_was(folders):
     """A combination nests classes in a list, which jsonargparse would turn into its own objects in place."""
     import copy
 
-    from lm_lab.commands.adapt import build
-    from lm_lab.commands.lightning_cli import restrict
+    from lm_lab.config.adapting import build
+    from lm_lab.config.lightning_cli import restrict
 
     strategies = [{"class_path": "LoRA"}, {"class_path": "LayerNormTuning"}]
     config = {

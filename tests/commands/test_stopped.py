@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from lm_lab.cli import main
-from lm_lab.commands.lightning_cli import restrict
+from lm_lab.config.lightning_cli import restrict
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lm_lab.cli import main
-from lm_lab.commands.lightning_cli import restrict
+from lm_lab.config.lightning_cli import restrict
 from lm_lab.data.checks import check
 from lm_lab.data.labels import class_ids, classes, given_labels, is_graded, word
 from lm_lab.data.own import OwnTexts

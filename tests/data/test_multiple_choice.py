@@ -11,7 +11,7 @@ import torch
 
 from lm_lab import adaptation_of
 from lm_lab.cli import main
-from lm_lab.commands.lightning_cli import restrict
+from lm_lab.config.lightning_cli import restrict
 from lm_lab.data import microworld
 from lm_lab.data.choice_rows import ChoiceRows, check_choices
 from lm_lab.data.choices import MultipleChoice

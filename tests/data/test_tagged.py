@@ -19,7 +19,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from lm_lab import Backbone, adaptation_of
 from lm_lab.cli import main
-from lm_lab.commands.lightning_cli import restrict
+from lm_lab.config.lightning_cli import restrict
 from lm_lab.data import encode_tags as module
 from lm_lab.data import microworld
 from lm_lab.data.encode_tags import EncodedTags, encode_tags, first_tokens, needs_space

@@ -23,8 +23,8 @@ from small import copy_small
 from lm_lab.benchmark.preflight import check_settings
 from lm_lab.benchmark.suite import load_suite
 from lm_lab.cli import main
-from lm_lab.commands import adapt
-from lm_lab.commands.lightning_cli import restrict
+from lm_lab.config import adapting
+from lm_lab.config.lightning_cli import restrict
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")  # of three batches
 RUN = [page for page in PAGES if {"bash", "python", "yaml"} & {language for language, _ in fenced(page)}]
@@ -100,7 +100,7 @@ def build(settings: str) -> None:
         check_settings(load_suite("settings.yaml"))
         return
     fragments = ("backbones/minilm_l3", "tasks/rte", "strategies/lora")
-    adapt.build([*(f"--config=configs/{name}.yaml" for name in fragments), "--config=settings.yaml"], run=False)
+    adapting.build([*(f"--config=configs/{name}.yaml" for name in fragments), "--config=settings.yaml"], run=False)
 
 
 def run(command: str) -> None:

@@ -18,11 +18,11 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 
 import lm_lab.training.sharding  # noqa: F401  its strategy gets a name
-from lm_lab.commands import checks
-from lm_lab.commands.building import build, refusals_told
-from lm_lab.commands.nulls import require_values
-from lm_lab.commands.restoring import Begun, naming
-from lm_lab.commands.resume import Wishes, place, read, require_local, require_same, require_whole, say
+from lm_lab.config import checks
+from lm_lab.config.building import build, refusals_told
+from lm_lab.config.nulls import require_values
+from lm_lab.config.restoring import Begun, naming
+from lm_lab.config.resume import Wishes, place, read, require_local, require_same, require_whole, say
 from lm_lab.errors import UsageError
 from lm_lab.training import precision
 from lm_lab.training.progress import PlainProgress

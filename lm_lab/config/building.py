@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import lightning as L
 
 from lm_lab.backbones import Backbone
-from lm_lab.commands.mistakes import raised_in
+from lm_lab.config.mistakes import raised_in
 from lm_lab.errors import UsageError
 
 T = TypeVar("T")
