@@ -105,3 +105,11 @@ def test_what_it_cannot_use_is_refused(make: Make) -> None:
     backbone.tokenizer.mask_token = None
     with pytest.raises(UsageError, match="no mask token"):
         MASS(backbone)
+
+
+def test_a_text_without_words_has_its_end_to_predict(make: Make) -> None:
+    backbone = make("bart")
+    batch = dict(backbone.tokenizer(["the beast was good .", ""], padding=True, return_tensors="pt"))
+    _, target = MASS(backbone).corrupt(batch)
+    assert target["attention_mask"][1].nonzero().flatten().tolist() == [0]
+    assert target["input_ids"][1, 0] == MASS(backbone).end

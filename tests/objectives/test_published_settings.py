@@ -99,10 +99,25 @@ def test_so_do_those_of_barts_noises(make: Make, least: dict[str, float]) -> Non
     assert BART(make("bart"), **least)
 
 
-@pytest.mark.parametrize("probability", [-0.1, 0, 1.0001])
-def test_and_what_lies_beyond_does_not(make: Make, probability: float) -> None:
+@pytest.mark.parametrize("value", [-0.1, 0, 1.0001])
+@pytest.mark.parametrize(
+    ("family", "of"),
+    [("bert", MaskedLM), ("bert", UniLM), ("bert", SpanBERT), ("bert", ReplacedToken), ("bert", WordStructure),
+     ("bart", MASS), ("bart", BertStyle), ("bart", MassStyle), ("bart", DropTokens), ("bart", SpanCorruption),
+     ("bart", ReplaceSpans)],
+)  # fmt: skip
+def test_and_what_lies_beyond_does_not(make: Make, family: str, of: Any, value: float) -> None:
     with pytest.raises(UsageError, match="probability"):
-        MaskedLM(make(), probability=probability)
+        of(make(family), probability=value)
+
+
+@pytest.mark.parametrize("name", ["infilling", "masking", "deletion"])
+def test_nor_beyond_barts(make: Make, name: str) -> None:
+    for value in (-0.1, 1.0001):
+        with pytest.raises(UsageError, match=f"{name}="):
+            BART(make("bart"), **{name: value})
+    with pytest.raises(UsageError, match="mean="):
+        BART(make("bart"), mean=0.9)
 
 
 FAMILIES = {
