@@ -4,9 +4,8 @@ Two things vary and both are counted: the training seed (few: 3 or 5) and the va
 thousands, the same for every strategy, so comparisons are paired by example). Tasks are independent.
 
 Shapes: `s` seeds, `n` examples, `d` bootstrap draws. A metric is a function (predictions (n,), labels (n,)) ->
-float. Papers: Efron and Tibshirani 1993 (bootstrap), Satterthwaite 1946 and Welch 1947 (variances that add up), Yeh
-2000 (approximate randomisation), McNemar 1947, Holm 1979. docs/statistics.md gives the measured coverage and says when
-which one is meant.
+float. Papers: Efron and Tibshirani 1993 (bootstrap), Satterthwaite 1946 and Welch 1947 (variances that add up),
+Holm 1979. docs/statistics.md gives the measured coverage and says when which one is meant.
 """
 
 import math
@@ -135,46 +134,6 @@ def average_difference(tasks: Sequence[tuple[Resampled, Resampled]]) -> Differen
     freedom = satterthwaite(total, parts)
     half = _quantile(freedom) * math.sqrt(total)
     return Difference(estimate, estimate - half, estimate + half, _two_sided(estimate, total, freedom))
-
-
-def bootstrap_difference(
-    a: Array, b: Array, labels: Array, metric: Metric, draws: int = DRAWS, seed: int = 0
-) -> Difference:
-    """Compare predictions a (s, n) with b (s', n) on the same n examples, over examples and seeds."""
-    first, second = (resample(each, labels, metric, draws, seed) for each in (a, b))
-    return average_difference([(first, second)])
-
-
-def randomisation_p(a: Array, b: Array, labels: Array, metric: Metric, rounds: int = DRAWS, seed: int = 0) -> float:
-    """Two-sided p of the paired approximate randomisation test between a (s, n) and b (s, n).
-
-    Swaps the two systems' outputs example by example at random. It speaks of these trained models and new
-    examples; the seeds are taken as given.
-    """
-    generator = np.random.default_rng(seed)
-
-    def gap(left: Array, right: Array) -> float:
-        pairs = zip(left, right, strict=True)
-        return abs(float(np.mean([metric(x, labels) - metric(y, labels) for x, y in pairs])))
-
-    observed = gap(a, b)
-    beyond = 0
-    for _ in range(rounds):
-        swap = generator.random(a.shape) < 0.5
-        # the tolerance keeps ties ties when the metric sums floats in another order
-        beyond += gap(np.where(swap, b, a), np.where(swap, a, b)) >= observed - 1e-12
-    return (1 + beyond) / (rounds + 1)
-
-
-def mcnemar_p(a_correct: NDArray[np.bool_], b_correct: NDArray[np.bool_]) -> float:
-    """Exact two-sided McNemar p for two classifiers' correctness (n,) on the same examples."""
-    from scipy import stats
-
-    only_a = int(np.count_nonzero(a_correct & ~b_correct))
-    only_b = int(np.count_nonzero(b_correct & ~a_correct))
-    if only_a + only_b == 0:
-        return 1.0
-    return float(stats.binomtest(only_a, only_a + only_b, 0.5).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
