@@ -16,15 +16,15 @@ from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.sites import Match
-from lm_lab.strategies.lora import LoRA, LowRank, weight_rows
+from lm_lab.strategies.lora import LoRA, LowRank
 
 
 class Decomposed(LowRank):
     """A low-rank update whose rows keep a learned length."""
 
-    def __init__(self, linear: nn.Module, part: slice | None, rank: int, scale: float, dropout: float) -> None:
-        super().__init__(linear, part, rank, scale, dropout)
-        self.magnitude = nn.Parameter(weight_rows(linear)[self.part].detach().norm(dim=1))
+    def __init__(self, match: Match, rank: int, scale: float, dropout: float) -> None:
+        super().__init__(match, rank, scale, dropout)
+        self.magnitude = nn.Parameter(self.rows(match.module).detach().norm(dim=1))
 
     def after(self, module: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """x (..., inputs), y (..., outputs) -> (..., outputs)."""
@@ -37,13 +37,13 @@ class Decomposed(LowRank):
     def fold(self, linear: nn.Module) -> None:
         """Replace the weight of `linear` by the adapted one."""
         ratio = self._ratio(linear)
-        rows = weight_rows(linear)[self.part]
+        rows = self.rows(linear)
         rows += self.scale * self.up @ self.down
         rows *= ratio[:, None]
 
     def _ratio(self, linear: nn.Module) -> Tensor:
         with torch.no_grad():
-            norm = (weight_rows(linear)[self.part] + self.scale * self.up @ self.down).norm(dim=1)
+            norm = (self.rows(linear) + self.scale * self.up @ self.down).norm(dim=1)
         return self.magnitude / norm
 
 
@@ -54,8 +54,8 @@ class DoRA(LoRA):
     learning_rates: ClassVar[tuple[float, ...]] = (2e-4, 5e-4, 2e-3)
 
     def delta(self, match: Match) -> LowRank:
-        """The update of one site."""
-        return Decomposed(match.module, match.part, self.rank, self.scale, self.dropout)
+        """A low-rank update with lengths, of one site."""
+        return Decomposed(match, self.rank, self.scale, self.dropout)
 
     def parameters(self, backbone: Backbone) -> int:
         """r (inputs + outputs) + outputs a site."""

@@ -6,6 +6,7 @@ All scales start at 1: the adapted model starts as the original one. Cost a laye
 scales into the projections' rows (keys, values) and columns (the feed-forward's second layer).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,20 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
-from lm_lab.backbones.sites import Match, linear_sizes
-from lm_lab.strategies.base import AdaptationStrategy, Delta, attach, detach
-from lm_lab.strategies.lora import weight_rows
+from lm_lab.backbones.sites import Match
+from lm_lab.strategies.updates import SiteUpdates, Update, role_sites
+
+INNER = "ia3_mlp_out"  # scales what enters, the inner activations
 
 
-class OutputScale(Delta):
-    """Rescales what leaves a linear layer, or the slice `part` of it."""
+class OutputScale(Update):
+    """Rescales what leaves a linear layer, or a slice of it."""
 
-    def __init__(self, linear: nn.Module, part: slice | None) -> None:
-        super().__init__()
-        outputs = linear_sizes(linear)[1]
-        self.part = part or slice(0, outputs)
-        self.outputs = outputs
-        self.scale = nn.Parameter(torch.ones(self.part.stop - self.part.start))
+    def __init__(self, match: Match) -> None:
+        super().__init__(match)
+        self.scale = nn.Parameter(torch.ones(match.sizes[1]))
 
     def after(self, module: nn.Module, x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG002
         """(..., outputs) -> (..., outputs)."""
@@ -36,17 +35,17 @@ class OutputScale(Delta):
     @torch.no_grad()
     def fold(self, linear: nn.Module) -> None:
         """Scale rows of the weight, and the bias."""
-        weight_rows(linear)[self.part] *= self.scale[:, None]
+        self.rows(linear).mul_(self.scale[:, None])
         if (bias := linear._parameters.get("bias")) is not None:
             bias[self.part] *= self.scale
 
 
-class InputScale(Delta):
+class InputScale(Update):
     """Rescales what enters a linear layer."""
 
-    def __init__(self, linear: nn.Module) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(linear_sizes(linear)[0]))
+    def __init__(self, match: Match) -> None:
+        super().__init__(match)
+        self.scale = nn.Parameter(torch.ones(self.inputs))
 
     def before(self, module: nn.Module, x: Tensor) -> Tensor:  # noqa: ARG002
         """(..., inputs) -> (..., inputs)."""
@@ -55,33 +54,25 @@ class InputScale(Delta):
     @torch.no_grad()
     def fold(self, linear: nn.Module) -> None:
         """Scale columns of the weight."""
-        weight_rows(linear)[:] *= self.scale
+        self.rows(linear).mul_(self.scale)
 
 
 @dataclass(frozen=True)
-class IA3(AdaptationStrategy):
+class IA3(SiteUpdates):
     """Learned scales of keys, values and the feed-forward's inner activations."""
 
     learning_rate: ClassVar[float] = 3e-3
     learning_rates: ClassVar[tuple[float, ...]] = (3e-3, 1e-2, 3e-2)
-    merges: ClassVar[bool] = True
 
-    def inject(self, backbone: Backbone) -> None:
-        """Add the scales. Raises `UsageError` for a family without these sites."""
-        for name, match in self._sites(backbone):
-            inner = name == "ia3_mlp_out"
-            attach(match.module, name, InputScale(match.module) if inner else OutputScale(match.module, match.part))
+    def named_sites(self, backbone: Backbone) -> list[tuple[str, Match]]:
+        """Keys, values, and the feed-forward's second layer."""
+        return role_sites(backbone, ("key", "value", "mlp_out"), "ia3")
+
+    def updates(self, backbone: Backbone) -> Iterator[tuple[str, Match, Update]]:
+        """Scales of what leaves, or of what enters."""
+        for name, match in self.named_sites(backbone):
+            yield name, match, InputScale(match) if name == INNER else OutputScale(match)
 
     def parameters(self, backbone: Backbone) -> int:
         """Widths of keys and values, and of the inner activations."""
-        return sum(match.sizes[0 if name == "ia3_mlp_out" else 1] for name, match in self._sites(backbone))
-
-    def merge(self, backbone: Backbone) -> None:
-        """Fold every scale into its weight and remove it."""
-        for name, match in self._sites(backbone):
-            delta = detach(match.module, name)
-            assert isinstance(delta, InputScale | OutputScale)
-            delta.fold(match.module)
-
-    def _sites(self, backbone: Backbone) -> list[tuple[str, Match]]:
-        return [(f"ia3_{role}", match) for role in ("key", "value", "mlp_out") for match in backbone.sites(role)]
+        return sum(match.sizes[0 if name == INNER else 1] for name, match in self.named_sites(backbone))

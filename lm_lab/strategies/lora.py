@@ -10,33 +10,28 @@ inference costs nothing more.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
-from lm_lab.backbones.backbone import LINEAR
-from lm_lab.backbones.sites import Match, linear_sizes
-from lm_lab.errors import UsageError
+from lm_lab.backbones.sites import Match
 from lm_lab.strategies import limits
-from lm_lab.strategies.base import AdaptationStrategy, Delta, attach, detach
-
-Roles = Sequence[str] | Literal["all"]
+from lm_lab.strategies.updates import LINEAR_LAYERS, Roles, SiteUpdates, Update, require_roles, role_sites
 
 
-class LowRank(Delta):
-    """The update of one linear layer, or of the slice `part` of its output."""
+class LowRank(Update):
+    """The update of one linear layer, or of a slice of its output."""
 
-    def __init__(self, linear: nn.Module, part: slice | None, rank: int, scale: float, dropout: float) -> None:
-        super().__init__()
-        inputs, outputs = linear_sizes(linear)
-        self.outputs, self.part = outputs, part or slice(0, outputs)
+    def __init__(self, match: Match, rank: int, scale: float, dropout: float) -> None:
+        super().__init__(match)
+        inputs, outputs = match.sizes
         self.down = nn.Parameter(torch.empty(rank, inputs))
-        self.up = nn.Parameter(torch.zeros(self.part.stop - self.part.start, rank))
+        self.up = nn.Parameter(torch.zeros(outputs, rank))
         self.dropout = nn.Dropout(dropout)
         self.scale = scale
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
@@ -49,24 +44,14 @@ class LowRank(Delta):
         """x (..., inputs), y (..., outputs) -> (..., outputs)."""
         return y + self.widen(self.update(x))
 
-    def widen(self, values: Tensor) -> Tensor:
-        """Zeros around the part: (..., width of the part) -> (..., outputs)."""
-        return F.pad(values, (self.part.start, self.outputs - self.part.stop))
-
     @torch.no_grad()
     def fold(self, linear: nn.Module) -> None:
         """Add the update to the weight of `linear`."""
-        weight_rows(linear)[self.part] += self.scale * self.up @ self.down
-
-
-def weight_rows(linear: nn.Module) -> Tensor:
-    """A view of the weight as (outputs, inputs); `transformers`' Conv1D stores it transposed."""
-    weight = linear.get_parameter("weight")
-    return weight if isinstance(linear, nn.Linear) else weight.T
+        self.rows(linear).add_(self.scale * self.up @ self.down)
 
 
 @dataclass(frozen=True)
-class LoRA(AdaptationStrategy):
+class LoRA(SiteUpdates):
     """Low-rank updates of the linear layers that play `roles`.
 
     Args:
@@ -79,8 +64,7 @@ class LoRA(AdaptationStrategy):
 
     learning_rate: ClassVar[float] = 5e-4
     learning_rates: ClassVar[tuple[float, ...]] = (2e-4, 5e-4, 2e-3)
-    merges: ClassVar[bool] = True
-    needs: ClassVar[str] = f"linear layers of the blocks ({', '.join(LINEAR)})"
+    needs: ClassVar[str] = LINEAR_LAYERS
 
     rank: int = 8
     alpha: float = 16.0
@@ -90,8 +74,7 @@ class LoRA(AdaptationStrategy):
 
     def __post_init__(self) -> None:
         limits.between(1, limits.WIDEST, rank=self.rank)
-        if not self.roles:
-            raise UsageError(f"roles=[]: {type(self).__name__} needs at least one role, such as query.")
+        require_roles(self, self.roles)
         limits.finite(alpha=self.alpha)
         limits.dropout(self.dropout)
 
@@ -100,31 +83,19 @@ class LoRA(AdaptationStrategy):
         """s."""
         return self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
 
-    def inject(self, backbone: Backbone) -> None:
-        """Add an update beside every site. Raises `UsageError` for a role the family lacks."""
+    def named_sites(self, backbone: Backbone) -> list[tuple[str, Match]]:
+        """Those of the roles."""
+        return role_sites(backbone, self.roles, "lora")
+
+    def updates(self, backbone: Backbone) -> Iterator[tuple[str, Match, LowRank]]:
+        """A low-rank update of every site."""
         for name, match in self.named_sites(backbone):
-            attach(match.module, name, self.delta(match))
+            yield name, match, self.delta(match)
 
     def delta(self, match: Match) -> LowRank:
         """The update of one site."""
-        return LowRank(match.module, match.part, self.rank, self.scale, self.dropout)
+        return LowRank(match, self.rank, self.scale, self.dropout)
 
     def parameters(self, backbone: Backbone) -> int:
         """r (inputs + outputs) a site."""
         return sum(self.rank * (inputs + outputs) for inputs, outputs in self.sizes(backbone))
-
-    def merge(self, backbone: Backbone) -> None:
-        """Fold every update into its weight and remove it: same outputs, no cost at inference."""
-        for name, match in self.named_sites(backbone):
-            delta = detach(match.module, name)
-            assert isinstance(delta, LowRank)
-            delta.fold(match.module)
-
-    def named_sites(self, backbone: Backbone) -> list[tuple[str, Match]]:
-        """(name of the delta, site) of every update; a fused projection may carry several."""
-        roles = backbone.linear_roles if self.roles == "all" else self.roles
-        return [(f"lora_{role}", match) for role in roles for match in backbone.sites(role)]
-
-    def sizes(self, backbone: Backbone) -> list[tuple[int, int]]:
-        """(inputs, outputs) of every site."""
-        return [match.sizes for _, match in self.named_sites(backbone)]

@@ -8,6 +8,7 @@ The choice depends on `seed` alone, so a delta stores the n values and no positi
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -17,21 +18,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
-from lm_lab.backbones.sites import Match, linear_sizes
+from lm_lab.backbones.sites import Match
 from lm_lab.errors import UsageError
 from lm_lab.strategies import limits
-from lm_lab.strategies.base import AdaptationStrategy, Delta, attach, detach
-from lm_lab.strategies.lora import LoRA, weight_rows
+from lm_lab.strategies.base import AdaptationStrategy
+from lm_lab.strategies.lora import LoRA
+from lm_lab.strategies.updates import LINEAR_LAYERS, SiteUpdates, Update
 
 
-class SparseUpdate(Delta):
+class SparseUpdate(Update):
     """Trained entries of one weight; `positions` index it flattened as (outputs, inputs)."""
 
     positions: Tensor
 
-    def __init__(self, linear: nn.Module, positions: Tensor) -> None:
-        super().__init__()
-        self.inputs, self.outputs = linear_sizes(linear)
+    def __init__(self, match: Match, positions: Tensor) -> None:
+        super().__init__(match)
         self.values = nn.Parameter(torch.zeros(len(positions)))
         self.register_buffer("positions", positions.to(self.values.device), persistent=False)
 
@@ -47,11 +48,11 @@ class SparseUpdate(Delta):
     @torch.no_grad()
     def fold(self, linear: nn.Module) -> None:
         """Add M to the weight."""
-        weight_rows(linear)[:] += self.matrix()
+        self.rows(linear).add_(self.matrix())
 
 
 @dataclass(frozen=True)
-class RandomMask(AdaptationStrategy):
+class RandomMask(SiteUpdates):
     """Train randomly chosen weights of the blocks' linear layers.
 
     Args:
@@ -61,8 +62,7 @@ class RandomMask(AdaptationStrategy):
 
     learning_rate: ClassVar[float] = 1e-3
     learning_rates: ClassVar[tuple[float, ...]] = (1e-3, 3e-3, 1e-2)
-    merges: ClassVar[bool] = True
-    needs: ClassVar[str] = LoRA.needs
+    needs: ClassVar[str] = LINEAR_LAYERS
 
     like: AdaptationStrategy = field(default_factory=LoRA)
     seed: int = 0
@@ -70,36 +70,28 @@ class RandomMask(AdaptationStrategy):
     def __post_init__(self) -> None:
         limits.between(0, 2**64 - 1, seed=self.seed)
 
-    def inject(self, backbone: Backbone) -> None:
-        """Choose the weights, all with the same probability, and add their updates."""
-        sites = self._sites(backbone)
-        numels = [math.prod(linear_sizes(match.module)) for match in sites]
-        ends = np.cumsum(numels)
+    def named_sites(self, backbone: Backbone) -> list[tuple[str, Match]]:
+        """Every linear layer of the blocks, whole."""
+        return [("random_mask", match) for role in backbone.linear_roles for match in backbone.sites(role)]
+
+    def updates(self, backbone: Backbone) -> Iterator[tuple[str, Match, SparseUpdate]]:
+        """The weights, all chosen with the same probability; a layer of which none is chosen gets no update."""
+        ends = np.cumsum([math.prod(sizes) for sizes in self.sizes(backbone)])
         # numpy draws a small sample of a huge range without listing the range
         random, count = np.random.default_rng(self.seed), self.parameters(backbone)
         chosen = np.sort(random.choice(int(ends[-1]), count, replace=False, shuffle=False))
-        for match, numel, end in zip(sites, numels, ends, strict=True):
-            own = chosen[np.searchsorted(chosen, end - numel) : np.searchsorted(chosen, end)] - (end - numel)
+        for (name, match), end in zip(self.named_sites(backbone), ends, strict=True):
+            first = end - math.prod(match.sizes)
+            own = chosen[np.searchsorted(chosen, first) : np.searchsorted(chosen, end)] - first
             if len(own):
-                attach(match.module, "random_mask", SparseUpdate(match.module, torch.from_numpy(own)))
+                yield name, match, SparseUpdate(match, torch.from_numpy(own))
 
     def parameters(self, backbone: Backbone) -> int:
         """As many as `like` trains. Raises `UsageError` if the linear layers have fewer."""
         count = self.like.parameters(backbone)
-        most = sum(math.prod(linear_sizes(match.module)) for match in self._sites(backbone))
+        most = sum(math.prod(sizes) for sizes in self.sizes(backbone))
         if not most:  # refused by name
             return 0
         if not 0 < count <= most:
             raise UsageError(f"like: {type(self.like).__name__} trains {count} parameters; expected 1 to {most}.")
         return count
-
-    def merge(self, backbone: Backbone) -> None:
-        """Add every update to its weight and remove it."""
-        for match in self._sites(backbone):
-            if "random_mask" in match.module._modules:
-                delta = detach(match.module, "random_mask")
-                assert isinstance(delta, SparseUpdate)
-                delta.fold(match.module)
-
-    def _sites(self, backbone: Backbone) -> list[Match]:
-        return [match for role in backbone.linear_roles for match in backbone.sites(role)]

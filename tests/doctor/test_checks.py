@@ -11,7 +11,7 @@ from lm_lab.doctor.case import Case, CheckError
 from lm_lab.doctor.checks import CHECKS
 from lm_lab.doctor.examine import examine
 from lm_lab.strategies import BitFit, LoRA
-from lm_lab.strategies.base import Delta, attach
+from lm_lab.strategies.base import AdaptationStrategy, Delta, attach
 from lm_lab.strategies.prompt import PromptTuning
 
 
@@ -51,7 +51,7 @@ class BrokenStrategy(LoRA):
 
     def merge(self, backbone):
         if self.how != "merges silently":
-            super(LoRA, self).merge(backbone)
+            AdaptationStrategy.merge(self, backbone)
 
 
 @pytest.mark.parametrize(
