@@ -18,6 +18,7 @@ EXAMPLES: dict[str, AdaptationStrategy] = {
     "LoRA": s.LoRA(rank=4),
     "LoRA, all layers, rank-stabilised": s.LoRA(rank=4, roles="all", rank_stabilised=True),
     "DoRA": s.DoRA(rank=4),
+    "VeRA": s.VeRA(rank=4),
     "IA3": s.IA3(),
     "BitFit": s.BitFit(),
     "LayerNormTuning": s.LayerNormTuning(),

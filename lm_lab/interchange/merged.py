@@ -2,9 +2,9 @@
 
     AutoModel.from_pretrained(folder) gives the states of our adapted backbone
 
-Updates of weights merge (LoRA, DoRA, IA3, random masks), and what trains the weights themselves is merged already (full
-and partial fine-tuning, biases, norms). Adapters, prompts and prefixes compute what no weight of the model does. The
-head has no place in a bare model, so it stands beside, in head.safetensors.
+Updates of weights merge (LoRA, DoRA, VeRA, IA3, random masks), and what trains the weights themselves is merged
+already (full and partial fine-tuning, biases, norms). Adapters, prompts and prefixes compute what no weight of the
+model does. The head has no place in a bare model, so it stands beside, in head.safetensors.
 """
 
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ def merge(model: AdaptedModel) -> None:
     if left:
         raise UsageError(
             f"{name} cannot be merged into the weights of {backbone.config.model_type}: {left[0]} computes what none "
-            "of them does. LoRA, DoRA, IA3, random masks, and what trains the weights themselves can."
+            "of them does. LoRA, DoRA, VeRA, IA3, random masks, and what trains the weights themselves can."
         )
     difference = (_states(backbone) - before).abs().max().item()
     if not difference <= TOLERANCE * max(1.0, before.abs().max().item()):

@@ -59,8 +59,8 @@ def _adapter(model: AdaptedModel) -> Adapter:
         return _prompt(model)
     raise UsageError(
         f"{type(strategy).__name__} on {model.backbone.config.model_type} cannot be exported: PEFT has no such method, "
-        "or moves the text's positions (prefixes) or changes the decoder alone. LoRA, DoRA, IA3 and the prompts of "
-        "encoders and decoders can."
+        "cuts its matrices from those of the largest site (VeRA), moves the text's positions (prefixes) or changes the "
+        "decoder alone. LoRA, DoRA, IA3 and the prompts of encoders and decoders can."
     )
 
 

@@ -16,6 +16,7 @@ from lm_lab.strategies.prefix_tuning import PrefixTuning, PTuningV2
 from lm_lab.strategies.probe import LinearProbe, MLPProbe
 from lm_lab.strategies.prompt import PromptTuning
 from lm_lab.strategies.random_mask import RandomMask
+from lm_lab.strategies.vera import VeRA
 from lm_lab.strategies.weighted import WeightedFeatures
 
 __all__ = [
@@ -38,5 +39,6 @@ __all__ = [
     "PrefixTuning",
     "PromptTuning",
     "RandomMask",
+    "VeRA",
     "WeightedFeatures",
 ]

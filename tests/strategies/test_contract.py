@@ -42,7 +42,7 @@ REFUSED = {
     },
     **{
         (name, "xlnet"): "no site for the role"
-        for name in ("HoulsbyAdapter", "LoRA", "DoRA", "IA3", "Combination of LoRA and LayerNormTuning")
+        for name in ("HoulsbyAdapter", "LoRA", "DoRA", "VeRA", "IA3", "Combination of LoRA and LayerNormTuning")
     },
 }
 

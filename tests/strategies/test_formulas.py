@@ -328,6 +328,13 @@ def test_published_counts(bert_base, strategy, published):
     assert strategy.parameters(bert_base) == published
 
 
+@pytest.mark.parametrize(("rank", "published"), [(1024, 43_008), (256, 24_576)])  # 0.043M in the paper's table 2
+def test_published_count_of_vera(bert_base, rank, published):
+    from lm_lab.strategies import VeRA
+
+    assert VeRA(rank=rank).parameters(bert_base) == published
+
+
 def test_published_count_of_ia3(bert_base):
     from lm_lab.strategies import IA3
 
