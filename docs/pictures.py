@@ -50,6 +50,7 @@ PICTURES = {
     ),
     "lora": Picture("W x + s B A x for query and value", beside={"attention": "B A"}),
     "dora": Picture("m (W + s B A) x / ||W + s B A||", beside={"attention": "B A, lengths m"}),
+    "vera": Picture("W x + b * B (d * A x), with A and B random", beside={"attention": "b, d"}),
     "ia3": Picture(
         "keys, values and inner activations are rescaled",
         beside={"attention": "l_k, l_v", "feed-forward": "l_ff"},

@@ -93,6 +93,20 @@ def test_measured_scores_are_those_of_the_records(monkeypatch: pytest.MonkeyPatc
     assert named == set(found)
 
 
+def test_lists_of_strategies_are_what_the_classes_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    listed = import_module("listed")
+    for page in (*listed.PAGES, *listed.LISTS):
+        text = page.read_text()
+        assert text == listed.filled(text), page.name
+    assert set(listed.pages().values()) == set(listed.PAGES)
+    fragments = [listed.built(yaml.safe_load(path.read_text())["model"]["strategy"]) for path in listed.FRAGMENTS]
+    assert {type(strategy) for strategy in fragments} == set(listed.KINDS)
+    for kind in listed.KINDS:  # a paper of its own, not that of the file it builds upon
+        assert any("paper" in vars(base) for base in kind.__mro__ if base.__module__ == kind.__module__), kind
+        assert listed.summary(kind), kind
+
+
 def test_scores_in_and_out_of_domain_are_those_of_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     domains = import_module("domains")

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.sites import Match
 from lm_lab.errors import UsageError
+from lm_lab.strategies.about import Group, Paper
 from lm_lab.strategies.base import AdaptationStrategy, Delta, above, attach
 
 INIT_STD = 1e-3
@@ -85,6 +86,11 @@ class HoulsbyAdapter(SerialAdapter):
         skip: lowest blocks that get no adapter (AdapterDrop).
     """
 
+    group: ClassVar[Group] = "adapters"
+    paper: ClassVar[Paper] = Paper(
+        "Houlsby et al.", 2019, "Parameter-efficient transfer learning for NLP", "https://arxiv.org/abs/1902.00751"
+    )
+
     size: int = 64
     norms: bool = True
     activation: Activation = "gelu"
@@ -117,6 +123,14 @@ class PfeifferAdapter(SerialAdapter):
         activation: between down and up.
         skip: lowest blocks that get no adapter (AdapterDrop).
     """
+
+    group: ClassVar[Group] = "adapters"
+    paper: ClassVar[Paper] = Paper(
+        "Pfeiffer et al.",
+        2021,
+        "AdapterFusion: Non-destructive task composition for transfer learning",
+        "https://arxiv.org/abs/2005.00247",
+    )
 
     size: int = 64
     activation: Activation = "relu"

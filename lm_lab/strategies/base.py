@@ -17,6 +17,7 @@ from lm_lab.backbones.sites import Match, MissingSiteError
 from lm_lab.errors import UsageError
 from lm_lab.heads.mix import ScalarMix
 from lm_lab.heads.scorers import LinearHead
+from lm_lab.strategies.about import Group, Paper
 
 
 class Delta(nn.Module):
@@ -88,6 +89,8 @@ class AdaptationStrategy(ABC):
         merges: whether `merge` can fold the delta into the backbone's own weights.
         head_alone: whether nothing of the backbone trains, on purpose.
         needs: what it looks for in a backbone, where that is no role by name.
+        group, paper: what kind of method it is and whose, for the documentation; the first line of the docstring says
+            what it does.
     """
 
     learning_rate: ClassVar[float]
@@ -96,6 +99,8 @@ class AdaptationStrategy(ABC):
     merges: ClassVar[bool] = False
     head_alone: ClassVar[bool] = False
     needs: ClassVar[str] = "parameters to train"
+    group: ClassVar[Group | None] = None
+    paper: ClassVar[Paper | None] = None
 
     def apply(self, backbone: Backbone) -> None:
         """Freeze `backbone`, then let the strategy add or unfreeze its delta: all that requires a gradient.

@@ -9,6 +9,7 @@ from typing import ClassVar
 from torch import nn
 
 from lm_lab.backbones import Backbone
+from lm_lab.strategies.about import Group, Paper
 from lm_lab.strategies.base import AdaptationStrategy
 
 
@@ -16,6 +17,13 @@ from lm_lab.strategies.base import AdaptationStrategy
 class BitFit(AdaptationStrategy):
     """Train every bias of the backbone, those of the norms included."""
 
+    group: ClassVar[Group] = "chosen weights"
+    paper: ClassVar[Paper] = Paper(
+        "Ben Zaken et al.",
+        2022,
+        "BitFit: Simple parameter-efficient fine-tuning for transformer-based masked language-models",
+        "https://arxiv.org/abs/2106.10199",
+    )
     learning_rate: ClassVar[float] = 1e-3
     learning_rates: ClassVar[tuple[float, ...]] = (4e-4, 1e-3, 4e-3)
     needs: ClassVar[str] = "biases"

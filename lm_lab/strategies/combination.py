@@ -11,6 +11,7 @@ from torch import nn
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.heads.mix import ScalarMix
+from lm_lab.strategies.about import Group, Paper
 from lm_lab.strategies.base import AdaptationStrategy
 
 
@@ -22,6 +23,13 @@ class Combination(AdaptationStrategy):
         strategies: two or more; each must train other weights than the others.
     """
 
+    group: ClassVar[Group] = "compounds"
+    paper: ClassVar[Paper] = Paper(
+        "He et al.",
+        2022,
+        "Towards a unified view of parameter-efficient transfer learning",
+        "https://arxiv.org/abs/2110.04366",
+    )
     learning_rate: ClassVar[float] = 1e-3
     learning_rates: ClassVar[tuple[float, ...]] = (3e-4, 1e-3, 3e-3)
 

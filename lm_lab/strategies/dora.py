@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.sites import Match
+from lm_lab.strategies.about import Group, Paper
 from lm_lab.strategies.lora import LoRA, LowRank
 
 
@@ -51,6 +52,10 @@ class Decomposed(LowRank):
 class DoRA(LoRA):
     """Low-rank updates with a learned magnitude a row. Settings as in `LoRA`."""
 
+    group: ClassVar[Group] = "updates"
+    paper: ClassVar[Paper] = Paper(
+        "Liu et al.", 2024, "DoRA: Weight-decomposed low-rank adaptation", "https://arxiv.org/abs/2402.09353"
+    )
     learning_rates: ClassVar[tuple[float, ...]] = (2e-4, 5e-4, 2e-3)
 
     def delta(self, match: Match) -> LowRank:

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from lm_lab.backbones import Backbone
 from lm_lab.strategies import layer_decay
+from lm_lab.strategies.about import Group, Paper
 from lm_lab.strategies.base import AdaptationStrategy
 
 
@@ -16,6 +17,13 @@ class FullFineTuning(AdaptationStrategy):
         layer_decay: each block's learning rate is this times that of the block above it; 1 for the same everywhere.
     """
 
+    group: ClassVar[Group] = "fine-tuning"
+    paper: ClassVar[Paper] = Paper(
+        "Devlin et al.",
+        2019,
+        "BERT: Pre-training of deep bidirectional transformers for language understanding",
+        "https://arxiv.org/abs/1810.04805",
+    )
     learning_rate: ClassVar[float] = 5e-5
     learning_rates: ClassVar[tuple[float, ...]] = (2e-5, 5e-5, 1e-4)
 

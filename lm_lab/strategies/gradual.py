@@ -10,6 +10,7 @@ from typing import ClassVar
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.strategies import layer_decay
+from lm_lab.strategies.about import Group, Paper
 from lm_lab.strategies.base import AdaptationStrategy
 
 
@@ -22,6 +23,13 @@ class GradualUnfreezing(AdaptationStrategy):
         layer_decay: each block's learning rate is this times that of the block above it; ULMFiT's is 1 / 2.6.
     """
 
+    group: ClassVar[Group] = "fine-tuning"
+    paper: ClassVar[Paper] = Paper(
+        "Howard & Ruder",
+        2018,
+        "Universal language model fine-tuning for text classification",
+        "https://arxiv.org/abs/1801.06146",
+    )
     learning_rate: ClassVar[float] = 5e-5
     learning_rates: ClassVar[tuple[float, ...]] = (2e-5, 5e-5, 1e-4)
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.sites import Match
+from lm_lab.strategies.about import Group, Paper
 from lm_lab.strategies.updates import SiteUpdates, Update, role_sites
 
 INNER = "ia3_mlp_out"  # scales what enters, the inner activations
@@ -61,6 +62,13 @@ class InputScale(Update):
 class IA3(SiteUpdates):
     """Learned scales of keys, values and the feed-forward's inner activations."""
 
+    group: ClassVar[Group] = "updates"
+    paper: ClassVar[Paper] = Paper(
+        "Liu et al.",
+        2022,
+        "Few-shot parameter-efficient fine-tuning is better and cheaper than in-context learning",
+        "https://arxiv.org/abs/2205.05638",
+    )
     learning_rate: ClassVar[float] = 3e-3
     learning_rates: ClassVar[tuple[float, ...]] = (3e-3, 1e-2, 3e-2)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from lm_lab.backbones import Backbone
+from lm_lab.strategies.about import Group, Paper
 from lm_lab.strategies.base import AdaptationStrategy
 
 
@@ -15,6 +16,13 @@ from lm_lab.strategies.base import AdaptationStrategy
 class LayerNormTuning(AdaptationStrategy):
     """Train every LayerNorm or RMSNorm, the embedding's included."""
 
+    group: ClassVar[Group] = "chosen weights"
+    paper: ClassVar[Paper] = Paper(
+        "Zhao et al.",
+        2024,
+        "Tuning LayerNorm in attention: Towards efficient multi-modal LLM finetuning",
+        "https://arxiv.org/abs/2312.11420",
+    )
     learning_rate: ClassVar[float] = 1e-3
     learning_rates: ClassVar[tuple[float, ...]] = (1e-3, 3e-3, 1e-2)
     needs: ClassVar[str] = "norms with weights (norm)"

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.sites import Match
 from lm_lab.strategies import limits
+from lm_lab.strategies.about import Group, Paper
 from lm_lab.strategies.updates import LINEAR_LAYERS, Roles, SiteUpdates, Update, require_roles, role_sites
 
 
@@ -62,6 +63,10 @@ class LoRA(SiteUpdates):
         rank_stabilised: scale by alpha / sqrt r instead.
     """
 
+    group: ClassVar[Group] = "updates"
+    paper: ClassVar[Paper] = Paper(
+        "Hu et al.", 2021, "LoRA: Low-rank adaptation of large language models", "https://arxiv.org/abs/2106.09685"
+    )
     learning_rate: ClassVar[float] = 5e-4
     learning_rates: ClassVar[tuple[float, ...]] = (2e-4, 5e-4, 2e-3)
     needs: ClassVar[str] = LINEAR_LAYERS

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.strategies import limits
+from lm_lab.strategies.about import Group, Paper
 from lm_lab.strategies.adapters import ACTIVATIONS, Activation, require_size
 from lm_lab.strategies.base import AdaptationStrategy, Delta, above, attach
 
@@ -67,6 +68,13 @@ class ParallelAdapter(AdaptationStrategy):
         skip: lowest blocks that get no adapter (AdapterDrop).
     """
 
+    group: ClassVar[Group] = "adapters"
+    paper: ClassVar[Paper] = Paper(
+        "He et al.",
+        2022,
+        "Towards a unified view of parameter-efficient transfer learning",
+        "https://arxiv.org/abs/2110.04366",
+    )
     learning_rate: ClassVar[float] = 1e-3
     learning_rates: ClassVar[tuple[float, ...]] = (3e-4, 1e-3, 3e-3)
 

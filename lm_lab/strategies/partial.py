@@ -12,6 +12,7 @@ from torch import nn
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.strategies import layer_decay
+from lm_lab.strategies.about import Group, Paper
 from lm_lab.strategies.base import AdaptationStrategy
 
 
@@ -26,6 +27,10 @@ class PartialFineTuning(AdaptationStrategy):
         layer_decay: each block's learning rate is this times that of the block above it.
     """
 
+    group: ClassVar[Group] = "fine-tuning"
+    paper: ClassVar[Paper] = Paper(
+        "Houlsby et al.", 2019, "Parameter-efficient transfer learning for NLP", "https://arxiv.org/abs/1902.00751"
+    )
     learning_rate: ClassVar[float] = 1e-4
     learning_rates: ClassVar[tuple[float, ...]] = (5e-5, 1e-4, 3e-4)
 

@@ -10,6 +10,7 @@ from lm_lab.backbones import Backbone
 from lm_lab.backbones.sites import Match
 from lm_lab.errors import UsageError
 from lm_lab.strategies import limits
+from lm_lab.strategies.about import Group, Paper
 from lm_lab.strategies.base import AdaptationStrategy
 from lm_lab.strategies.prefix import NAME, KeyValuePrefix, Prefix, ProjectedPrefix, Trunk
 
@@ -50,6 +51,13 @@ class PTuningV2(LearnedPrefix):
         length: positions of the prefix.
     """
 
+    group: ClassVar[Group] = "prompts"
+    paper: ClassVar[Paper] = Paper(
+        "Liu et al.",
+        2022,
+        "P-tuning v2: Prompt tuning can be comparable to fine-tuning universally across scales and tasks",
+        "https://arxiv.org/abs/2110.07602",
+    )
     learning_rate: ClassVar[float] = 1e-2
     learning_rates: ClassVar[tuple[float, ...]] = (5e-3, 1e-2, 3e-2)
 
@@ -73,6 +81,13 @@ class PrefixTuning(LearnedPrefix):
         hidden: width of the MLP's inner layer.
     """
 
+    group: ClassVar[Group] = "prompts"
+    paper: ClassVar[Paper] = Paper(
+        "Li & Liang",
+        2021,
+        "Prefix-tuning: Optimizing continuous prompts for generation",
+        "https://arxiv.org/abs/2101.00190",
+    )
     learning_rate: ClassVar[float] = 1e-3
     learning_rates: ClassVar[tuple[float, ...]] = (3e-4, 1e-3, 3e-3)
 

@@ -16,6 +16,7 @@ from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.heads.scorers import ProbeHead
 from lm_lab.strategies import limits
+from lm_lab.strategies.about import Group, Paper
 from lm_lab.strategies.base import AdaptationStrategy
 
 
@@ -27,6 +28,13 @@ class LinearProbe(AdaptationStrategy):
         at_layer: 0 for the embeddings, L for the last block; negative counts from the end.
     """
 
+    group: ClassVar[Group] = "features"
+    paper: ClassVar[Paper] = Paper(
+        "Alain & Bengio",
+        2016,
+        "Understanding intermediate layers using linear classifier probes",
+        "https://arxiv.org/abs/1610.01644",
+    )
     learning_rate: ClassVar[float] = 1e-3
     learning_rates: ClassVar[tuple[float, ...]] = (1e-4, 1e-3, 1e-2)
     head_alone: ClassVar[bool] = True

@@ -20,6 +20,7 @@ from transformers.utils import ModelOutput
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.strategies import limits
+from lm_lab.strategies.about import Group, Paper
 from lm_lab.strategies.base import AdaptationStrategy, Delta
 
 _CUT = ("last_hidden_state", "hidden_states")
@@ -92,6 +93,13 @@ class PromptTuning(AdaptationStrategy):
         words: the class words; taken from the task if empty.
     """
 
+    group: ClassVar[Group] = "prompts"
+    paper: ClassVar[Paper] = Paper(
+        "Lester et al.",
+        2021,
+        "The power of scale for parameter-efficient prompt tuning",
+        "https://arxiv.org/abs/2104.08691",
+    )
     # the paper's 0.3 goes with Adafactor and T5; AdamW wants less
     learning_rate: ClassVar[float] = 3e-2
     learning_rates: ClassVar[tuple[float, ...]] = (3e-3, 3e-2, 3e-1)

@@ -21,6 +21,7 @@ from lm_lab.backbones import Backbone
 from lm_lab.backbones.sites import Match
 from lm_lab.errors import UsageError
 from lm_lab.strategies import limits
+from lm_lab.strategies.about import Group, Paper
 from lm_lab.strategies.base import AdaptationStrategy
 from lm_lab.strategies.lora import LoRA
 from lm_lab.strategies.updates import LINEAR_LAYERS, SiteUpdates, Update
@@ -60,6 +61,13 @@ class RandomMask(SiteUpdates):
         seed: of the choice.
     """
 
+    group: ClassVar[Group] = "chosen weights"
+    paper: ClassVar[Paper] = Paper(
+        "Xu & Zhang",
+        2024,
+        "Random masking finds winning tickets for parameter efficient fine-tuning",
+        "https://arxiv.org/abs/2405.02596",
+    )
     learning_rate: ClassVar[float] = 1e-3
     learning_rates: ClassVar[tuple[float, ...]] = (1e-3, 3e-3, 1e-2)
     needs: ClassVar[str] = LINEAR_LAYERS

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.sites import Match
 from lm_lab.strategies import limits
+from lm_lab.strategies.about import Group, Paper
 from lm_lab.strategies.updates import LINEAR_LAYERS, Roles, SiteUpdates, Update, require_roles, role_sites
 
 
@@ -70,6 +71,10 @@ class VeRA(SiteUpdates):
         seed: of A and B.
     """
 
+    group: ClassVar[Group] = "updates"
+    paper: ClassVar[Paper] = Paper(
+        "Kopiczko et al.", 2024, "VeRA: Vector-based random matrix adaptation", "https://arxiv.org/abs/2310.11454"
+    )
     learning_rate: ClassVar[float] = 5e-3
     learning_rates: ClassVar[tuple[float, ...]] = (2e-3, 5e-3, 2e-2)  # ten times LoRA's
     needs: ClassVar[str] = LINEAR_LAYERS

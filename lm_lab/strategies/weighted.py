@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from lm_lab.backbones import Backbone
 from lm_lab.heads.mix import ScalarMix
+from lm_lab.strategies.about import Group, Paper
 from lm_lab.strategies.base import AdaptationStrategy
 
 
@@ -23,6 +24,10 @@ class WeightedFeatures(AdaptationStrategy):
         frozen: leave the backbone as it is; False trains all of it too.
     """
 
+    group: ClassVar[Group] = "features"
+    paper: ClassVar[Paper] = Paper(
+        "Peters et al.", 2018, "Deep contextualized word representations", "https://arxiv.org/abs/1802.05365"
+    )
     learning_rate: ClassVar[float] = 1e-3
     learning_rates: ClassVar[tuple[float, ...]] = (1e-3, 3e-3, 1e-2)
 
