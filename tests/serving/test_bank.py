@@ -25,6 +25,7 @@ from lm_lab.strategies import (
     PromptTuning,
     PTuningV2,
     RandomMask,
+    VeRA,
     WeightedFeatures,
 )
 from lm_lab.tasks import glue_task
@@ -33,6 +34,7 @@ KINDS = {
     "LoRA": LoRA(rank=2, alpha=32.0),
     "LoRA, all layers": LoRA(rank=2, roles="all"),
     "DoRA": DoRA(rank=2, alpha=32.0),
+    "VeRA": VeRA(rank=3),
     "IA3": IA3(),
     "Houlsby": HoulsbyAdapter(size=4),
     "Pfeiffer": PfeifferAdapter(size=4),
