@@ -7,7 +7,6 @@ from torch import Tensor
 
 FixedPooling = Literal["cls", "mean", "max", "last"]
 Pooling = Literal["cls", "mean", "max", "last", "attention", "lstm"]  # the last two learn: heads/readout.py
-POOLINGS: tuple[FixedPooling, ...] = ("cls", "mean", "max", "last")
 
 
 def pool(hidden: Tensor, mask: Tensor, how: FixedPooling) -> Tensor:
