@@ -17,10 +17,14 @@ from lm_lab.objectives import (
     DropTokens,
     MaskedLM,
     MassStyle,
+    NextSentence,
     NGramMasking,
     PermutationLM,
+    PrefixLM,
     ReplacedToken,
     ReplaceSpans,
+    SentenceOrder,
+    SentenceStructure,
     SpanBERT,
     SpanCorruption,
     SpanMasking,
@@ -118,6 +122,25 @@ def test_nor_beyond_barts(make: Make, name: str) -> None:
             BART(make("bart"), **{name: value})
     with pytest.raises(UsageError, match="mean="):
         BART(make("bart"), mean=0.9)
+
+
+def test_nor_a_share_of_random_tokens(make: Make) -> None:
+    with pytest.raises(UsageError, match=r"random=1\.5"):
+        BertStyle(make("bart"), random=1.5)
+
+
+def test_two_tokens_are_cut_between_them(make: Make) -> None:
+    ids, real = torch.tensor([[7, 8], [9, 0]]), torch.tensor([[True, True], [True, False]])
+    for _ in range(20):
+        (source, read), (target, asked) = PrefixLM(make("bart")).noise(ids, real, None)
+        assert [row[kept].tolist() for row, kept in zip(source, read, strict=True)] == [[7], []]
+        assert [row[kept].tolist() for row, kept in zip(target, asked, strict=True)] == [[8], [9]]
+
+
+def test_classes_of_sentence_relations(make: Make) -> None:
+    """Two of BERT's and ALBERT's, three of StructBERT's."""
+    found = [of(make()).output.out_features for of in (NextSentence, SentenceOrder, SentenceStructure)]
+    assert found == [2, 2, 3]
 
 
 FAMILIES = {
