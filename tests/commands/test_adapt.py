@@ -182,7 +182,7 @@ def test_a_configuration_is_left_as_it_was(folders):
     }
     before = copy.deepcopy(config)
     restrict()
-    assert [type(part).__name__ for part in build(config, run=False).model.strategy.strategies] == [
+    assert [type(part).__name__ for part in build(config, run=False).model.model.strategy.strategies] == [
         "LoRA",
         "LayerNormTuning",
     ]
