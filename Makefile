@@ -30,7 +30,7 @@ fuzz: .venv/.dev ## search for inputs that end in a traceback (EXAMPLES=1000 new
 kill-test: .venv/.dev ## kill 100 runs at random moments and in writes; each must end as an undisturbed one: half an hour
 	$(OFFLINE) OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python tests/killing/kills.py --out benchmarks/results/kills.json
 
-mutate: .venv/.dev ## change the objectives one thing at a time, list what no test notices (MODULES="masking noise"): hours
+mutate: .venv/.dev ## change the objectives one thing at a time, list what no test notices (MODULES="masking noise"): an hour and a half
 	$(OFFLINE) $(BIN)/python tests/mutation/mutate.py $(MODULES)
 
 reports: .venv/.package ## write the pages of the committed results: a few minutes

@@ -86,7 +86,7 @@ class SpanBoundary(nn.Module):
         positions: number of places.
     """
 
-    def __init__(self, hidden_size: int, width: int, size: int, position_size: int = 200, positions: int = 20) -> None:
+    def __init__(self, hidden_size: int, width: int, size: int, position_size: int, positions: int) -> None:
         super().__init__()
         for name, value in (("position_size", position_size), ("positions", positions)):
             if not 1 <= value <= _MOST:

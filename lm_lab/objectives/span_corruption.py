@@ -21,7 +21,7 @@ from lm_lab.objectives.denoising import Denoising
 from lm_lab.objectives.sequence_noise import Rows, random_spans, with_sentinels
 
 
-def sentinel_ids(backbone: Backbone, reserved: int = 0) -> Tensor:
+def sentinel_ids(backbone: Backbone, reserved: int) -> Tensor:
     """Ids of the sentinels, the first one first: they descend, as `<extra_id_0>` has the highest id in `transformers`.
 
     Args:

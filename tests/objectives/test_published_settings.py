@@ -90,6 +90,7 @@ def test_shares_that_no_argument_sets() -> None:
         lambda _: SpanMasking(longest=1),
         lambda b: ReplacedToken(b, size=1 / b.hidden_size),
         lambda b: ReplacedToken(b, size=1),
+        lambda b: SpanBERT(b, position_size=1, positions=1),
         lambda b: WordStructure(b, shuffled=0),
         lambda b: WordStructure(b, shuffled=1),
     ],

@@ -28,7 +28,7 @@ def test_boundaries_stand_just_outside_and_spans_that_touch_stay_apart() -> None
 
 
 def test_the_prediction_sees_both_boundaries_and_the_place_alone() -> None:
-    head = SpanBoundary(8, 6, 20).eval()
+    head = SpanBoundary(8, 6, 20, 200, 20).eval()
     hidden = torch.randn(1, 7, 8, requires_grad=True)
     units = torch.tensor([[-1, -1, 0, 0, 0, -1, -1]])
     table = torch.randn(20, 6)
@@ -43,7 +43,7 @@ def test_the_prediction_sees_both_boundaries_and_the_place_alone() -> None:
 
 
 def test_places_beyond_the_table_share_the_last() -> None:
-    head = SpanBoundary(8, 6, 20, positions=2).eval()
+    head = SpanBoundary(8, 6, 20, 200, 2).eval()
     units = torch.tensor([[-1, 0, 0, 0, 0, -1]])
     first, second, *rest = head(torch.randn(1, 6, 8), units, torch.randn(20, 6))
     assert not torch.equal(first, second)

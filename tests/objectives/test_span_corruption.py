@@ -95,7 +95,7 @@ def test_compact_keeps_order_and_cuts_what_no_row_needs() -> None:
 def test_sentinels_are_the_tokenizers_own_and_descend(make: Make) -> None:
     backbone = make("t5")
     backbone.tokenizer.add_tokens([f"<extra_id_{i}>" for i in reversed(range(12))])
-    found = sentinel_ids(backbone)
+    found = sentinel_ids(backbone, 0)
     assert backbone.tokenizer.convert_ids_to_tokens(found.tolist()) == [f"<extra_id_{i}>" for i in range(12)]
     assert (found.diff() == -1).all()
 
