@@ -138,6 +138,21 @@ def test_two_tokens_are_cut_between_them(make: Make) -> None:
         assert [row[kept].tolist() for row, kept in zip(target, asked, strict=True)] == [[8], [9]]
 
 
+def test_new_layers_start_as_berts(make: Make) -> None:
+    """N(0, 0.02^2), and norms with BERT's epsilon."""
+    torch.manual_seed(0)
+    boundary, relation = SpanBERT(make()).boundary, NextSentence(make())
+    wide = [
+        boundary.dense.weight,
+        boundary.positions.weight,
+        relation.pooler.weight,
+        ReplacedToken(make()).dense.weight,
+    ]
+    for weight in wide:
+        assert weight.std().item() == pytest.approx(0.02, rel=5 * (2 * weight.numel()) ** -0.5)
+    assert boundary.norm.eps == 1e-12
+
+
 def test_classes_of_sentence_relations(make: Make) -> None:
     """Two of BERT's and ALBERT's, three of StructBERT's."""
     found = [of(make()).output.out_features for of in (NextSentence, SentenceOrder, SentenceStructure)]

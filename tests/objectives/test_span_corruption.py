@@ -107,6 +107,9 @@ def test_reserved_sentinels_are_the_last_ids_and_no_token_of_the_tokenizer(make:
         sentinel_ids(backbone, 4)
     backbone.model.resize_token_embeddings(size + 6)
     assert sentinel_ids(backbone, 4).tolist() == [size + 5, size + 4, size + 3, size + 2]
+    assert sentinel_ids(backbone, 1).tolist() == [size + 5]
+    objective = SpanCorruption(backbone, mean=1, sentinels=4)
+    assert "sentinels" not in objective.state_dict()  # they come with the configuration
     for reserved in (0, 7):
         with pytest.raises(UsageError, match=f"sentinels={reserved}: .*embeds 6"):
             sentinel_ids(backbone, reserved)
