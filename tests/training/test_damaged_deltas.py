@@ -93,11 +93,18 @@ def test_a_delta_that_is_not_finite_is_not_saved(make, tmp_path):
     assert not (tmp_path / "delta").exists()
 
 
-@pytest.mark.parametrize("rank", [1, 10**6, 10**12])
-def test_a_size_that_the_tensors_have_not_is_found_before_it_is_made(folder, rank):
+@pytest.mark.parametrize(
+    ("rank", "message"),
+    [
+        (1, "holds 512 numbers, and LoRA on this backbone trains"),
+        (65_536, "holds 512 numbers, and LoRA on this backbone trains"),
+        (10**12, "rank=1000000000000: expected 1 to 65536"),
+    ],
+)
+def test_a_size_that_the_tensors_have_not_is_found_before_it_is_made(folder, rank, message):
     file = folder / delta.DESCRIPTION
     description = json.loads(file.read_text())
     description["config"]["model"]["strategy"]["init_args"]["rank"] = rank
     file.write_text(json.dumps(description))
-    with pytest.raises(UsageError, match=r"holds 512 numbers, and LoRA on this backbone trains"):
+    with pytest.raises(UsageError, match=message):
         load_adaptation(folder)
