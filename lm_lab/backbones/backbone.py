@@ -1,18 +1,19 @@
 """One class over `transformers.AutoModel`: token ids in, the hidden states of every layer out."""
 
-import re
+import inspect
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lm_lab.backbones import loading, vocabulary
-from lm_lab.backbones.families import family_of
+from lm_lab.backbones import inference, loading, vocabulary
+from lm_lab.backbones.families import Family, Row, family_of
 from lm_lab.backbones.pooling import Pooling
-from lm_lab.backbones.sites import Family, Match, find, roles_of
+from lm_lab.backbones.sites import Match, Sites
+from lm_lab.backbones.trace import TOKENS
 
-LINEAR = ("qkv", "query", "key", "value", "attn_out", "mlp_gate", "mlp_in", "mlp_out")
+_NO_END = 10**9  # longest text where positions are relative
 
 
 class Backbone(nn.Module):
@@ -33,9 +34,11 @@ class Backbone(nn.Module):
         attention: attention implementation of `transformers` ("sdpa", "eager", "flash_attention_2"). None takes sdpa
             on an accelerator and eager on a CPU, where the backward pass of torch's fused kernel takes half of a step.
         trust_remote_code: run the model code that comes with the weights. Off unless you read that code.
+        family: what is known of a family that has no row in `lm_lab.backbones.families`, or another row than that.
 
     Raises:
-        UsageError: `source` cannot be found, reached or read, or its weights do not fit its configuration.
+        UsageError: `source` cannot be found, reached or read, its weights do not fit its configuration, or it is of a
+            family that reads no text.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Backbone(nn.Module):
         dropout: float | None = None,
         attention: str | None = None,
         trust_remote_code: bool = False,
+        family: Row | None = None,
     ) -> None:
         super().__init__()
         self.reserved = 0
@@ -61,10 +65,13 @@ class Backbone(nn.Module):
         }
         origin = loading.origin(**self.spec)
         self.config, self.pretrained, self.fingerprint = origin.config, origin.pretrained, origin.fingerprint
-        self.family: Family = family_of(self.config.model_type)
+        self.family: Family = family_of(self.config, family)
         self._tokenizer = (tokenizer or origin.source, origin.options)
         attention = attention or loading.default_attention(self.config)
-        self.model = loading.load_model(origin.source, self.config, self.pretrained, attention, **origin.options)
+        kind = self.family.row.model
+        self.model = loading.load_model(origin.source, self.config, self.pretrained, attention, kind, **origin.options)
+        self._takes = frozenset(inspect.signature(self.model.forward).parameters)
+        loading.require_text(self.model, self._takes, self.family.causal)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -86,13 +93,15 @@ class Backbone(nn.Module):
     @property
     def residual_size(self) -> int:
         """Width of what a sublayer adds to the residual stream; half of d in a Reformer, whose state is two streams."""
-        return self.config.hidden_size
+        return int(_of_part(self.config, "hidden_size"))
 
     @property
     def num_layers(self) -> int:
         """Number L of blocks; hidden states are numbered 0 (embeddings) to L."""
-        decoder = self._decoder_layers if self.config.is_encoder_decoder else 0
-        return self.config.num_hidden_layers + decoder
+        if not self.config.is_encoder_decoder:
+            return int(self.config.num_hidden_layers)
+        decoder = getattr(self.config, "num_decoder_layers", None) or getattr(self.config, "decoder_layers", None)
+        return int(_of_part(self.config, "num_hidden_layers")) + (decoder or self.config.decoder.num_hidden_layers)
 
     @property
     def embedding_size(self) -> int:
@@ -112,44 +121,52 @@ class Backbone(nn.Module):
 
     @property
     def max_length(self) -> int:
-        """Longest input in tokens, less those positions that a strategy has taken for itself.
+        """Longest input in tokens, less those positions that a strategy has taken for itself; relative ones have no
+        end."""
+        free = (getattr(self.config, "max_position_embeddings", None) or 0) - self.first_position
+        return (free if free > 0 else _NO_END) - self.reserved
 
-        Positions of RoBERTa and Longformer start at pad + 1, so there are two fewer than configured; relative ones have
-        no end.
-        """
-        positions = getattr(self.config, "max_position_embeddings", None) or 0
-        shifted = self.config.model_type in {"roberta", "xlm-roberta", "longformer"}
-        free = positions - self.config.pad_token_id - 1 if shifted else positions
-        return (free if free > 0 else 10**9) - self.reserved
+    @property
+    def first_position(self) -> int:
+        """Position of the first token: pad + 1 in RoBERTa and all that keeps padding among its positions, else 0."""
+        tables = (m for name, m in self.model.named_modules() if name.rpartition(".")[2] == "position_embeddings")
+        padding = next((getattr(table, "padding_idx", None) for table in tables), None)
+        return 0 if padding is None else int(padding) + 1
+
+    @cached_property
+    def _sites(self) -> Sites:
+        """What plays which role; found before anything is attached, as a strategy asks before it acts."""
+        return inference.infer(self.model, self.family.row, self.residual_size, self._read_few)
+
+    def _read_few(self) -> object:
+        """A forward pass over a text of four tokens."""
+        table = self.embeddings.get_parameter("weight")
+        ids = (torch.arange(TOKENS, device=table.device) + 5).remainder(len(table)).unsqueeze(0)
+        # on the meta device a mask would be looked at for padding, and has no values
+        mask = {} if table.is_meta else {"attention_mask": torch.ones_like(ids)}
+        return self.model(**self._inputs({"input_ids": ids} | mask))
 
     def sites(self, role: str) -> list[Match]:
         """Modules that play `role`; see `lm_lab.backbones.sites`. Raises `MissingSiteError` for a role it lacks."""
-        return find(self.model, self.family, role)
+        return self._sites.find(self.model, role)
 
     def has(self, role: str) -> bool:
-        """True if the family has a site for `role`."""
-        return role in self.family.sites
+        """True if some module plays `role`."""
+        return role in self._sites.roles
 
     @property
     def roles(self) -> list[str]:
         """Roles that some module of this very model plays."""
-        return roles_of(self.model, self.family)
+        return sorted(self._sites.roles)
 
     @property
     def linear_roles(self) -> list[str]:
         """Roles that cover every linear layer of the blocks once; a fused projection counts as a whole."""
-        patterns = {name: re.compile(site.pattern) for name, site in self.family.sites.items() if name in LINEAR}
-        names = [name for name, _ in self.model.named_modules()]
-        found = [role for role in LINEAR if role in patterns and any(map(patterns[role].fullmatch, names))]
-        return [role for role in found if "qkv" not in found or role not in ("query", "key", "value")]
+        return self._sites.linear_roles
 
     def depth(self, name: str) -> int:
         """Where a module or parameter of `model` stands: 0 embeddings, 1 to L its block, L + 1 behind the last."""
-        for number, block in enumerate(self.sites("block"), start=1):
-            if name == block.name or name.startswith(f"{block.name}."):
-                return number
-        behind = [match.name for match in self.sites("final_norm")] if self.has("final_norm") else []
-        return self.num_layers + 1 if any(name == n or name.startswith(f"{n}.") for n in behind) else 0
+        return self._sites.depth(name)
 
     def forward(self, **encoding: Tensor) -> tuple[Tensor, ...]:
         """Hidden states of the embeddings and of every layer: L + 1 tensors of shape (b, t, d)."""
@@ -166,13 +183,14 @@ class Backbone(nn.Module):
     @property
     def segments(self) -> int:
         """How many segments the embeddings tell apart; a tokenizer may mark two where the model knows none."""
-        return getattr(self.config, "type_vocab_size", 0 if self.config.model_type == "reformer" else 2)
+        return getattr(self.config, "type_vocab_size", 2 if self._takes & {"token_type_ids", "kwargs"} else 0)
 
     def _inputs(self, encoding: dict[str, Tensor]) -> dict[str, Any]:
-        if self.segments < 2:
-            encoding = {name: value for name, value in encoding.items() if name != "token_type_ids"}
-        if self.config.model_type == "longformer":
-            return encoding | {"global_attention_mask": _first_token(**encoding)}
+        left = {"token_type_ids"} if self.segments < 2 or "token_type_ids" not in self._takes else set()
+        left |= {"attention_mask"} - self._takes
+        encoding = {name: value for name, value in encoding.items() if name not in left}
+        if "global_attention_mask" in self._takes:
+            encoding |= {"global_attention_mask": _first_token(**encoding)}
         if not self.config.is_encoder_decoder:
             return encoding
         start = getattr(self.config, "decoder_start_token_id", None)
@@ -181,9 +199,11 @@ class Backbone(nn.Module):
         # the decoder attends to its left alone and padding is on the right: it needs no mask
         return encoding | {"decoder_input_ids": shifted, "use_cache": False}
 
-    @property
-    def _decoder_layers(self) -> int:
-        return getattr(self.config, "num_decoder_layers", None) or self.config.decoder_layers
+
+def _of_part(config: Any, name: str) -> Any:
+    """A setting of a model, or of its encoder where that has a configuration of its own (T5Gemma)."""
+    found = getattr(config, name, None)
+    return getattr(config.encoder, name) if found is None else found
 
 
 def _first_token(input_ids: Tensor, attention_mask: Tensor | None = None, **_: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ from transformers.utils import logging as transformers_logging
 
 from lm_lab import hub
 from lm_lab.backbones import architectures, identity, vocabulary
-from lm_lab.backbones.reformer import ReformerModel
 from lm_lab.errors import UsageError
 
 _REMEDY = (
@@ -110,23 +109,29 @@ def has_weights(source: str) -> bool:
 
 
 def load_model(
-    source: str, config: PreTrainedConfig, pretrained: bool, attention: str, **options: Any
+    source: str,
+    config: PreTrainedConfig,
+    pretrained: bool,
+    attention: str,
+    kind: type[PreTrainedModel] | None = None,
+    **options: Any,
 ) -> PreTrainedModel:
     """A bare model in fp32 without a pooler, whose parameters would get no gradient and inflate every count.
 
-    Pickled weights load with `weights_only`; safetensors are preferred.
+    Pickled weights load with `weights_only`; safetensors are preferred. `kind` stands in for the class of
+    `transformers`.
     """
-    if "add_pooling_layer" in inspect.signature(_model_class(config)).parameters:
+    if "add_pooling_layer" in inspect.signature(kind or _model_class(config)).parameters:
         options["add_pooling_layer"] = False
     options |= {"attn_implementation": attention, "dtype": torch.float32}
-    own = config.model_type == "reformer"
-    if own:
+    if kind:
         options.pop("trust_remote_code", None)
     if not pretrained:
         options.pop("revision", None)
-        return (ReformerModel._from_config if own else AutoModel.from_config)(config, **options)
+        with _clear_errors(source):
+            return (kind._from_config if kind else AutoModel.from_config)(config, **options)
     with _clear_errors(source), quiet():
-        model, report = (ReformerModel if own else AutoModel).from_pretrained(
+        model, report = (kind or AutoModel).from_pretrained(
             source, config=config, output_loading_info=True, weights_only=True, ignore_mismatched_sizes=True, **options
         )
     _require_shapes(source, report["mismatched_keys"])
@@ -136,6 +141,18 @@ def load_model(
             f"such as {missing[0]}; they would be random. Check that config.json belongs to these weights."
         )
     return model
+
+
+def require_text(model: PreTrainedModel, takes: Collection[str], causal: bool) -> None:
+    """Raise `UsageError` for a model that reads no token ids, or would read padding as text."""
+    kind, name = model.config.model_type, type(model).__name__
+    if "input_ids" not in takes:
+        raise UsageError(f"{kind} cannot be a backbone: {name} reads no token ids.")
+    if "attention_mask" not in takes and not causal:
+        raise UsageError(
+            f"{kind} cannot be a backbone: {name} takes no attention mask, so that padding would change what it makes of "
+            "a text."
+        )
 
 
 def _require_shapes(source: str, mismatched: Collection[Any]) -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
+from lm_lab.backbones.families import ROWS, Row
 from lm_lab.errors import UsageError
 
-_SENTINEL_FAMILIES, _SENTINELS = ("t5", "mt5", "umt5"), 100
 _PADDED = 512  # rows more than ids, which models have for the sake of speed
 
 
@@ -40,8 +40,8 @@ def fit(config: PreTrainedConfig, tokenizer: Any) -> None:
     }
     start = getattr(config, "decoder_start_token_id", None)
     role = next((name for name in found if start is not None and getattr(config, name, None) == start), None)
-    sentinels = config.model_type in _SENTINEL_FAMILIES and "<extra_id_0>" not in tokenizer.get_vocab()
-    config.vocab_size = len(tokenizer) + _SENTINELS * sentinels
+    own = "<extra_id_0>" in tokenizer.get_vocab()
+    config.vocab_size = len(tokenizer) + (0 if own else ROWS.get(config.model_type, Row()).sentinels)
     for name, token in found.items():
         if getattr(config, name, None) is not None and token is not None:
             setattr(config, name, token)

@@ -96,7 +96,7 @@ def _parse_model(config: Config) -> None:
 def _build_model(config: Config, task: Task) -> None:
     if config["backbone"].get(_TRUST):
         return  # code of others runs in the workers alone
-    family = family_of(loading.load_config(loading.locate(config["backbone"]["source"])).model_type)
+    family = family_of(loading.load_config(loading.locate(config["backbone"]["source"])))
     config = copy.deepcopy(config) | {"backbone": config["backbone"] | {"pretrained": False}}
     parser = _model_parser()
     # what needs numbers cannot stand on the meta device; its cells will tell what is wrong

@@ -232,9 +232,7 @@ class OneModelWriter(Writer):
         self, backbone: Backbone, ids: Tensor, mask: Tensor, place: Tensor, written: Tensor
     ) -> dict[str, Tensor]:
         """Positions are given, as padding may stand anywhere; what is written has a segment of its own, if any."""
-        shifted = backbone.config.model_type in {"roberta", "xlm-roberta"}
-        positions = place + backbone.config.pad_token_id + 1 if shifted else place
-        inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+        inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": place + backbone.first_position}
         if not self.causal and getattr(backbone.config, "type_vocab_size", 0) > 1:
             inputs["token_type_ids"] = written.long()
         return inputs

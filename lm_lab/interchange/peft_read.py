@@ -148,11 +148,11 @@ def _fill_scales(backbone: Backbone, modules: Mapping[str, Module]) -> None:
             factors = modules[match.name].take("ia3_l", *shape).flatten()
             if match.part is not None:
                 _require_ones(factors, match.name, backbone)
-                factors = factors[match.part]
+                factors = match.part.take(factors)
             match.module.get_submodule(f"ia3_{role}").get_parameter("scale").copy_(factors)
 
 
 def _require_ones(factors: Tensor, name: str, backbone: Backbone) -> None:
     (query,) = (match.part for match in backbone.sites("query") if match.name == name)
-    if query is not None and not bool((factors[query] == 1).all()):
+    if query is not None and not bool((query.take(factors) == 1).all()):
         raise UsageError(f"the adapter scales the queries in {name} too; IA3 here scales keys and values.")

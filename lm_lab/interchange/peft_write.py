@@ -77,7 +77,7 @@ def _lora(model: AdaptedModel, strategy: LoRA) -> Adapter:
     found: dict[str, list[LowRank]] = _by_module(model, LowRank)
     tensors, ranks = {}, {}
     for name, deltas in found.items():
-        if isinstance(strategy, DoRA) and (len(deltas) > 1 or deltas[0].part != slice(0, deltas[0].outputs)):
+        if isinstance(strategy, DoRA) and (len(deltas) > 1 or deltas[0].part.size != deltas[0].outputs):
             raise UsageError(
                 f"DoRA on a part of the fused projection {name} cannot be exported: PEFT's takes it whole."
             )
@@ -108,10 +108,7 @@ def _ia3(model: AdaptedModel) -> Adapter:
         if name in inner:
             scale = deltas[0].scale[None, :]
         else:
-            ones = [delta.scale.new_ones(delta.outputs) for delta in deltas]
-            for own, delta in zip(ones, deltas, strict=True):
-                own[delta.part] = delta.scale.detach()
-            scale = torch.stack(ones).prod(0)[:, None]
+            scale = torch.stack([delta.factors().detach() for delta in deltas]).prod(0)[:, None]
         tensors[f"base_model.model.{name}.ia3_l"] = scale
     return {"peft_type": "IA3", "feedforward_modules": inner} | _targets(model, list(found)), tensors
 

@@ -54,7 +54,7 @@ def full_ledger(
     backbone is shared; inference_flops_ratio: operations of a forward pass, against the backbone's own;
     merged_flops_ratio: the same once the delta is folded into the weights, where that is possible.
     """
-    family = family_of(loading.load_config(loading.locate(source)).model_type)
+    family = family_of(loading.load_config(loading.locate(source)))
     with torch.device("meta" if family.static else "cpu"):
         plain = Backbone(source, pretrained=False)
         model = AdaptedModel(Backbone(source, pretrained=False), strategy, task)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.attention import attention_mask
+from lm_lab.backbones.families import ROWS
 from lm_lab.errors import UsageError
 from lm_lab.objectives.base import Loss, model_inputs
 from lm_lab.objectives.corruption import Corrupted
@@ -27,7 +28,6 @@ from lm_lab.objectives.masking import Masking
 
 KINDS = ("bidirectional", "sequence_to_sequence", "left_to_right", "right_to_left")
 SHARES = (1 / 3, 1 / 3, 1 / 6, 1 / 6)
-_FAMILIES = ("bert", "roberta", "xlm-roberta", "electra", "albert", "distilbert")
 
 
 class UniLM(MaskedLM):
@@ -46,10 +46,10 @@ class UniLM(MaskedLM):
     def __init__(
         self, backbone: Backbone, probability: float = 0.15, masking: Masking | None = None, static: int = 0
     ) -> None:
-        if backbone.config.model_type not in _FAMILIES:
+        if not backbone.family.row.masks:
             raise UsageError(
                 f"{backbone.config.model_type}: UniLM needs an encoder that takes a mask of queries and keys; "
-                f"give one of {', '.join(_FAMILIES)}."
+                f"give one of {', '.join(kind for kind, row in ROWS.items() if row.masks)}."
             )
         super().__init__(backbone, probability, masking, static)
 

@@ -31,16 +31,14 @@ class Decomposed(LowRank):
         """x (..., inputs), y (..., outputs) -> (..., outputs)."""
         ratio = self._ratio(module)
         bias = module._parameters.get("bias")
-        own = y[..., self.part] if bias is None else y[..., self.part] - bias[self.part]  # W x
+        own = self.part.take(y if bias is None else y - bias)  # W x
         return y + self.widen((ratio - 1) * own + ratio * self.update(x))
 
     @torch.no_grad()
     def fold(self, linear: nn.Module) -> None:
         """Replace the weight of `linear` by the adapted one."""
         ratio = self._ratio(linear)
-        rows = self.rows(linear)
-        rows += self.scale * self.up @ self.down
-        rows *= ratio[:, None]
+        self.change(linear, lambda rows: (rows + self.scale * self.up @ self.down) * ratio[:, None])
 
     def _ratio(self, linear: nn.Module) -> Tensor:
         with torch.no_grad():

@@ -22,7 +22,7 @@ INNER = "ia3_mlp_out"  # scales what enters, the inner activations
 
 
 class OutputScale(Update):
-    """Rescales what leaves a linear layer, or a slice of it."""
+    """Rescales what leaves a linear layer, or a part of it."""
 
     def __init__(self, match: Match) -> None:
         super().__init__(match)
@@ -30,15 +30,18 @@ class OutputScale(Update):
 
     def after(self, module: nn.Module, x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG002
         """(..., outputs) -> (..., outputs)."""
-        ones = self.scale.new_ones
-        return y * torch.cat([ones(self.part.start), self.scale, ones(self.outputs - self.part.stop)])
+        return y * self.factors()
+
+    def factors(self) -> Tensor:
+        """(outputs,): the scales, and ones around the part."""
+        return self.widen(self.scale) + (1 - self.widen(torch.ones_like(self.scale)))
 
     @torch.no_grad()
     def fold(self, linear: nn.Module) -> None:
         """Scale rows of the weight, and the bias."""
-        self.rows(linear).mul_(self.scale[:, None])
+        self.change(linear, lambda rows: rows * self.scale[:, None])
         if (bias := linear._parameters.get("bias")) is not None:
-            bias[self.part] *= self.scale
+            bias.mul_(self.factors())
 
 
 class InputScale(Update):
@@ -55,7 +58,7 @@ class InputScale(Update):
     @torch.no_grad()
     def fold(self, linear: nn.Module) -> None:
         """Scale columns of the weight."""
-        self.rows(linear).mul_(self.scale)
+        self.change(linear, lambda rows: rows * self.scale)
 
 
 @dataclass(frozen=True)

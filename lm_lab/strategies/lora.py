@@ -26,7 +26,7 @@ from lm_lab.strategies.updates import LINEAR_LAYERS, Roles, SiteUpdates, Update,
 
 
 class LowRank(Update):
-    """The update of one linear layer, or of a slice of its output."""
+    """The update of one linear layer, or of a part of its output."""
 
     def __init__(self, match: Match, rank: int, scale: float, dropout: float) -> None:
         super().__init__(match)
@@ -48,7 +48,7 @@ class LowRank(Update):
     @torch.no_grad()
     def fold(self, linear: nn.Module) -> None:
         """Add the update to the weight of `linear`."""
-        self.rows(linear).add_(self.scale * self.up @ self.down)
+        self.change(linear, lambda rows: rows + self.scale * self.up @ self.down)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class SparseUpdate(Update):
     @torch.no_grad()
     def fold(self, linear: nn.Module) -> None:
         """Add M to the weight."""
-        self.rows(linear).add_(self.matrix())
+        self.change(linear, lambda rows: rows + self.matrix())
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,13 @@ output.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, Literal
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
-from lm_lab.backbones.backbone import LINEAR
-from lm_lab.backbones.sites import Match, linear_sizes
+from lm_lab.backbones.sites import LINEAR, Match, Part, linear_sizes
 from lm_lab.errors import UsageError
 from lm_lab.strategies.base import AdaptationStrategy, Delta, attach, detach
 
@@ -23,7 +21,7 @@ LINEAR_LAYERS = f"linear layers of the blocks ({', '.join(LINEAR)})"
 
 
 class Update(Delta):
-    """A delta of one linear layer, or of the slice `part` of its output.
+    """A delta of one linear layer, or of the `part` of its output.
 
     Attributes:
         inputs, outputs: widths of the layer.
@@ -33,7 +31,7 @@ class Update(Delta):
     def __init__(self, match: Match) -> None:
         super().__init__()
         self.inputs, self.outputs = linear_sizes(match.module)
-        self.part = match.part or slice(0, self.outputs)
+        self.part = match.part or Part(0, self.outputs)
 
     @abstractmethod
     def fold(self, linear: nn.Module) -> None:
@@ -41,11 +39,16 @@ class Update(Delta):
 
     def widen(self, values: Tensor) -> Tensor:
         """Zeros around the part: (..., width of the part) -> (..., outputs)."""
-        return F.pad(values, (self.part.start, self.outputs - self.part.stop))
+        return self.part.widen(values, self.outputs)
 
     def rows(self, linear: nn.Module) -> Tensor:
-        """A view of the part of the weight: (width of the part, inputs)."""
-        return weight_rows(linear)[self.part]
+        """The part of the weight: (width of the part, inputs)."""
+        return self.part.rows(weight_rows(linear)).flatten(0, 1)
+
+    def change(self, linear: nn.Module, new: Callable[[Tensor], Tensor]) -> None:
+        """Put `new` of the part of the weight in its place."""
+        found = self.part.rows(weight_rows(linear))  # a view, which an interleaved part is not once it is flat
+        found.copy_(new(self.rows(linear)).view_as(found))
 
 
 def weight_rows(linear: nn.Module) -> Tensor:

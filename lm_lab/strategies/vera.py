@@ -39,7 +39,7 @@ class Projections(nn.Module):
 
 
 class VectorUpdate(Update):
-    """The two vectors of one linear layer, or of a slice of its output."""
+    """The two vectors of one linear layer, or of a part of its output."""
 
     def __init__(self, match: Match, shared: Projections, initial: float, dropout: float) -> None:
         super().__init__(match)
@@ -56,7 +56,8 @@ class VectorUpdate(Update):
     @torch.no_grad()
     def fold(self, linear: nn.Module) -> None:
         """Add the update to the weight of `linear`."""
-        self.rows(linear).add_((self.b[:, None] * self.shared.up) @ (self.d[:, None] * self.shared.down))
+        update = (self.b[:, None] * self.shared.up) @ (self.d[:, None] * self.shared.down)
+        self.change(linear, lambda rows: rows + update)
 
 
 @dataclass(frozen=True)

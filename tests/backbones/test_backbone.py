@@ -126,12 +126,11 @@ def test_weights_that_lack_tensors_are_refused(folders, tmp_path, make):
         Backbone(str(folder))
 
 
-def test_an_unknown_family_is_named(tmp_path, folders):
-    folder = tmp_path / "other"
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"model_type": "funnel"}))
-    with pytest.raises(UsageError, match=r"'funnel' has no row .* families with one: albert, bart"):
-        Backbone(str(folder))
+@pytest.mark.parametrize(("family", "reason"), [("funnel", "fewer positions than"), ("fnet", "no attention mask")])
+def test_a_family_that_cannot_be_is_refused_by_name(tmp_path, family, reason):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": family, "num_hidden_layers": 1}))
+    with pytest.raises(UsageError, match=f"^{family} cannot be a backbone: .*{reason}"):
+        Backbone(str(tmp_path))
 
 
 def test_a_missing_path_says_what_to_give():
