@@ -1,14 +1,15 @@
 """One class over `transformers.AutoModel`: token ids in, the hidden states of every layer out."""
 
 import inspect
+from contextlib import suppress
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from lm_lab.backbones import inference, loading, vocabulary
-from lm_lab.backbones.families import Family, Row, family_of
+from lm_lab.backbones.families import Correction, Family, Row, family_of
 from lm_lab.backbones.pooling import Pooling
 from lm_lab.backbones.sites import Match, Sites
 from lm_lab.backbones.trace import TOKENS
@@ -50,11 +51,11 @@ class Backbone(nn.Module):
         dropout: float | None = None,
         attention: str | None = None,
         trust_remote_code: bool = False,
-        family: Row | None = None,
+        family: Correction | None = None,
     ) -> None:
         super().__init__()
         self.reserved = 0
-        self.spec: dict[str, Any] = {
+        given: dict[str, Any] = {
             "source": source,
             "pretrained": pretrained,
             "tokenizer": tokenizer,
@@ -63,9 +64,10 @@ class Backbone(nn.Module):
             "attention": attention,
             "trust_remote_code": trust_remote_code,
         }
-        origin = loading.origin(**self.spec)
+        origin = loading.origin(**given)
+        self.spec = given | ({"family": cast("Row", family).spec} if family else {})
         self.config, self.pretrained, self.fingerprint = origin.config, origin.pretrained, origin.fingerprint
-        self.family: Family = family_of(self.config, family)
+        self.family: Family = family_of(self.config, cast("Row | None", family))
         self._tokenizer = (tokenizer or origin.source, origin.options)
         attention = attention or loading.default_attention(self.config)
         kind = self.family.row.model
@@ -111,8 +113,10 @@ class Backbone(nn.Module):
     @property
     def embeddings(self) -> nn.Module:
         """The module from token ids (b, t) to token embeddings."""
-        stack = self.model.get_encoder() if self.config.is_encoder_decoder else self.model
-        return stack.get_input_embeddings()
+        if self.config.is_encoder_decoder:
+            with suppress(AttributeError, NotImplementedError):  # an encoder may leave it to the whole (FSMT)
+                return self.model.get_encoder().get_input_embeddings()
+        return self.model.get_input_embeddings()
 
     @property
     def pooling(self) -> Pooling:
@@ -170,11 +174,26 @@ class Backbone(nn.Module):
 
     def forward(self, **encoding: Tensor) -> tuple[Tensor, ...]:
         """Hidden states of the embeddings and of every layer: L + 1 tensors of shape (b, t, d)."""
+        if self.family.row.behind:
+            return self._forward_behind(encoding)
         output = self.model(**self._inputs(encoding), output_hidden_states=True)
         if not self.config.is_encoder_decoder:
             return (*output.hidden_states[:-1], output.last_hidden_state)
         encoder = (*output.encoder_hidden_states[:-1], output.encoder_last_hidden_state)
+        length = output.last_hidden_state.shape[1]  # an encoder that reads whole blocks (Pegasus-X) fills them up
+        encoder = tuple(state[:, :length] if state.shape[1] > length else state for state in encoder)
         return (*encoder, *output.decoder_hidden_states[1:-1], output.last_hidden_state)
+
+    def _forward_behind(self, encoding: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """The states of a model that gives those behind its blocks: the embeddings' are what enters the first."""
+        entered: list[Tensor] = []
+        hook = self.sites("block")[0].module.register_forward_pre_hook(lambda _, args: entered.append(args[0]))
+        try:
+            output = self.model(**self._inputs(encoding), output_hidden_states=True)
+        finally:
+            hook.remove()
+        length = output.last_hidden_state.shape[1]
+        return (entered[0][:, -length:], *output.hidden_states[:-2], output.last_hidden_state)
 
     def last(self, **encoding: Tensor) -> Tensor:
         """The final hidden state alone, (b, t, d)."""
@@ -185,6 +204,14 @@ class Backbone(nn.Module):
         """How many segments the embeddings tell apart; a tokenizer may mark two where the model knows none."""
         return getattr(self.config, "type_vocab_size", 2 if self._takes & {"token_type_ids", "kwargs"} else 0)
 
+    @property
+    def start_id(self) -> int:
+        """Id of the token that a decoder over an encoder reads first: as configured, else padding (T5), else the
+        decoder's own first token (T5Gemma, which does not see padding)."""
+        decoder = getattr(self.config, "decoder", None)
+        given = (getattr(self.config, "decoder_start_token_id", None), getattr(decoder, "bos_token_id", None))
+        return int(next((token for token in given if token is not None), self.config.pad_token_id))
+
     def _inputs(self, encoding: dict[str, Tensor]) -> dict[str, Any]:
         left = {"token_type_ids"} if self.segments < 2 or "token_type_ids" not in self._takes else set()
         left |= {"attention_mask"} - self._takes
@@ -192,11 +219,12 @@ class Backbone(nn.Module):
         if "global_attention_mask" in self._takes:
             encoding |= {"global_attention_mask": _first_token(**encoding)}
         if not self.config.is_encoder_decoder:
-            return encoding
-        start = getattr(self.config, "decoder_start_token_id", None)
-        shifted = encoding["input_ids"].roll(1, dims=1)
-        shifted[:, 0] = self.config.pad_token_id if start is None else start
+            # a recurrent model would write the states that it keeps in place, where a gradient needs them
+            keeps = "use_cache" in self._takes and "past_key_values" not in self._takes
+            return encoding | ({"use_cache": False} if keeps else {})
         # the decoder attends to its left alone and padding is on the right: it needs no mask
+        shifted = encoding["input_ids"].roll(1, dims=1)
+        shifted[:, 0] = self.start_id
         return encoding | {"decoder_input_ids": shifted, "use_cache": False}
 
 

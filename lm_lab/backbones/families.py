@@ -6,7 +6,8 @@ family from elsewhere comes with a row of its own (`Backbone(family=...)`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar
 
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import (
@@ -21,10 +22,17 @@ from lm_lab.errors import UsageError
 
 @dataclass(frozen=True)
 class Site:
-    """A pattern matched against whole module names, and the part (index, of) of the output it stands for."""
+    """Where a role is played.
+
+    Args:
+        pattern: matched against whole module names.
+        part: (index, of) of the output that it stands for; None is all of it.
+        by_head: the parts are interleaved by head.
+    """
 
     pattern: str
     part: tuple[int, int] | None = None
+    by_head: bool = False
 
 
 class Correction:
@@ -37,7 +45,7 @@ class Row(Correction):
 
     Args:
         sites: by role, what inference gets wrong: a pattern of module names, with the part of a fused projection; None
-            for a role that nothing plays.
+            for a role that nothing plays. A word is a `Site` of that pattern.
         pooling: how a text is read from its tokens; None takes the last token of a decoder or an encoder-decoder, the
             first of an encoder.
         causal: whether a token sees no later one; None takes what `transformers` has no masked language model of.
@@ -46,11 +54,16 @@ class Row(Correction):
         static: what is computed follows from shapes alone, so that it can be counted without weights.
         sentinels: ids that random weights get beside a tokenizer's own (T5).
         masks: attention takes a mask that says for each query which keys it sees.
-        model: a class in place of the one that `transformers` would take.
+        behind: the model gives the states behind its blocks alone, so that the embeddings' are found elsewhere.
+        reach: how many tokens to either side an embedding is made of (MobileBERT's are trigrams).
         refused: why no backbone can be made of it.
+
+    A subclass may set `model`, a class in place of the one that `transformers` would take.
     """
 
-    sites: Mapping[str, Site | None] = field(default_factory=dict)
+    model: ClassVar[type[PreTrainedModel] | None] = None
+
+    sites: Mapping[str, Site | str | None] = field(default_factory=dict)
     pooling: Pooling | None = None
     causal: bool | None = None
     shared_layers: bool = False
@@ -58,8 +71,27 @@ class Row(Correction):
     static: bool = True
     sentinels: int = 0
     masks: bool = False
-    model: type[PreTrainedModel] | None = None
+    behind: bool = False
+    reach: int = 0
     refused: str = ""
+
+    def site(self, role: str) -> Site | None:
+        """Where a role of `sites` is played."""
+        given = self.sites[role]
+        return Site(given) if isinstance(given, str) else given
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The row as a configuration names it."""
+        own = {item.name: getattr(self, item.name) for item in fields(self)}
+        sites = {role: asdict(site) if isinstance(site, Site) else site for role, site in self.sites.items()}
+        return {"class_path": f"{type(self).__module__}.{type(self).__qualname__}", "init_args": own | {"sites": sites}}
+
+
+class ReformerRow(Row):
+    """Of the Reformer, whose layers are differentiated otherwise here."""
+
+    model = ReformerModel
 
 
 @dataclass(frozen=True)
@@ -86,20 +118,22 @@ class Family:
         return self.row.static
 
 
-def _sites(**patterns: str | None) -> dict[str, Site | None]:
-    return {role: Site(pattern) if pattern else None for role, pattern in patterns.items()}
-
-
-def _fused(pattern: str) -> dict[str, Site | None]:
-    """Roles of a projection whose output is queries, keys and values side by side, known without numbers."""
-    return {role: Site(pattern, (index, 3)) for index, role in enumerate(("query", "key", "value"))}
+def _fused(pattern: str, by_head: bool = False) -> dict[str, Site]:
+    """Roles of a projection whose output is queries, keys and values, known without numbers."""
+    return {role: Site(pattern, (index, 3), by_head) for index, role in enumerate(("query", "key", "value"))}
 
 
 _ENCODER = Row(masks=True)
 _T5 = Row(sentinels=100)
 _ALBERT_LAYER = r"encoder\.albert_layer_groups\.\d+\.albert_layers\.\d+"
 _REFORMER_LAYER = r"encoder\.layers\.\d+"
+_RECURRENT = Row(behind=True)
 _SHORTER = "the states of its middle layers have fewer positions than the text has tokens"
+_KERNEL = "its attention is a CUDA kernel that transformers fetches when it runs, and nothing without it"
+_PADDING = "padding changes what it makes of a text"
+_RANGES = "it keeps running ranges of its activations, which no delta stores"
+_SCORES = "its model gives scores of tokens, no states"
+_CARRIES = "it keeps the states of one text in its modules, which then cannot be copied"
 _BY_LANGUAGE = "its blocks have adapters of their own for each language, which a text would have to name"
 
 ROWS: dict[str, Row] = {
@@ -108,31 +142,38 @@ ROWS: dict[str, Row] = {
     "xlm-roberta": _ENCODER,
     "electra": _ENCODER,
     "distilbert": _ENCODER,
-    "albert": Row(_sites(block=_ALBERT_LAYER), shared_layers=True, masks=True),
+    "albert": Row({"block": _ALBERT_LAYER}, shared_layers=True, masks=True),
     "modernbert": Row(_fused(r"layers\.\d+\.attn\.Wqkv")),
     "gpt2": Row(_fused(r"h\.\d+\.attn\.c_attn")),
     # queries, keys and values of the tokens with global attention have weights of their own
     "longformer": Row(static=False),
     # hashed attention has one projection for queries and keys; its sublayers end in modules of their own
-    "reformer": Row(
-        _sites(
-            query=rf"{_REFORMER_LAYER}\.attention\.self_attention\.query(_key)?",
-            key=rf"{_REFORMER_LAYER}\.attention\.self_attention\.key",
-            value=rf"{_REFORMER_LAYER}\.attention\.self_attention\.value",
-            attn_out=rf"{_REFORMER_LAYER}\.attention\.output\.dense",
-            attn_residual=rf"{_REFORMER_LAYER}\.attention\.output",
-            mlp_residual=rf"{_REFORMER_LAYER}\.feed_forward\.output",
-            linear=None,
-        ),
+    "reformer": ReformerRow(
+        {
+            "query": rf"{_REFORMER_LAYER}\.attention\.self_attention\.query(_key)?",
+            "key": rf"{_REFORMER_LAYER}\.attention\.self_attention\.key",
+            "value": rf"{_REFORMER_LAYER}\.attention\.self_attention\.value",
+            "attn_out": rf"{_REFORMER_LAYER}\.attention\.output\.dense",
+            "attn_residual": rf"{_REFORMER_LAYER}\.attention\.output",
+            "mlp_residual": rf"{_REFORMER_LAYER}\.feed_forward\.output",
+            "linear": None,
+        },
         streams=2,
         static=False,
-        model=ReformerModel,
     ),
     "xlnet": Row(pooling="last", causal=False),
     "bert-generation": Row(causal=False),
+    "deberta": Row(_fused(r"encoder\.layer\.\d+\.attention\.self\.in_proj", by_head=True)),
     **dict.fromkeys(("t5", "mt5", "umt5"), _T5),
-    "funnel": Row(refused=_SHORTER),
-    "canine": Row(refused=_SHORTER),
+    **dict.fromkeys(("mamba", "mamba2", "falcon_mamba", "rwkv"), _RECURRENT),
+    **dict.fromkeys(("funnel", "canine"), Row(refused=_SHORTER)),
+    **dict.fromkeys(("mra", "yoso"), Row(refused=_KERNEL)),
+    "convbert": Row(refused=f"{_PADDING}: its convolutions reach it"),
+    "nystromformer": Row(refused=f"{_PADDING}: its landmarks are means over it too"),
+    "ibert": Row(refused=_RANGES),
+    "mobilebert": Row(reach=1),
+    "fsmt": Row(refused=_SCORES),
+    "recurrent_gemma": Row(refused=_CARRIES),
     "xmod": Row(refused=_BY_LANGUAGE),
 }
 
@@ -146,7 +187,10 @@ def family_of(config: PreTrainedConfig, row: Row | None = None) -> Family:
     kind = config.model_type
     row = row or ROWS.get(kind, Row())
     if row.refused:
-        raise UsageError(f"{kind} cannot be a backbone: {row.refused}.")
+        raise UsageError(
+            f"{kind} cannot be a backbone: {row.refused}. To use it all the same, give a row of your own "
+            "(backbone.family; docs/backbones.md)."
+        )
     both = bool(getattr(config, "is_encoder_decoder", False))
     causal = row.causal
     if causal is None:

@@ -11,13 +11,14 @@ from itertools import chain
 from transformers import PreTrainedModel
 
 from lm_lab.backbones import fused, linear_roles, structure
-from lm_lab.backbones.families import Row
+from lm_lab.backbones.families import Row, Site
 from lm_lab.backbones.sites import Part, Sites, linear_sizes, within
 from lm_lab.backbones.structure import Layers
 from lm_lab.backbones.trace import Run, Trace, trace
 
 Named = tuple[str, Part | None]
 Found = dict[str, list[Named]]
+_NONE = "no sublayer that ends in a linear layer was found"
 _ELSEWHERE = "its attention is not computed by the attention functions of transformers"
 
 
@@ -35,7 +36,9 @@ def infer(model: PreTrainedModel, row: Row, width: int, run: Run) -> Sites:
         UsageError: the model cannot read token ids alone.
     """
     given = _given(model, row)
-    blocks: Layers = [(name,) for name, _ in given["block"]] if "block" in given else structure.layers(model, model.config)
+    blocks: Layers = (
+        [(name,) for name, _ in given["block"]] if "block" in given else structure.layers(model, model.config)
+    )
     watched = trace(model, run)
     missing: dict[str, str] = {}
     around = structure.around(model, blocks)
@@ -68,18 +71,19 @@ def _whole(names: Iterable[str]) -> list[Named]:
 def _given(model: PreTrainedModel, row: Row) -> Found:
     """What a row says: for each of its roles, the modules that match."""
     found: Found = {}
-    for role, site in row.sites.items():
+    for role in row.sites:
+        site = row.site(role)
         names = [name for name, _ in model.named_modules() if site and re.fullmatch(site.pattern, name)]
-        found[role] = [(name, _part(model, name, site.part if site else None)) for name in names]
+        found[role] = [(name, _part(model, name, site)) for name in names]
     return found
 
 
-def _part(model: PreTrainedModel, name: str, part: tuple[int, int] | None) -> Part | None:
-    if part is None:
+def _part(model: PreTrainedModel, name: str, site: Site | None) -> Part | None:
+    if site is None or site.part is None:
         return None
-    index, of = part
-    width = linear_sizes(model.get_submodule(name))[1] // of
-    return Part(index * width, (index + 1) * width)
+    (index, of), groups = site.part, model.config.num_attention_heads if site.by_head else 1
+    width = linear_sizes(model.get_submodule(name))[1] // of // groups
+    return Part(index * width, (index + 1) * width, groups)
 
 
 def _denied(row: Row) -> dict[str, str]:
@@ -91,6 +95,9 @@ def _residual(roles: Found, watched: Trace, width: int, missing: dict[str, str])
     found: Found = {}
     for role, source in (("attn_residual", "attn_out"), ("mlp_residual", "mlp_out")):
         names = [_leaves(name, watched) for name, _ in roles.get(source, [])]
+        if source not in roles:
+            missing[role] = missing.get(source, _NONE)
+            continue
         widths = {call.output.shape[-1] for call in watched.calls if call.name in names and call.output is not None}
         if widths <= {width}:
             found[role] = _whole(names)
@@ -119,7 +126,9 @@ def _attention(roles: Found, watched: Trace, missing: dict[str, str]) -> list[Na
     values = [name for name, _ in [*roles.get("value", []), *roles.get("qkv", [])]]
     names = [name for name in watched.attended if any(within(value, name) for value in values)]
     if not names or odd:
-        missing["attention"] = f"its attention has more than the plain formula ({', '.join(sorted(odd))})" if odd else _ELSEWHERE
+        missing["attention"] = (
+            f"its attention has more than the plain formula ({', '.join(sorted(odd))})" if odd else _ELSEWHERE
+        )
         return []
     return _whole(names)
 

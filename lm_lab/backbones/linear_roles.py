@@ -22,7 +22,8 @@ _FEED_FORWARD = {
     "mlp_gate": r"(gate_proj|wi_0|w1)",
     "mlp_in": r"(up_proj|wi|wi_1|Wi|w3|fc1|fc_in|c_fc|lin1|layer_1|dense_h_to_4h|gate_up_proj|ffn|ffn\.0|dense\.dense"
     r"|intermediate|intermediate\.(dense|fc\w*))",
-    "mlp_out": r"(down_proj|wo|Wo|w2|fc2|fc_out|c_proj|lin2|layer_2|dense_4h_to_h|output|output\.dense|ffn_output|ffn\.2)",
+    "mlp_out": r"(down_proj|wo|Wo|w2|fc2|fc_out|c_proj|lin2|layer_2|dense_4h_to_h|ffn_output|ffn\.2"
+    r"|output|output\.dense)",
 }
 _EXPERTS = "its feed-forward layers are experts, to which tokens are routed"
 
@@ -100,4 +101,6 @@ def _reason(model: nn.Module, role: str, blocks: Layers) -> str:
         inside = any(within(name, block) for parts in blocks for block in parts)
         if inside and module._parameters and not is_linear(module) and _called(name, names):
             return f"{name} is a {type(module).__name__}, no linear layer"
+    if role in _ATTENTION:
+        return "no block has linear layers for queries, keys and values beside each other"
     return "no linear layer of a block is called or placed so"

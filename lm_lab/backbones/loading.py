@@ -123,6 +123,9 @@ def load_model(
     """
     if "add_pooling_layer" in inspect.signature(kind or _model_class(config)).parameters:
         options["add_pooling_layer"] = False
+    if getattr(config, "attention_type", None) == "block_sparse":
+        # BigBird would turn to full attention at the first short text, for good: what it gives would follow its past
+        config.attention_type = "original_full"
     options |= {"attn_implementation": attention, "dtype": torch.float32}
     if kind:
         options.pop("trust_remote_code", None)
@@ -150,8 +153,8 @@ def require_text(model: PreTrainedModel, takes: Collection[str], causal: bool) -
         raise UsageError(f"{kind} cannot be a backbone: {name} reads no token ids.")
     if "attention_mask" not in takes and not causal:
         raise UsageError(
-            f"{kind} cannot be a backbone: {name} takes no attention mask, so that padding would change what it makes of "
-            "a text."
+            f"{kind} cannot be a backbone: {name} takes no attention mask, so that padding would change what it makes "
+            "of a text."
         )
 
 

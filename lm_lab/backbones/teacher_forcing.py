@@ -10,12 +10,6 @@ from torch import Tensor
 from lm_lab.backbones.backbone import Backbone
 
 
-def start_id(backbone: Backbone) -> int:
-    """Id of the token that a decoder reads first."""
-    start = getattr(backbone.config, "decoder_start_token_id", None)
-    return int(backbone.config.pad_token_id if start is None else start)
-
-
 def shift_right(ids: Tensor, start: int) -> Tensor:
     """(b, u) -> (b, u): each token one place later, behind the start token."""
     shifted = ids.roll(1, dims=1)

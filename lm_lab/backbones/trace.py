@@ -96,6 +96,9 @@ def undisturbed(model: PreTrainedModel) -> Iterator[None]:
     """Evaluation mode and no gradients for a while; modes and random numbers are then as they were."""
     training = [module for module in model.modules() if module.training]
     device = model.device
+    for module in model.modules():
+        if device.type == "meta" and isinstance(module, PreTrainedModel):  # padding is looked for among values
+            module.warn_if_padding_and_no_attention_mask = _say_nothing  # type: ignore[method-assign]
     with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
         model.eval()
         try:
@@ -111,6 +114,10 @@ def _kind(module: nn.Module) -> str:
     return "norm" if structure.is_norm(module) else ""
 
 
+def _say_nothing(*_: object) -> None:
+    """Stand in for a warning."""
+
+
 def _recorder(found: Trace, name: str) -> Callable[..., None]:
     def record(_: nn.Module, args: tuple[Any, ...], options: dict[str, Any], output: Any) -> None:
         given = next((value for value in (*args, *options.values()) if isinstance(value, Tensor)), None)
@@ -123,7 +130,7 @@ def _recorder(found: Trace, name: str) -> Callable[..., None]:
 def _attention(model: PreTrainedModel, found: Trace, names: dict[int, str]) -> Iterator[None]:
     """Put an attention function in place that notes who calls it, where the model's code takes one."""
 
-    def attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, *_: Any, **options: Any) -> Any:
+    def attend(module: nn.Module, query: Tensor, _: Tensor, value: Tensor, *__: Any, **options: Any) -> Any:
         asked = {name for name in _FORMULA if options.get(name) is not None}
         found.attended.setdefault(names.get(id(module), ""), set()).update(asked)
         b, heads, t, _width = query.shape

@@ -20,6 +20,7 @@ from lm_lab.models.ledger import ledger
 from lm_lab.strategies import FullFineTuning
 
 ROUNDING = 1e-4  # of sums in another order, on states of order 1
+TOGETHER = 1e-6  # where the tokens of an expert are multiplied together
 
 
 def identity_at_start(case: Case) -> str:
@@ -27,8 +28,12 @@ def identity_at_start(case: Case) -> str:
     if case.strategy.start is None:
         return "not promised"
     text = case.batch()["texts"][0]
+    adapted, plain = case.adapted().backbone, case.backbone()
+    trained = {name for name, parameter in adapted.named_parameters() if parameter.requires_grad}
+    for name, parameter in plain.named_parameters():  # torch may take another kernel for weights that train
+        parameter.requires_grad_(name in trained)
     with torch.no_grad():
-        difference = _distance(case.adapted().backbone.last(**text), case.backbone().last(**text))
+        difference = _distance(adapted.last(**text), plain.last(**text))
     return _within(difference, case.strategy.start)
 
 
@@ -126,18 +131,20 @@ def no_token_sees_a_later_one(case: Case) -> str:
     if not case.original.family.causal:
         return "not a decoder"
     before, after = _states_with_another_token(case, position=3)
-    return _within(_distance(before[-1][:, :3], after[-1][:, :3]), 0.0)
+    return _within(_distance(before[-1][:, :3], after[-1][:, :3]), TOGETHER)
 
 
 def tokens_keep_their_places(case: Case) -> str:
-    """One state a token, in every layer; at the embeddings, a changed token changes its own state and no other."""
+    """One state a token, in every layer; at the embeddings, a changed token changes its own state and no other (or
+    those of its neighbours, in a family whose embeddings are made of several)."""
     before, after = _states_with_another_token(case, position=3)
+    reach = case.original.family.row.reach
     shape = (*case.tokens().shape, case.original.hidden_size)
     for state in before:
         if state.shape != shape:
             raise CheckError(f"states are {tuple(state.shape)}, expected {shape}")
     changed = (before[0] != after[0]).any(-1).any(0).nonzero().flatten().tolist()
-    if changed != [3]:
+    if changed != list(range(3 - reach, 4 + reach)):
         raise CheckError(f"changing token 3 changed the embeddings of {changed}")
     return f"{len(before)} layers"
 

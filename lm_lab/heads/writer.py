@@ -22,7 +22,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.attention import attention_mask
 from lm_lab.backbones.language import LanguageOutput
-from lm_lab.backbones.teacher_forcing import shift_right, start_id, teacher_forced
+from lm_lab.backbones.teacher_forcing import shift_right, teacher_forced
 from lm_lab.errors import UsageError
 from lm_lab.heads.base import Head
 from lm_lab.heads.beam import search
@@ -137,11 +137,11 @@ class EncoderDecoderWriter(Writer):
 
     def states(self, backbone: Backbone, source: Text, target: Text) -> Tensor:
         """Teacher forcing: the decoder gets the target shifted right by one."""
-        return teacher_forced(backbone, source, {"input_ids": shift_right(target["input_ids"], start_id(backbone))})
+        return teacher_forced(backbone, source, {"input_ids": shift_right(target["input_ids"], backbone.start_id)})
 
     def begin(self, backbone: Backbone, source: Text) -> tuple[Tensor, Any]:
         """Encode, and let the decoder read its start token."""
-        start = torch.full_like(source["input_ids"][:, :1], start_id(backbone))
+        start = torch.full_like(source["input_ids"][:, :1], backbone.start_id)
         read = backbone.model(**source, decoder_input_ids=start, use_cache=True)
         memory = {"cache": read.past_key_values, "mask": source["attention_mask"]}
         return read.last_hidden_state[:, -1], memory

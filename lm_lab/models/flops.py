@@ -13,9 +13,9 @@ def inference_flops(backbone: Backbone, length: int) -> int:
     """Floating point operations of one text of `length` tokens, a multiply and an add counted as two.
 
     `backbone` stands on the meta device: `with torch.device("meta"): Backbone(source, pretrained=False)`. Where values
-    decide what is computed (masks, hashes), it is run on a CPU.
+    decide what is computed (masks, hashes), it stands and is run on a CPU.
     """
-    device = "meta" if backbone.family.static else "cpu"
+    device = backbone.embeddings.get_parameter("weight").device.type
     backbone.to(device)  # XLNet makes some of its parameters elsewhere
     for module in backbone.modules():
         # without a mask, transformers would look for padding among ids that have no values

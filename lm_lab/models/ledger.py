@@ -54,8 +54,20 @@ def full_ledger(
     backbone is shared; inference_flops_ratio: operations of a forward pass, against the backbone's own;
     merged_flops_ratio: the same once the delta is folded into the weights, where that is possible.
     """
-    family = family_of(loading.load_config(loading.locate(source)))
-    with torch.device("meta" if family.static else "cpu"):
+    static = family_of(loading.load_config(loading.locate(source))).static
+    for device in ["meta", "cpu"] if static else ["cpu"]:
+        try:
+            return _full_ledger(source, strategy, task, serve, length, device)
+        except RuntimeError:  # NotImplementedError among them: numbers are needed, which no row said beforehand
+            if device == "cpu":
+                raise
+    raise AssertionError
+
+
+def _full_ledger(
+    source: str, strategy: AdaptationStrategy, task: Task, serve: int, length: int | None, device: str
+) -> dict[str, float]:
+    with torch.device(device):
         plain = Backbone(source, pretrained=False)
         model = AdaptedModel(Backbone(source, pretrained=False), strategy, task)
         length = _length(length, model.backbone.max_length)

@@ -14,12 +14,23 @@ from typing import Any
 import lightning as L
 from torch import Tensor
 
+from lm_lab.backbones.families import Correction
 from lm_lab.errors import UsageError
 from lm_lab.strategies import AdaptationStrategy
 from lm_lab.tasks import Task
 
-_HOMES = {AdaptationStrategy: "lm_lab.strategies", L.LightningDataModule: "lm_lab.data", Task: "lm_lab.tasks"}
-_KINDS = {AdaptationStrategy: "a strategy", L.LightningDataModule: "a data module", Task: "a task"}
+_HOMES = {
+    AdaptationStrategy: "lm_lab.strategies",
+    L.LightningDataModule: "lm_lab.data",
+    Task: "lm_lab.tasks",
+    Correction: "lm_lab.backbones",
+}
+_KINDS = {
+    AdaptationStrategy: "a strategy",
+    L.LightningDataModule: "a data module",
+    Task: "a task",
+    Correction: "a family",
+}
 _MODEL = ("backbone", "strategy", "pooling", "pairs", "head", "delimiter")
 _BACKBONE = {
     "source": (str,),
@@ -29,6 +40,7 @@ _BACKBONE = {
     "dropout": (float, int, type(None)),
     "attention": (str, type(None)),
     "trust_remote_code": (bool,),
+    "family": (dict,),
 }
 _ATTENTIONS = (None, "eager", "sdpa", "flash_attention_2")  # `transformers` runs code of the hub for other names
 
@@ -61,6 +73,8 @@ def trusted_config(
         )
     if backbone.get("attention") not in _ATTENTIONS:
         raise UsageError(f"the delta asks for attention={backbone['attention']!r:.80}; expected eager or sdpa.")
+    if "family" in backbone:
+        backbone["family"] = require_spec(backbone["family"], Correction, trusted)
     strategy = require_spec(model.get("strategy"), AdaptationStrategy, trusted)
     return {
         "model": model | {"strategy": strategy},

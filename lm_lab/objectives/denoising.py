@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lm_lab.backbones import Backbone
-from lm_lab.backbones.teacher_forcing import shift_right, start_id, teacher_forced
+from lm_lab.backbones.teacher_forcing import shift_right, teacher_forced
 from lm_lab.errors import UsageError
 from lm_lab.objectives.base import Loss, Objective
 from lm_lab.objectives.causal_lm import trained_output
@@ -97,7 +97,7 @@ class Denoising(Objective):
 
     def states(self, backbone: Backbone, source: Text, target: Text) -> Tensor:
         """The state (b, u, d) that predicts each token of the target (b, u)."""
-        return teacher_forced(backbone, source, {"input_ids": shift_right(target["input_ids"], start_id(backbone))})
+        return teacher_forced(backbone, source, {"input_ids": shift_right(target["input_ids"], backbone.start_id)})
 
     def _lead(self, batch: Mapping[str, Tensor]) -> Rows:
         """The first token of each row, real where it is special and not the end itself."""

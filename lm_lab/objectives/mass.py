@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lm_lab.backbones import Backbone
-from lm_lab.backbones.teacher_forcing import shift_right, start_id, teacher_forced
+from lm_lab.backbones.teacher_forcing import shift_right, teacher_forced
 from lm_lab.errors import UsageError
 from lm_lab.objectives.denoising import Denoising, Text
 from lm_lab.objectives.sequence_noise import Rows
@@ -72,7 +72,7 @@ class MASS(Denoising):
 
     def states(self, backbone: Backbone, source: Text, target: Text) -> Tensor:
         """The state (b, u, d) that predicts each token of the span; those outside it mean nothing."""
-        span, start = target["attention_mask"].bool(), start_id(backbone)
+        span, start = target["attention_mask"].bool(), backbone.start_id
         first = span & ~F.pad(span, (1, 0))[:, :-1]
         read = shift_right(target["input_ids"], start).masked_fill(first, start)
         return teacher_forced(backbone, source, {"input_ids": read, "attention_mask": target["attention_mask"]})

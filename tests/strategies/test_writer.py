@@ -7,7 +7,6 @@ from tiny_models import CONFIGS
 
 from lm_lab import AdaptedModel
 from lm_lab.backbones import Backbone
-from lm_lab.backbones.teacher_forcing import start_id
 from lm_lab.data import microworld
 from lm_lab.errors import UsageError
 from lm_lab.heads.beam import search
@@ -52,7 +51,7 @@ def test_what_is_written_is_what_transformers_writes(whole, beams):
     model, backbone = whole
     written = writer(backbone)
     written.end = 3  # the configuration's
-    start = {"decoder_start_token_id": start_id(backbone)} if model.config.is_encoder_decoder else {}
+    start = {"decoder_start_token_id": backbone.start_id} if model.config.is_encoder_decoder else {}
     source = texts()
     for row, length in enumerate(
         source["attention_mask"].sum(1).tolist()
