@@ -96,11 +96,12 @@ def _parse_model(config: Config) -> None:
 def _build_model(config: Config, task: Task) -> None:
     if config["backbone"].get(_TRUST):
         return  # code of others runs in the workers alone
-    family = family_of(loading.load_config(loading.locate(config["backbone"]["source"])))
+    own = config["backbone"].get("family") is not None  # a row of the suite's own: only its cells know more
+    static = not own and family_of(loading.load_config(loading.locate(config["backbone"]["source"]))).static
     config = copy.deepcopy(config) | {"backbone": config["backbone"] | {"pretrained": False}}
     parser = _model_parser()
     # what needs numbers cannot stand on the meta device; its cells will tell what is wrong
-    with torch.device("meta" if family.static else "cpu"), suppress(NotImplementedError, RuntimeError):
+    with torch.device("meta" if static else "cpu"), suppress(NotImplementedError, RuntimeError):
         adaptation_of(task=task, **parser.instantiate(parser.parse_object({"model": config})).model)
 
 

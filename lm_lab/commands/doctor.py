@@ -7,12 +7,8 @@ from jsonargparse import ArgumentParser, Namespace
 
 import lm_lab.strategies  # noqa: F401  the parser finds short class names among what is imported
 from lm_lab.backbones import Backbone
-<<<<<<< HEAD
-from lm_lab.config.lightning_cli import allow_imports, quiet
-=======
 from lm_lab.backbones.families import Correction
-from lm_lab.commands.lightning_cli import allow_imports, quiet
->>>>>>> 22717b7 (Ninety model types through the doctor; a row is data, from any package; counting falls back to a CPU)
+from lm_lab.config.lightning_cli import allow_imports, quiet
 from lm_lab.doctor.examine import examine
 from lm_lab.doctor.examples import EXAMPLES
 from lm_lab.doctor.matrix import matrix
