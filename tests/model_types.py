@@ -33,7 +33,7 @@ NARROW = {
 JAMBA = {"attn_layer_offset": 0, "attn_layer_period": 2, "mamba_dt_rank": 4, "use_mamba_kernels": False}
 SETTINGS = {
     **dict.fromkeys(("xlm-roberta", "camembert", "mpnet", "data2vec-text", "roberta-prelayernorm"), ROBERTA),
-    **dict.fromkeys(("xlm-roberta-xl", "ibert", "markuplm", "layoutlm", "jina_embeddings_v3"), ROBERTA),
+    **dict.fromkeys(("xlm-roberta-xl", "ibert", "layoutlm", "jina_embeddings_v3"), ROBERTA),
     "xmod": ROBERTA | {"languages": ["en_XX"], "default_language": "en_XX"},
     "luke": ROBERTA | {"entity_vocab_size": 10, "entity_emb_size": 16},
     "esm": ROBERTA | {"position_embedding_type": "rotary", "mask_token_id": 4},

@@ -42,7 +42,8 @@ def infer(model: PreTrainedModel, row: Row, width: int, run: Run) -> Sites:
     watched = trace(model, run)
     missing: dict[str, str] = {}
     around = structure.around(model, blocks)
-    behind = [name for name in around if watched.place(name) > max(map(watched.last, chain(*blocks)), default=-1)]
+    last = max(map(watched.last, chain(*blocks)), default=len(watched.calls))
+    behind = [name for name in around if watched.place(name) > last]
     roles: Found = {
         "embeddings": _whole(name for name in around if name not in behind),
         "final_norm": _whole(behind),

@@ -96,6 +96,8 @@ def _gives(model: nn.Module, layer: str, width: int) -> bool:
 
 def _reason(model: nn.Module, role: str, blocks: Layers) -> str:
     """Why there is no layer for a role: what bears its name is something else, or nothing does."""
+    if not blocks:
+        return "it has no blocks"
     names = _ATTENTION.get(role) or _FEED_FORWARD.get(role) or _ATTENDED
     for name, module in model.named_modules():
         inside = any(within(name, block) for parts in blocks for block in parts)

@@ -33,6 +33,19 @@ def compatibility(results: Iterable[Result]) -> str:
     return "\n".join(lines)
 
 
+def model_types(results: Iterable[Result]) -> str:
+    """A Markdown table: a column a strategy, a row for all the families of which it says the same."""
+    found: dict[str, dict[str, list[Result]]] = {}
+    for result in results:
+        found.setdefault(result.family, {}).setdefault(result.strategy, []).append(result)
+    names = list(next(iter(found.values())))
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for family, rows in found.items():
+        groups.setdefault(tuple(_verdict(rows[name]) for name in names), []).append(f"`{family}`")
+    lines = [f"| `model_type` | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    return "\n".join([*lines, *(f"| {' '.join(kinds)} | {' | '.join(row)} |" for row, kinds in groups.items())])
+
+
 def _cell(applies: Result, result: Result | None) -> str:
     if result is None:
         return REFUSED if applies.refused else BAD

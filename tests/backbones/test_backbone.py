@@ -128,7 +128,8 @@ def test_weights_that_lack_tensors_are_refused(folders, tmp_path, make):
 
 @pytest.mark.parametrize(("family", "reason"), [("funnel", "fewer positions than"), ("fnet", "no attention mask")])
 def test_a_family_that_cannot_be_is_refused_by_name(tmp_path, family, reason):
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": family, "num_hidden_layers": 1}))
+    small = {"num_hidden_layers": 1} if family == "fnet" else {"block_sizes": [1]}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": family, **small}))
     with pytest.raises(UsageError, match=f"^{family} cannot be a backbone: .*{reason}"):
         Backbone(str(tmp_path))
 

@@ -1,4 +1,4 @@
-"""What is inferred of a model: the sites that were once written by hand, and which rows of a fused layer are queries."""
+"""What is inferred of a model: the sites that were once written by hand, and what is what in fused layers."""
 
 import re
 
@@ -165,12 +165,12 @@ def test_blocks_in_parallel_lists_have_depths_and_roles_but_are_no_modules(of_ty
 def test_a_missing_role_names_role_model_type_reason_and_what_can_be_done(of_type):
     with pytest.raises(UsageError) as told:
         Adaptation(of_type("mixtral"), LoRA(roles=("mlp_out",)), glue_task("sst2"))
-    assert re.fullmatch(
-        r"LoRA cannot adapt this mixtral: MixtralModel \(mixtral\) has no site for the role 'mlp_out': its feed-forward "
-        r"layers are experts, to which tokens are routed; it has: attention, .*value\. A row for the family can name it "
-        r"\(docs/backbones\.md\)\.",
-        str(told.value),
+    message = (
+        r"LoRA cannot adapt this mixtral: MixtralModel \(mixtral\) has no site for the role 'mlp_out': its feed-forward"
+        r" layers are experts, to which tokens are routed; it has: attention, .*value\. A row for the family can"
+        r" name it \(docs/backbones\.md\)\."
     )
+    assert re.fullmatch(message, str(told.value))
 
 
 def test_attention_beyond_the_plain_formula_takes_no_prefix(of_type):

@@ -55,11 +55,11 @@ def test_every_strategy_trains_something_or_says_that_it_cannot(no_blocks, name)
         (s.LoRA(roles="all"), r"linear layers of the blocks \(qkv, query.* roles here are embeddings, norm"),
         (s.DoRA(roles="all"), "linear layers"),
         (s.RandomMask(like=s.LayerNormTuning()), "linear layers"),
-        (s.LoRA(), "no site for the role 'query'; it has: embeddings, norm"),
-        (s.IA3(), "no site for the role 'key'; it has: embeddings, norm"),
-        (s.PfeifferAdapter(), "no site for the role 'mlp_residual'; it has: embeddings, norm"),
-        (s.ParallelAdapter(), "no site for the role 'mlp_in'; it has: embeddings, norm"),
-        (s.PTuningV2(), "no site for the role 'value'; it has: embeddings, norm"),
+        (s.LoRA(), "no site for the role 'query': it has no blocks; it has: embeddings, norm"),
+        (s.IA3(), "no site for the role 'key': it has no blocks; it has: embeddings, norm"),
+        (s.PfeifferAdapter(), "no site for the role 'mlp_residual': it has no blocks; it has: embeddings, norm"),
+        (s.ParallelAdapter(), "no site for the role 'mlp_in': it has no blocks; it has: embeddings, norm"),
+        (s.PTuningV2(), "no site for the role 'value': it has no blocks; it has: embeddings, norm"),
     ],
 )
 def test_the_line_names_strategy_roles_and_what_there_is(no_blocks, strategy, looked_for):
