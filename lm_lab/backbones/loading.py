@@ -204,6 +204,8 @@ def set_dropout(config: PreTrainedConfig, probability: float) -> None:
 
 
 def _model_class(config: PreTrainedConfig) -> type:
+    if type(config).__module__.startswith("transformers_modules."):
+        return PreTrainedModel  # its code comes with the weights, and is run only when the model is built
     try:
         found = MODEL_MAPPING[type(config)]
     except KeyError:

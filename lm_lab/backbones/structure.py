@@ -40,7 +40,7 @@ def around(model: nn.Module, blocks: Layers) -> list[str]:
         for child_name, child in module.named_children():
             name = f"{prefix}{child_name}"
             new = {id(p) for p in child.parameters()} - seen
-            if name in names or not new:
+            if name in names or not new or child_name == "pooler":  # which no state comes from
                 continue
             if any(within(block, name) for block in names):
                 visit(child, f"{name}.")

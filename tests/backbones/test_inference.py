@@ -1,5 +1,6 @@
 """What is inferred of a model: the sites that were once written by hand, and what is what in fused layers."""
 
+import json
 import re
 
 import pytest
@@ -13,12 +14,14 @@ from written_sites import SITES
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.families import ROWS, Row, Site
 from lm_lab.backbones.sites import MissingSiteError, linear_sizes
+from lm_lab.cli import main
 from lm_lab.data import microworld
 from lm_lab.errors import UsageError
 from lm_lab.strategies import LoRA
 from lm_lab.tasks import glue_task
 from lm_lab.training import delta
 from lm_lab.training.adaptation import Adaptation
+from lm_lab.training.ledger import full_ledger
 from lm_lab.training.saved import load_adaptation
 
 
@@ -225,3 +228,50 @@ def test_a_row_of_ones_own_overrules_a_refusal(of_type):
     with pytest.raises(UsageError, match=r"To use it all the same, give a row of your own \(backbone\.family"):
         of_type("convbert")
     assert of_type("convbert", family=Row()).sites("query")
+
+
+def test_positions_behind_padding_follow_from_the_table(of_type, make):
+    assert of_type("camembert").first_position == 1  # its padding is 0
+    assert of_type("mpnet", pad_token_id=1).max_length == 130 - 2
+    assert [make(family).first_position for family in ("bert", "roberta", "longformer", "gpt2")] == [0, 1, 1, 0]
+
+
+def test_big_bird_does_not_turn_with_what_it_read_first(of_type):
+    backbone = of_type("big_bird", attention_type="block_sparse")
+    assert backbone.model.attention_type == backbone.config.attention_type == "original_full"
+
+
+def test_what_numbers_alone_tell_is_counted_on_a_cpu(of_type):
+    backbone = of_type("gpt_neox")
+    counts = full_ledger(backbone.spec["source"], LoRA(rank=2), glue_task("sst2"), 1, 16)
+    assert counts["added"] == LoRA(rank=2).parameters(backbone) == 2 * 2 * 2 * (32 + 32)
+    assert counts["inference_flops_ratio"] > counts["merged_flops_ratio"] == 1
+
+
+def test_the_doctor_takes_a_folder_and_a_row(of_type, tmp_path, capsys):
+    of_type("bloom")
+    command = ["doctor", "--backbone", str(tmp_path), "--strategy", "LoRA"]
+    row = {"class_path": "Row", "init_args": {"sites": {"query": None}}}
+    assert main(command) == 0
+    capsys.readouterr()
+    assert main([*command, "--family", json.dumps(row), "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert "no site for the role 'query': its family's row says so" in told["detail"]
+
+
+@pytest.mark.parametrize(
+    ("family", "message"),
+    [
+        ({"class_path": "os.system"}, r"names os\.system as a family, outside of lm_lab\.backbones"),
+        ({"class_path": "lm_lab.backbones.families.Site"}, r"families\.Site, which is not a family"),
+        ("Row", "family='Row'"),
+    ],
+)
+def test_a_delta_of_a_stranger_names_no_other_class_as_its_family(own, tmp_path, family, message):
+    folder = delta.save(Adaptation(Backbone(own, family=ROW), LoRA(rank=2), glue_task("sst2")), tmp_path / "delta")
+    path = folder / delta.DESCRIPTION
+    said = json.loads(path.read_text())
+    said["config"]["model"]["backbone"]["family"] = family
+    path.write_text(json.dumps(said))
+    with pytest.raises(UsageError, match=message):
+        load_adaptation(folder)

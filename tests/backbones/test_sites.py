@@ -110,5 +110,7 @@ def test_query_slice_does_not_move_values(make, family):
 
 
 def test_a_role_that_is_missing_names_family_role_and_roles(make):
-    with pytest.raises(UsageError, match=r"BertModel \(bert\) has no site for the role 'mlp_gate': .*; it has: attention, .*query"):
+    with pytest.raises(
+        UsageError, match=r"BertModel \(bert\) has no site for the role 'mlp_gate': .*; it has: attention, .*query"
+    ):
         make("bert").sites("mlp_gate")
