@@ -1,20 +1,17 @@
 """One class over `transformers.AutoModel`: token ids in, the hidden states of every layer out."""
 
 import inspect
-from contextlib import suppress
 from functools import cached_property
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from lm_lab.backbones import inference, loading, vocabulary
+from lm_lab.backbones import inference, loading, shapes, vocabulary
 from lm_lab.backbones.families import Correction, Family, Row, family_of
 from lm_lab.backbones.pooling import Pooling
 from lm_lab.backbones.sites import Match, Sites
 from lm_lab.backbones.trace import TOKENS
-
-_NO_END = 10**9  # longest text where positions are relative
 
 
 class Backbone(nn.Module):
@@ -95,15 +92,12 @@ class Backbone(nn.Module):
     @property
     def residual_size(self) -> int:
         """Width of what a sublayer adds to the residual stream; half of d in a Reformer, whose state is two streams."""
-        return int(_of_part(self.config, "hidden_size"))
+        return shapes.width(self.config)
 
     @property
     def num_layers(self) -> int:
         """Number L of blocks; hidden states are numbered 0 (embeddings) to L."""
-        if not self.config.is_encoder_decoder:
-            return int(self.config.num_hidden_layers)
-        decoder = getattr(self.config, "num_decoder_layers", None) or getattr(self.config, "decoder_layers", None)
-        return int(_of_part(self.config, "num_hidden_layers")) + (decoder or self.config.decoder.num_hidden_layers)
+        return shapes.depth(self.config)
 
     @property
     def embedding_size(self) -> int:
@@ -113,10 +107,7 @@ class Backbone(nn.Module):
     @property
     def embeddings(self) -> nn.Module:
         """The module from token ids (b, t) to token embeddings."""
-        if self.config.is_encoder_decoder:
-            with suppress(AttributeError, NotImplementedError):  # an encoder may leave it to the whole (FSMT)
-                return self.model.get_encoder().get_input_embeddings()
-        return self.model.get_input_embeddings()
+        return shapes.embeddings(self.model)
 
     @property
     def pooling(self) -> Pooling:
@@ -127,15 +118,12 @@ class Backbone(nn.Module):
     def max_length(self) -> int:
         """Longest input in tokens, less those positions that a strategy has taken for itself; relative ones have no
         end."""
-        free = (getattr(self.config, "max_position_embeddings", None) or 0) - self.first_position
-        return (free if free > 0 else _NO_END) - self.reserved
+        return shapes.positions(self.config, self.first_position) - self.reserved
 
     @property
     def first_position(self) -> int:
         """Position of the first token: pad + 1 in RoBERTa and all that keeps padding among its positions, else 0."""
-        tables = (m for name, m in self.model.named_modules() if name.rpartition(".")[2] == "position_embeddings")
-        padding = next((getattr(table, "padding_idx", None) for table in tables), None)
-        return 0 if padding is None else int(padding) + 1
+        return shapes.first_position(self.model)
 
     @cached_property
     def _sites(self) -> Sites:
@@ -206,11 +194,8 @@ class Backbone(nn.Module):
 
     @property
     def start_id(self) -> int:
-        """Id of the token that a decoder over an encoder reads first: as configured, else padding (T5), else the
-        decoder's own first token (T5Gemma, which does not see padding)."""
-        decoder = getattr(self.config, "decoder", None)
-        given = (getattr(self.config, "decoder_start_token_id", None), getattr(decoder, "bos_token_id", None))
-        return int(next((token for token in given if token is not None), self.config.pad_token_id))
+        """Id of the token that a decoder over an encoder reads first."""
+        return shapes.start_id(self.config)
 
     def _inputs(self, encoding: dict[str, Tensor]) -> dict[str, Any]:
         left = {"token_type_ids"} if self.segments < 2 or "token_type_ids" not in self._takes else set()
@@ -226,12 +211,6 @@ class Backbone(nn.Module):
         shifted = encoding["input_ids"].roll(1, dims=1)
         shifted[:, 0] = self.start_id
         return encoding | {"decoder_input_ids": shifted, "use_cache": False}
-
-
-def _of_part(config: Any, name: str) -> Any:
-    """A setting of a model, or of its encoder where that has a configuration of its own (T5Gemma)."""
-    found = getattr(config, name, None)
-    return getattr(config.encoder, name) if found is None else found
 
 
 def _first_token(input_ids: Tensor, attention_mask: Tensor | None = None, **_: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ def undisturbed(model: PreTrainedModel) -> Iterator[None]:
     device = model.device
     for module in model.modules():
         if device.type == "meta" and isinstance(module, PreTrainedModel):  # padding is looked for among values
-            module.warn_if_padding_and_no_attention_mask = _say_nothing  # type: ignore[method-assign]
+            module.warn_if_padding_and_no_attention_mask = _say_nothing
     with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
         model.eval()
         try:

@@ -1,28 +1,23 @@
 """What is inferred of a model: the sites that were once written by hand, and what is what in fused layers."""
 
-import json
 import re
 
 import pytest
 import torch
-from model_types import WIDTHS, config_of
+from model_types import config_of
 from tiny_models import FAMILIES
 from torch import nn
-from transformers import AutoConfig, AutoModel, BertConfig, BertModel
 from written_sites import SITES
 
 from lm_lab.backbones import Backbone
-from lm_lab.backbones.families import ROWS, Row, Site
+from lm_lab.backbones.families import ROWS, Row
 from lm_lab.backbones.sites import MissingSiteError, linear_sizes
-from lm_lab.cli import main
 from lm_lab.data import microworld
 from lm_lab.errors import UsageError
 from lm_lab.strategies import LoRA
 from lm_lab.tasks import glue_task
-from lm_lab.training import delta
 from lm_lab.training.adaptation import Adaptation
 from lm_lab.training.ledger import full_ledger
-from lm_lab.training.saved import load_adaptation
 
 
 @pytest.fixture
@@ -181,55 +176,6 @@ def test_attention_beyond_the_plain_formula_takes_no_prefix(of_type):
         of_type("gemma2").sites("attention")
 
 
-class OwnConfig(BertConfig):
-    """Of a package that `transformers` does not know."""
-
-    model_type = "own-model"
-
-
-class OwnModel(BertModel):
-    """A BERT by another name."""
-
-    config_class = OwnConfig
-
-
-@pytest.fixture
-def own(tmp_path):
-    AutoConfig.register("own-model", OwnConfig, exist_ok=True)
-    AutoModel.register(OwnConfig, OwnModel, exist_ok=True)
-    tokenizer = microworld.tokenizer()
-    config = OwnConfig(vocab_size=len(tokenizer), **WIDTHS)
-    OwnModel(config, add_pooling_layer=False).save_pretrained(tmp_path / "own")
-    tokenizer.save_pretrained(tmp_path / "own")
-    return str(tmp_path / "own")
-
-
-ROW = Row({"query": r".*\.self\.key", "mlp_out": Site(r".*\.output\.dense", (0, 2)), "norm": None}, pooling="mean")
-
-
-def test_a_family_of_another_package_needs_no_row(own):
-    assert len(Backbone(own).sites("query")) == 2
-
-
-def test_a_row_goes_before_inference_and_stays_with_a_delta(own, tmp_path):
-    backbone = Backbone(own, family=ROW)
-    assert backbone.pooling == "mean"
-    assert [match.name for match in backbone.sites("query")] == [match.name for match in backbone.sites("key")]
-    assert backbone.sites("mlp_out")[0].sizes == (32, 16)
-    with pytest.raises(MissingSiteError, match="'norm': its family's row says so"):
-        backbone.sites("norm")
-    folder = delta.save(Adaptation(backbone, LoRA(rank=2), glue_task("sst2")), tmp_path / "delta")
-    again = load_adaptation(folder)
-    assert again.backbone.spec == backbone.spec
-    assert again.pooling == "mean"
-
-
-def test_a_row_of_ones_own_overrules_a_refusal(of_type):
-    with pytest.raises(UsageError, match=r"To use it all the same, give a row of your own \(backbone\.family"):
-        of_type("convbert")
-    assert of_type("convbert", family=Row()).sites("query")
-
-
 def test_positions_behind_padding_follow_from_the_table(of_type, make):
     assert of_type("camembert").first_position == 1  # its padding is 0
     assert of_type("mpnet", pad_token_id=1).max_length == 130 - 2
@@ -248,30 +194,5 @@ def test_what_numbers_alone_tell_is_counted_on_a_cpu(of_type):
     assert counts["inference_flops_ratio"] > counts["merged_flops_ratio"] == 1
 
 
-def test_the_doctor_takes_a_folder_and_a_row(of_type, tmp_path, capsys):
-    of_type("bloom")
-    command = ["doctor", "--backbone", str(tmp_path), "--strategy", "LoRA"]
-    row = {"class_path": "Row", "init_args": {"sites": {"query": None}}}
-    assert main(command) == 0
-    capsys.readouterr()
-    assert main([*command, "--family", json.dumps(row), "--json"]) == 0
-    (told,) = json.loads(capsys.readouterr().out)
-    assert "no site for the role 'query': its family's row says so" in told["detail"]
-
-
-@pytest.mark.parametrize(
-    ("family", "message"),
-    [
-        ({"class_path": "os.system"}, r"names os\.system as a family, outside of lm_lab\.backbones"),
-        ({"class_path": "lm_lab.backbones.families.Site"}, r"families\.Site, which is not a family"),
-        ("Row", "family='Row'"),
-    ],
-)
-def test_a_delta_of_a_stranger_names_no_other_class_as_its_family(own, tmp_path, family, message):
-    folder = delta.save(Adaptation(Backbone(own, family=ROW), LoRA(rank=2), glue_task("sst2")), tmp_path / "delta")
-    path = folder / delta.DESCRIPTION
-    said = json.loads(path.read_text())
-    said["config"]["model"]["backbone"]["family"] = family
-    path.write_text(json.dumps(said))
-    with pytest.raises(UsageError, match=message):
-        load_adaptation(folder)
+def test_the_shorter_part_says_how_long_a_text_may_be(of_type):
+    assert of_type("led", max_decoder_position_embeddings=64).max_length == 64
