@@ -41,19 +41,7 @@ def infer(model: PreTrainedModel, row: Row, width: int, run: Run) -> Sites:
     )
     watched = trace(model, run)
     missing: dict[str, str] = {}
-    around = structure.around(model, blocks)
-    last = max(map(watched.last, chain(*blocks)), default=len(watched.calls))
-    behind = [name for name in around if watched.place(name) > last]
-    roles: Found = {
-        "embeddings": _whole(name for name in around if name not in behind),
-        "final_norm": _whole(behind),
-        "norm": _whole(structure.norms(model)),
-        **linear_roles.infer(model, blocks, watched, missing),
-    }
-    if all(len(parts) == 1 for parts in blocks):
-        roles["block"] = _whole(chain(*blocks))
-    else:
-        missing["block"] = "no single module is a block; its parts lie in lists of their own"
+    roles = _places(model, blocks, watched, missing) | linear_roles.infer(model, blocks, watched, missing)
     roles |= _residual(roles, watched, width, missing)
     roles["attention"] = _attention(roles, watched, missing)
     if "qkv" in roles and not given.keys() & {"query", "key", "value"}:
@@ -63,6 +51,22 @@ def infer(model: PreTrainedModel, row: Row, width: int, run: Run) -> Sites:
     kept = {role: sorted(found, key=lambda named: order[named[0]]) for role, found in roles.items() if found}
     final = [name for name, _ in kept.get("final_norm", [])]
     return Sites(kept, missing | _denied(row), blocks, final)
+
+
+def _places(model: PreTrainedModel, blocks: Layers, watched: Trace, missing: dict[str, str]) -> Found:
+    """Blocks, what stands before and behind them, and norms."""
+    around = structure.around(model, blocks)
+    last = max(map(watched.last, chain(*blocks)), default=len(watched.calls))
+    behind = [name for name in around if watched.place(name) > last]
+    single = all(len(parts) == 1 for parts in blocks)
+    if not single:
+        missing["block"] = "no single module is a block; its parts lie in lists of their own"
+    return {
+        "block": _whole(chain(*blocks)) if single else [],
+        "embeddings": _whole(name for name in around if name not in behind),
+        "final_norm": _whole(behind),
+        "norm": _whole(structure.norms(model)),
+    }
 
 
 def _whole(names: Iterable[str]) -> list[Named]:
