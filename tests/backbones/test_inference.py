@@ -9,15 +9,15 @@ from tiny_models import FAMILIES
 from torch import nn
 from written_sites import SITES
 
+from lm_lab import AdaptedModel
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.families import ROWS, Row
 from lm_lab.backbones.sites import MissingSiteError, linear_sizes
 from lm_lab.data import microworld
 from lm_lab.errors import UsageError
+from lm_lab.models.ledger import full_ledger
 from lm_lab.strategies import LoRA
 from lm_lab.tasks import glue_task
-from lm_lab.training.adaptation import Adaptation
-from lm_lab.training.ledger import full_ledger
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_blocks_in_parallel_lists_have_depths_and_roles_but_are_no_modules(of_ty
 
 def test_a_missing_role_names_role_model_type_reason_and_what_can_be_done(of_type):
     with pytest.raises(UsageError) as told:
-        Adaptation(of_type("mixtral"), LoRA(roles=("mlp_out",)), glue_task("sst2"))
+        AdaptedModel(of_type("mixtral"), LoRA(roles=("mlp_out",)), glue_task("sst2"))
     message = (
         r"LoRA cannot adapt this mixtral: MixtralModel \(mixtral\) has no site for the role 'mlp_out': its feed-forward"
         r" layers are experts, to which tokens are routed; it has: attention, .*value\. A row for the family can"

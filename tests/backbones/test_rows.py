@@ -6,17 +6,17 @@ import pytest
 from model_types import WIDTHS, config_of
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel
 
+from lm_lab import AdaptedModel
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.families import Row, Site
 from lm_lab.backbones.sites import MissingSiteError
 from lm_lab.cli import main
 from lm_lab.data import microworld
 from lm_lab.errors import UsageError
+from lm_lab.models import delta
+from lm_lab.models.saved import load_adaptation
 from lm_lab.strategies import LoRA
 from lm_lab.tasks import glue_task
-from lm_lab.training import delta
-from lm_lab.training.adaptation import Adaptation
-from lm_lab.training.saved import load_adaptation
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_row_goes_before_inference_and_stays_with_a_delta(own, tmp_path):
     assert backbone.sites("mlp_out")[0].sizes == (32, 16)
     with pytest.raises(MissingSiteError, match="'norm': its family's row says so"):
         backbone.sites("norm")
-    folder = delta.save(Adaptation(backbone, LoRA(rank=2), glue_task("sst2")), tmp_path / "delta")
+    folder = delta.save(AdaptedModel(backbone, LoRA(rank=2), glue_task("sst2")), tmp_path / "delta")
     again = load_adaptation(folder)
     assert again.backbone.spec == backbone.spec
     assert again.pooling == "mean"
@@ -101,7 +101,7 @@ def test_the_doctor_takes_a_folder_and_a_row(of_type, tmp_path, capsys):
     ],
 )
 def test_a_delta_of_a_stranger_names_no_other_class_as_its_family(own, tmp_path, family, message):
-    folder = delta.save(Adaptation(Backbone(own, family=ROW), LoRA(rank=2), glue_task("sst2")), tmp_path / "delta")
+    folder = delta.save(AdaptedModel(Backbone(own, family=ROW), LoRA(rank=2), glue_task("sst2")), tmp_path / "delta")
     path = folder / delta.DESCRIPTION
     said = json.loads(path.read_text())
     said["config"]["model"]["backbone"]["family"] = family
