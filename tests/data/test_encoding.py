@@ -45,7 +45,7 @@ def test_tokens_come_from_the_cache_the_second_time(tokenizer, rows, monkeypatch
     encoding = Encoding(tokenizer, "joint", 64)
     first = encode_texts(rows, encoding)
     assert len(list((cache_folder() / "tokens").iterdir())) == 1
-    monkeypatch.setattr(module, "_encode", lambda *_: pytest.fail("tokenised again"))
+    monkeypatch.setattr(module, "tokens", lambda *_: pytest.fail("tokenised again"))
     again = encode_texts(rows, encoding)
     assert torch.equal(first.collate([0, 1])["texts"][0]["input_ids"], again.collate([0, 1])["texts"][0]["input_ids"])
 

@@ -55,7 +55,10 @@ BEFORE = {
         "mkdir runs/objectives_novels && cp -r runs/objectives/mlm runs/objectives_novels",
     ],
     "docs/objectives/masking.md": [_VOCABULARY],
-    "docs/report.md": ["mkdir -p results docs/images && cp -r benchmarks/results/choices results/my_suite"],
+    "docs/report.md": [
+        "mkdir -p runs results docs/images && cp -r benchmarks/results/choices results/my_suite",
+        "cp -r results/my_suite runs",
+    ],
     "docs/sharing.md": [
         f"{_ADAPTED} --config configs/tasks/rte.yaml",
         f"mkdir -p runs/anna runs/ben && cp -r {_DELTA} runs/anna && cp -r {_DELTA} runs/ben",
