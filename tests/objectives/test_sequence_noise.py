@@ -37,3 +37,8 @@ def test_the_shortest_rows() -> None:
     real = torch.arange(3) < torch.tensor([[0], [1], [2], [3]])
     noise = random_spans(real, 0.15, 3.0, False, torch.Generator().manual_seed(0))
     assert noise.tolist() == [[False] * 3, [True, False, False], [False, True, False], [False, False, True]]
+
+
+def test_of_two_tokens_one_stays_however_much_is_noise() -> None:
+    real = torch.ones(1, 2, dtype=torch.bool)
+    assert random_spans(real, 0.9, 1.0, False, torch.Generator().manual_seed(0)).tolist() == [[False, True]]
