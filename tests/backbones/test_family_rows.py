@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from model_types import WIDTHS, config_of
+from model_types import WIDTHS
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel
 
 from lm_lab import AdaptedModel
@@ -17,19 +17,6 @@ from lm_lab.models import delta
 from lm_lab.models.saved import load_adaptation
 from lm_lab.strategies import LoRA
 from lm_lab.tasks import glue_task
-
-
-@pytest.fixture
-def of_type(tmp_path):
-    """A backbone of random weights, of a model type."""
-
-    def make(kind: str, family=None, **settings: object) -> Backbone:
-        tokenizer = microworld.tokenizer()
-        tokenizer.save_pretrained(tmp_path)
-        config_of(kind, len(tokenizer) + 8, **settings).save_pretrained(tmp_path)
-        return Backbone(str(tmp_path), family=family)
-
-    return make
 
 
 class OwnConfig(BertConfig):

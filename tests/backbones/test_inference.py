@@ -4,33 +4,17 @@ import re
 
 import pytest
 import torch
-from model_types import config_of
 from tiny_models import FAMILIES
 from torch import nn
 from written_sites import SITES
 
 from lm_lab import AdaptedModel
-from lm_lab.backbones import Backbone
 from lm_lab.backbones.families import ROWS, Row
 from lm_lab.backbones.sites import MissingSiteError, linear_sizes
-from lm_lab.data import microworld
 from lm_lab.errors import UsageError
 from lm_lab.models.ledger import full_ledger
 from lm_lab.strategies import LoRA
 from lm_lab.tasks import glue_task
-
-
-@pytest.fixture
-def of_type(tmp_path):
-    """A backbone of random weights, of a model type."""
-
-    def make(kind: str, family=None, **settings: object) -> Backbone:
-        tokenizer = microworld.tokenizer()
-        tokenizer.save_pretrained(tmp_path)
-        config_of(kind, len(tokenizer) + 8, **settings).save_pretrained(tmp_path)
-        return Backbone(str(tmp_path), family=family)
-
-    return make
 
 
 @pytest.mark.parametrize("family", FAMILIES)
