@@ -144,6 +144,7 @@ def test_new_layers_start_as_berts(make: Make) -> None:
     boundary, relation = SpanBERT(make()).boundary, NextSentence(make())
     wide = [
         boundary.dense.weight,
+        boundary.head.dense.weight,
         boundary.positions.weight,
         relation.pooler.weight,
         ReplacedToken(make()).dense.weight,
