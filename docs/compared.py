@@ -14,10 +14,10 @@ from pathlib import Path
 
 import measured
 
-from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import selected
-from lm_lab.benchmark.report_losses import pictures
-from lm_lab.benchmark.results import read_records
+from lm_lab.report import text
+from lm_lab.report.curves import selected
+from lm_lab.report.losses import pictures
+from lm_lab.results.records import read_records
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results"

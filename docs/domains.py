@@ -5,10 +5,10 @@ import re
 from pathlib import Path
 from statistics import fmean
 
-from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import Point, selected
-from lm_lab.benchmark.results import CellRecord, read_baselines, read_records
-from lm_lab.benchmark.statistics import t_interval
+from lm_lab.report import text
+from lm_lab.report.curves import Point, selected
+from lm_lab.report.statistics import t_interval
+from lm_lab.results.records import CellRecord, read_baselines, read_records
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results/squad"

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.report_table import all_points, point_row
-from lm_lab.benchmark.results import read_records, read_suite
+from lm_lab.report import text
+from lm_lab.report.table import all_points, point_row
+from lm_lab.results.records import read_records, read_suite
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results/strategies"

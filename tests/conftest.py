@@ -8,17 +8,21 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads cost more 
 os.environ["WANDB_MODE"] = "offline"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
+from fake_results import write_results
 from tiny_models import CONFIGS
 from transformers import AutoModel
 
 from lm_lab.backbones import Backbone
 from lm_lab.data import microworld
+from lm_lab.report.table import all_points
+from lm_lab.results.records import read_records, read_suite
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +58,23 @@ def real_data(request: pytest.FixtureRequest) -> str:
     if not DATA:
         pytest.skip("needs real data: set LM_LAB_DATA to a folder with glue/sst2, glue/mrpc, ...")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """A whole suite's results; tests read it and do not write into it."""
+    return write_results(tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture(scope="session")
+def points(finished):
+    return all_points(read_records(finished), read_suite(finished))
+
+
+@pytest.fixture
+def results(finished, tmp_path) -> Path:
+    """A copy of the results that a test may change."""
+    return Path(shutil.copytree(finished, tmp_path / "results"))
 
 
 # an absolute path, since tests change folders; tests that do not ask for it must not see it

@@ -1,1 +1,1 @@
-"""Suite to cells to results to curves to report."""
+"""A suite of cells, planned and run to its end."""

@@ -20,8 +20,8 @@ import torch
 
 from lm_lab.benchmark.fingerprints import build_data
 from lm_lab.benchmark.plan import PlannedCell
-from lm_lab.benchmark.results import Baseline, read_baselines, save_baselines
 from lm_lab.data.module import TaskData
+from lm_lab.results.records import Baseline, read_baselines, save_baselines
 from lm_lab.tasks import Task, TextTask, answers, task_score
 from lm_lab.tasks.choices import ChoiceTask
 from lm_lab.tasks.entities import OUTSIDE

@@ -17,14 +17,14 @@ import torch
 from lm_lab import provenance
 from lm_lab.benchmark.features import Cost, has_fixed_features, use_features
 from lm_lab.benchmark.plan import PlannedCell
-from lm_lab.benchmark.predictions import Predictions
-from lm_lab.benchmark.results import SCHEMA, CellRecord, write_record
 from lm_lab.config.adapting import AdaptCLI, build
 from lm_lab.config.lightning_cli import quiet, restrict
 from lm_lab.data.module import HELD_OUT, TaskData
 from lm_lab.errors import UsageError
 from lm_lab.models.ledger import ledger
 from lm_lab.redaction import redacted
+from lm_lab.results.predictions import Predictions
+from lm_lab.results.records import SCHEMA, CellRecord, write_record
 from lm_lab.tasks import Task, task_score
 from lm_lab.training import memory
 from lm_lab.training.callbacks import TrainingMeter

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lm_lab.benchmark.results import Cell, CellRecord
-from lm_lab.benchmark.selection import candidates, choose
 from lm_lab.benchmark.suite import Setting, Suite
+from lm_lab.results.records import Cell, CellRecord
+from lm_lab.results.selection import candidates, choose
 
 Fingerprints = Callable[[dict[str, Any]], dict[str, str]]
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
-from lm_lab.benchmark.results import CellRecord
+from lm_lab.results.records import CellRecord
 from lm_lab.training.progress import duration
 
 

@@ -13,14 +13,14 @@ from lm_lab.atomic import remove_leftovers, replace_file
 from lm_lab.benchmark.baselines import write_baselines
 from lm_lab.benchmark.executors import Executor
 from lm_lab.benchmark.fingerprints import cache_fingerprints
-from lm_lab.benchmark.packing import unpack
 from lm_lab.benchmark.plan import Plan, PlannedCell, make_plan
-from lm_lab.benchmark.predictions import has_predictions
 from lm_lab.benchmark.progress import Progress
-from lm_lab.benchmark.results import CellRecord, read_record, read_suite, scan, write_record
 from lm_lab.benchmark.suite import Suite
 from lm_lab.config.lightning_cli import restrict
 from lm_lab.errors import Terminated, UsageError
+from lm_lab.results.packing import unpack
+from lm_lab.results.predictions import has_predictions
+from lm_lab.results.records import CellRecord, read_record, read_suite, scan, write_record
 
 Tracker = Callable[[CellRecord], object]
 _PARTS = ("cells", "predictions", "features")

@@ -17,9 +17,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from lm_lab.benchmark.results import Cell
 from lm_lab.benchmark.suite_checks import SECTIONS, check_suite
 from lm_lab.errors import UsageError
+from lm_lab.results.records import Cell
 from lm_lab.yaml_files import read_yaml
 
 GLUE = "lm_lab.data.glue.GLUE"

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lm_lab.benchmark.results import AVERAGE
 from lm_lab.errors import UsageError
+from lm_lab.results.records import AVERAGE
 
 SECTIONS = ("model", "data", "trainer")
 _SUITE = ("name", "description", "seeds", "selection_seeds", "defaults", "backbones", "tasks", "strategies", "exclude")

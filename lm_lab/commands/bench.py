@@ -65,10 +65,10 @@ def _run(options: argparse.Namespace) -> int:
     from lm_lab.benchmark.executors import CELL_TIMEOUT, Executor, InProcess, LocalProcesses
     from lm_lab.benchmark.preflight import check_settings
     from lm_lab.benchmark.progress import Progress
-    from lm_lab.benchmark.report_table import progress as counts
-    from lm_lab.benchmark.results import read_suite, scan
     from lm_lab.benchmark.runner import run_suite
     from lm_lab.benchmark.workers import Job
+    from lm_lab.report.table import progress as counts
+    from lm_lab.results.records import read_suite, scan
     from lm_lab.tracking.wandb import log_cell, log_summary
 
     check_settings(suite, options.trust_remote_code)
@@ -108,8 +108,8 @@ def _gpu_bytes() -> int | None:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from lm_lab.benchmark.report_table import progress
-    from lm_lab.benchmark.results import read_suite, scan
+    from lm_lab.report.table import progress
+    from lm_lab.results.records import read_suite, scan
 
     suite, found = read_suite(options.out), scan(options.out)
     print("\n".join(progress(found.records, found.broken, suite)))
@@ -117,8 +117,8 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from lm_lab.benchmark.report import write_report
-    from lm_lab.benchmark.report_table import terminal_table
+    from lm_lab.report.page import write_report
+    from lm_lab.report.table import terminal_table
 
     try:
         page = write_report(options.out, options.to)
@@ -130,7 +130,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _pack(options: argparse.Namespace) -> int:
-    from lm_lab.benchmark.packing import pack
+    from lm_lab.results.packing import pack
 
     pack(options.results, options.out)
     print(f"packed: {options.out}")

@@ -21,8 +21,8 @@ from typing import Any
 
 from lightning.pytorch.loggers import WandbLogger
 
-from lm_lab.benchmark.curves import Key, Point
-from lm_lab.benchmark.results import AVERAGE, CellRecord, read_suite, scan
+from lm_lab.report.curves import Key, Point
+from lm_lab.results.records import AVERAGE, CellRecord, read_suite, scan
 from lm_lab.tracking.session import check_online, chosen_mode, guarded, open_run, settings
 
 PROJECT = "lm_lab"
@@ -76,7 +76,7 @@ def log_summary(root: Path, project: str = PROJECT, mode: str | None = None) -> 
 
     Returns False, with a warning, where W&B fails. Raises UsageError if `root` holds no results.
     """
-    from lm_lab.benchmark.report_table import all_points
+    from lm_lab.report.table import all_points
 
     suite = read_suite(root)
     points = all_points(scan(root).records, suite)
@@ -137,7 +137,7 @@ def _mean_key(key: Key) -> str:
 def _table(points: Sequence[Point]) -> Any:
     import wandb
 
-    from lm_lab.benchmark.report_table import point_row
+    from lm_lab.report.table import point_row
 
     rows = [point_row(point) for point in points]
     columns = list(rows[0]) if rows else ["backbone"]
@@ -149,7 +149,7 @@ def _figures(points: Sequence[Point]) -> dict[str, Any]:
     """Return the figures under keys of their own: W&B keeps a chart's data as `<key>_table`, over any table there."""
     import wandb
 
-    from lm_lab.benchmark.figures import AXES, trade_off
+    from lm_lab.report.figures import AXES, trade_off
 
     tasks = dict.fromkeys(p.task for p in points if p.scores)
     return {

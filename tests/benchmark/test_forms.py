@@ -8,16 +8,16 @@ import pytest
 from suites import write_suite
 
 from lm_lab.benchmark.executors import InProcess
-from lm_lab.benchmark.predictions import read_predictions
 from lm_lab.benchmark.progress import Progress
-from lm_lab.benchmark.report import write_report
-from lm_lab.benchmark.report_comparisons import compare
-from lm_lab.benchmark.report_table import all_points
-from lm_lab.benchmark.results import read_baselines, read_records, read_suite
 from lm_lab.benchmark.runner import run_suite
 from lm_lab.benchmark.suite import load_suite
 from lm_lab.benchmark.workers import Job
 from lm_lab.data import microworld
+from lm_lab.report.comparisons import compare
+from lm_lab.report.page import write_report
+from lm_lab.report.table import all_points
+from lm_lab.results.predictions import read_predictions
+from lm_lab.results.records import read_baselines, read_records, read_suite
 
 STRATEGIES = {"probe": {"class_path": "LinearProbe"}, "full": {"class_path": "FullFineTuning"}}
 

@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 from pages import ROOT
 
-from lm_lab.benchmark.predictions import read_predictions
-from lm_lab.benchmark.results import read_records, write_record
+from lm_lab.results.predictions import read_predictions
+from lm_lab.results.records import read_records, write_record
 
 # the most that a cell of a suite and a pretraining may have; all strategies and tasks stay
 CELL = {"max_epochs": 1, "train_limit": 16, "validation_limit": 8, "holdout": 8}

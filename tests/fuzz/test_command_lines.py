@@ -17,9 +17,9 @@ from suites import write_suite
 
 from lm_lab import AdaptedModel
 from lm_lab.backbones import Backbone
-from lm_lab.benchmark.results import save_baselines, write_record
 from lm_lab.interchange.peft_write import export
 from lm_lab.models import delta
+from lm_lab.results.records import save_baselines, write_record
 from lm_lab.strategies import LoRA
 from lm_lab.tasks import glue_task
 

@@ -20,12 +20,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmark"))  # the folder o
 from fake_results import records, suite
 
 from lm_lab.benchmark.plan import make_plan
-from lm_lab.benchmark.predictions import has_predictions
 from lm_lab.benchmark.preflight import check_settings
-from lm_lab.benchmark.report import terminal_table, write_report
-from lm_lab.benchmark.results import read_record, save_baselines, write_record
 from lm_lab.benchmark.suite import load_suite
 from lm_lab.errors import UsageError
+from lm_lab.report.page import terminal_table, write_report
+from lm_lab.results.predictions import has_predictions
+from lm_lab.results.records import read_record, save_baselines, write_record
 
 
 @pytest.fixture(scope="module")

@@ -30,16 +30,16 @@ from suites import STRATEGIES, write_suite
 from tiny_models import CONFIGS
 
 import lm_lab.benchmark.execute
-import lm_lab.benchmark.report
 import lm_lab.benchmark.runner
 import lm_lab.commands.bench
 import lm_lab.commands.pretrain
+import lm_lab.report.page
 import lm_lab.tracking.wandb  # noqa: F401  what a run would import, once for all
 from lm_lab import provenance
-from lm_lab.benchmark.predictions import read_predictions
-from lm_lab.benchmark.results import read_records
 from lm_lab.cli import main as lab
 from lm_lab.data import microworld
+from lm_lab.results.predictions import read_predictions
+from lm_lab.results.records import read_records
 
 ROOT = Path(__file__).parents[2]
 Words = list[str]

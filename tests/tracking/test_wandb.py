@@ -9,10 +9,10 @@ import pytest
 import wandb
 from fake_results import records, suite
 
-from lm_lab.benchmark.curves import Key
-from lm_lab.benchmark.report_table import all_points
-from lm_lab.benchmark.results import CellRecord, read_records, write_record
 from lm_lab.errors import UsageError
+from lm_lab.report.curves import Key
+from lm_lab.report.table import all_points
+from lm_lab.results.records import CellRecord, read_records, write_record
 from lm_lab.tracking import session
 from lm_lab.tracking.session import TrackingWarning
 from lm_lab.tracking.wandb import WandB, log_cell, log_summary

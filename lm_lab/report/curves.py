@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
-from lm_lab.benchmark.results import AVERAGE, CellRecord
-from lm_lab.benchmark.selection import Candidate, candidates, choose, on_edge
-from lm_lab.benchmark.statistics import Interval, average_interval, t_interval
+from lm_lab.report.statistics import Interval, average_interval, t_interval
+from lm_lab.results.records import AVERAGE, CellRecord
+from lm_lab.results.selection import Candidate, candidates, choose, on_edge
 
 _FEW = 3
 

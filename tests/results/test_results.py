@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from fake_results import records
 
-from lm_lab.benchmark.predictions import Predictions, read_predictions
-from lm_lab.benchmark.results import read_record, read_records, read_suite, scan, write_record
 from lm_lab.errors import UsageError
+from lm_lab.results.predictions import Predictions, read_predictions
+from lm_lab.results.records import read_record, read_records, read_suite, scan, write_record
 
 
 @pytest.fixture
@@ -131,7 +131,5 @@ def test_a_folder_without_results_is_explained(tmp_path):
 
 def test_importing_results_is_light():
     heavy = "{'torch', 'plotly', 'wandb', 'scipy', 'transformers', 'lightning', 'pyarrow'}"
-    code = (
-        f"import sys, lm_lab.benchmark.results; assert not {heavy} & sys.modules.keys(), {heavy} & sys.modules.keys()"
-    )
+    code = f"import sys, lm_lab.results.records; assert not {heavy} & sys.modules.keys(), {heavy} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)

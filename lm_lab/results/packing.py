@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 from lm_lab.atomic import writable
-from lm_lab.benchmark import packed
-from lm_lab.benchmark.predictions import has_predictions, read_predictions, read_table
-from lm_lab.benchmark.results import read_suite, scan, write_record
 from lm_lab.errors import UsageError
+from lm_lab.results import packed
+from lm_lab.results.predictions import has_predictions, read_predictions, read_table
+from lm_lab.results.records import read_suite, scan, write_record
 
 _PLAIN = ("suite.json", "baselines.json")  # small, and read by people
 

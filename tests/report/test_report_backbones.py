@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 from fake_results import records
 
-from lm_lab.benchmark.curves import Key, Point, average, compares_backbones, selected
-from lm_lab.benchmark.figures import trade_off
-from lm_lab.benchmark.report_backbones import side_by_side
-from lm_lab.benchmark.report_headline import headline
-from lm_lab.benchmark.results import AVERAGE
-from lm_lab.benchmark.statistics import t_interval
+from lm_lab.report.backbones import side_by_side
+from lm_lab.report.curves import Key, Point, average, compares_backbones, selected
+from lm_lab.report.figures import trade_off
+from lm_lab.report.headline import headline
+from lm_lab.report.statistics import t_interval
+from lm_lab.results.records import AVERAGE
 
 
 @pytest.fixture(scope="module")

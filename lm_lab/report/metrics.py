@@ -6,7 +6,7 @@ as 0, as a task's score does.
 
 import numpy as np
 
-from lm_lab.benchmark.statistics import Array, Metric
+from lm_lab.report.statistics import Array, Metric
 
 
 def accuracy(predictions: Array, labels: Array) -> float:

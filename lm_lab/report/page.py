@@ -16,19 +16,20 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from lm_lab.benchmark import report_sections as sections
-from lm_lab.benchmark.curves import Point, compares_backbones, shared_tasks
-from lm_lab.benchmark.figures import AXES, all_figures
-from lm_lab.benchmark.report_backbones import side_by_side
-from lm_lab.benchmark.report_comparisons import Comparison, compare
-from lm_lab.benchmark.report_details import details, domains
-from lm_lab.benchmark.report_headline import headline
-from lm_lab.benchmark.report_layers import layer_weights
-from lm_lab.benchmark.report_losses import training_losses
-from lm_lab.benchmark.report_script import JS
-from lm_lab.benchmark.report_style import CSS
-from lm_lab.benchmark.report_svg import write_svg
-from lm_lab.benchmark.report_table import (
+from lm_lab.report import sections as sections
+from lm_lab.report.backbones import side_by_side
+from lm_lab.report.comparisons import Comparison, compare
+from lm_lab.report.curves import Point, compares_backbones, shared_tasks
+from lm_lab.report.details import details, domains
+from lm_lab.report.figures import AXES, all_figures
+from lm_lab.report.headline import headline
+from lm_lab.report.layers import layer_weights
+from lm_lab.report.losses import training_losses
+from lm_lab.report.script import JS
+from lm_lab.report.statistics import DRAWS
+from lm_lab.report.style import CSS
+from lm_lab.report.svg import write_svg
+from lm_lab.report.table import (
     all_points,
     cells_csv,
     columns,
@@ -38,8 +39,7 @@ from lm_lab.benchmark.report_table import (
     terminal_table,
     trivial_answers,
 )
-from lm_lab.benchmark.results import AVERAGE, Baseline, Scan, read_baselines, read_suite, scan
-from lm_lab.benchmark.statistics import DRAWS
+from lm_lab.results.records import AVERAGE, Baseline, Scan, read_baselines, read_suite, scan
 
 __all__ = ["terminal_table", "write_report", "write_svg"]
 

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from lm_lab.benchmark.report_metrics import METRICS
-from lm_lab.benchmark.statistics import (
+from lm_lab.report.metrics import METRICS
+from lm_lab.report.statistics import (
     Resampled,
     average_difference,
     average_interval,

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from lm_lab.benchmark.predictions import Predictions
-from lm_lab.benchmark.report_metrics import METRICS
-from lm_lab.benchmark.results import CellRecord, write_record
+from lm_lab.report.metrics import METRICS
+from lm_lab.results.predictions import Predictions
+from lm_lab.results.records import CellRecord, write_record
 
 TASKS = {"cola": ["matthews"], "sst2": ["accuracy"], "mrpc": ["accuracy", "f1"], "stsb": ["pearson", "spearman"]}
 EXAMPLES = {"cola": 1043, "sst2": 872, "mrpc": 408, "stsb": 1500}

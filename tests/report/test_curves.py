@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from lm_lab.benchmark.curves import average, curves, selected, shared_tasks
-from lm_lab.benchmark.selection import candidates, choose, on_edge
+from lm_lab.report.curves import average, curves, selected, shared_tasks
+from lm_lab.results.selection import candidates, choose, on_edge
 
 
 def record(

@@ -9,13 +9,13 @@ import pytest
 from fake_results import records, suite
 from suites import STRATEGIES, write_suite
 
-from lm_lab.benchmark import packed
-from lm_lab.benchmark.packing import pack, unpack
-from lm_lab.benchmark.predictions import Predictions, read_predictions
-from lm_lab.benchmark.report import write_report
-from lm_lab.benchmark.results import read_records, scan, write_record
 from lm_lab.cli import main
 from lm_lab.errors import UsageError
+from lm_lab.report.page import write_report
+from lm_lab.results import packed
+from lm_lab.results.packing import pack, unpack
+from lm_lab.results.predictions import Predictions, read_predictions
+from lm_lab.results.records import read_records, scan, write_record
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import Key, Point, compares_backbones, curves
+from lm_lab.report import text
+from lm_lab.report.curves import Key, Point, compares_backbones, curves
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from statistics import fmean
 
-from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import Point
-from lm_lab.benchmark.report_sections import Data, table
-from lm_lab.benchmark.results import AVERAGE, CellRecord, domains_of
+from lm_lab.report import text
+from lm_lab.report.curves import Point
+from lm_lab.report.sections import Data, table
+from lm_lab.results.records import AVERAGE, CellRecord, domains_of
 
 Cells = Mapping[str, CellRecord]
 

@@ -5,15 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import Key, Point
-from lm_lab.benchmark.figures import colours
-from lm_lab.benchmark.report_comparisons import Comparison
-from lm_lab.benchmark.report_table import TRIVIAL, best, columns, rows, trivial
-from lm_lab.benchmark.results import AVERAGE, Baseline, CellRecord
-from lm_lab.benchmark.selection import on_edge
 from lm_lab.provenance import commit
 from lm_lab.redaction import redacted
+from lm_lab.report import text
+from lm_lab.report.comparisons import Comparison
+from lm_lab.report.curves import Key, Point
+from lm_lab.report.figures import colours
+from lm_lab.report.table import TRIVIAL, best, columns, rows, trivial
+from lm_lab.results.records import AVERAGE, Baseline, CellRecord
+from lm_lab.results.selection import on_edge
 
 
 class Data(NamedTuple):

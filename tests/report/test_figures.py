@@ -4,10 +4,10 @@ from dataclasses import replace
 import pytest
 from fake_results import pick
 
-from lm_lab.benchmark.figures import AXES, COLOURS, colours, references, trade_off
-from lm_lab.benchmark.report import write_svg
-from lm_lab.benchmark.report_text import count, percent, score, seconds, size
-from lm_lab.benchmark.results import AVERAGE
+from lm_lab.report.figures import AXES, COLOURS, colours, references, trade_off
+from lm_lab.report.page import write_svg
+from lm_lab.report.text import count, percent, score, seconds, size
+from lm_lab.results.records import AVERAGE
 
 
 def test_every_seed_is_a_marker_that_says_what_it_is(points):

@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import Point, compares_backbones, curves
-from lm_lab.benchmark.figures import colours, references
-from lm_lab.benchmark.results import AVERAGE
+from lm_lab.report import text
+from lm_lab.report.curves import Point, compares_backbones, curves
+from lm_lab.report.figures import colours, references
+from lm_lab.results.records import AVERAGE
 
 WIDTH, HEIGHT = 860, 470
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 190, 62, 58

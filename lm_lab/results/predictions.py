@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lm_lab.atomic import replace_file
-from lm_lab.benchmark import packed
 from lm_lab.errors import UsageError
+from lm_lab.results import packed
 
 _ID = re.compile(r"[A-Za-z0-9._-]+")
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import Key, Point, compares_backbones, shared_tasks
-from lm_lab.benchmark.figures import references
-from lm_lab.benchmark.report_comparisons import Comparison
-from lm_lab.benchmark.report_table import best
-from lm_lab.benchmark.results import AVERAGE
+from lm_lab.report import text
+from lm_lab.report.comparisons import Comparison
+from lm_lab.report.curves import Key, Point, compares_backbones, shared_tasks
+from lm_lab.report.figures import references
+from lm_lab.report.table import best
+from lm_lab.results.records import AVERAGE
 
 MARGIN = 0.01
 

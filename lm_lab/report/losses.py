@@ -5,9 +5,9 @@ from html import escape
 from statistics import fmean
 from typing import NamedTuple
 
-from lm_lab.benchmark.curves import Point
-from lm_lab.benchmark.figures import colours, references
-from lm_lab.benchmark.results import AVERAGE, CellRecord
+from lm_lab.report.curves import Point
+from lm_lab.report.figures import colours, references
+from lm_lab.results.records import AVERAGE, CellRecord
 
 _WIDTH, _HEIGHT, _LEFT, _BELOW, _LINE = 420, 180, 40, 34, 16
 _WINDOW = 5  # recorded steps that are averaged: a loss is that of one batch

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict
 
 from lm_lab.atomic import replace_file
-from lm_lab.benchmark import packed
-from lm_lab.benchmark.predictions import Predictions, checked_id, write_predictions
-from lm_lab.benchmark.record_checks import baselines_fault, fault, suite_fault
 from lm_lab.errors import UsageError
+from lm_lab.results import packed
+from lm_lab.results.checks import baselines_fault, fault, suite_fault
+from lm_lab.results.predictions import Predictions, checked_id, write_predictions
 
 SCHEMA = 1
 AVERAGE = "average"  # in the place of a task: the mean over the tasks

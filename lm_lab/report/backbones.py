@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from statistics import fmean
 
-from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import Key, Point
-from lm_lab.benchmark.figures import colours
-from lm_lab.benchmark.report_table import columns
-from lm_lab.benchmark.results import AVERAGE
+from lm_lab.report import text
+from lm_lab.report.curves import Key, Point
+from lm_lab.report.figures import colours
+from lm_lab.report.table import columns
+from lm_lab.results.records import AVERAGE
 
 _LEFT, _WIDTH, _ROW, _TOP = 150, 700, 22, 40
 _SHIFT = 4  # how far apart the strategies of a row are drawn, so that intervals do not cover each other

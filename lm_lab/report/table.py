@@ -10,10 +10,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import Key, Point, average, selected, shared_tasks
-from lm_lab.benchmark.results import AVERAGE, Baseline, CellRecord, read_baselines, read_suite, scan
-from lm_lab.benchmark.statistics import welch_p
+from lm_lab.report import text
+from lm_lab.report.curves import Key, Point, average, selected, shared_tasks
+from lm_lab.report.statistics import welch_p
+from lm_lab.results.records import AVERAGE, Baseline, CellRecord, read_baselines, read_suite, scan
 
 MARK = "*"  # the best of a column, and what Welch's t-test over seeds cannot tell from it at 5%
 TRIVIAL = "trivial answers"  # of lm_lab/benchmark/baselines.py

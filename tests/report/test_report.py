@@ -9,15 +9,15 @@ import subprocess
 import pytest
 from fake_results import TASKS, pick, write_results
 
-from lm_lab.benchmark.figures import AXES, references
-from lm_lab.benchmark.predictions import Predictions, read_predictions
-from lm_lab.benchmark.report import terminal_table, write_report
-from lm_lab.benchmark.report_comparisons import compare
-from lm_lab.benchmark.report_headline import headline
-from lm_lab.benchmark.report_table import all_points, best, trivial
-from lm_lab.benchmark.report_text import percent
-from lm_lab.benchmark.results import AVERAGE, Baseline, read_records, read_suite, save_baselines, write_record
 from lm_lab.errors import UsageError
+from lm_lab.report.comparisons import compare
+from lm_lab.report.figures import AXES, references
+from lm_lab.report.headline import headline
+from lm_lab.report.page import terminal_table, write_report
+from lm_lab.report.table import all_points, best, trivial
+from lm_lab.report.text import percent
+from lm_lab.results.predictions import Predictions, read_predictions
+from lm_lab.results.records import AVERAGE, Baseline, read_records, read_suite, save_baselines, write_record
 
 DRAWS = 200
 
@@ -261,7 +261,7 @@ def test_a_browser_draws_the_page_without_a_network(page):
 
 def test_a_mix_of_layers_is_drawn_a_bar_a_layer(tmp_path):
 
-    from lm_lab.benchmark.report_layers import bars
+    from lm_lab.report.layers import bars
 
     root = write_results(tmp_path / "results", seeds=2)
     page = (write_report(root, draws=50)).read_text()

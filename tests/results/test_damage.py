@@ -14,14 +14,14 @@ from lm_lab.benchmark.execute import run_cell
 from lm_lab.benchmark.executors import InProcess
 from lm_lab.benchmark.fingerprints import cache_fingerprints
 from lm_lab.benchmark.plan import make_plan
-from lm_lab.benchmark.predictions import read_predictions
 from lm_lab.benchmark.progress import Progress
-from lm_lab.benchmark.report import write_report
-from lm_lab.benchmark.results import read_baselines, read_records, read_suite, scan
 from lm_lab.benchmark.runner import run_suite
 from lm_lab.benchmark.suite import load_suite
 from lm_lab.benchmark.workers import Job
 from lm_lab.errors import UsageError
+from lm_lab.report.page import write_report
+from lm_lab.results.predictions import read_predictions
+from lm_lab.results.records import read_baselines, read_records, read_suite, scan
 
 FULL = {"full": STRATEGIES["full"]}
 OWN = {"class_path": "OwnTexts", "name": "own", "holdout": 8, "train_limit": 16}

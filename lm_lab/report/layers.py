@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from html import escape
 from statistics import fmean
 
-from lm_lab.benchmark import report_text as text
-from lm_lab.benchmark.curves import Point
-from lm_lab.benchmark.results import CellRecord
+from lm_lab.report import text
+from lm_lab.report.curves import Point
+from lm_lab.results.records import CellRecord
 
 _BAR, _STEP, _HEIGHT, _LEFT = 34, 52, 120, 34
 

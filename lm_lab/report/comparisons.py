@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lm_lab.benchmark.curves import Key, Point, shared_tasks
-from lm_lab.benchmark.figures import references
-from lm_lab.benchmark.predictions import Predictions, read_predictions
-from lm_lab.benchmark.report_metrics import METRICS
-from lm_lab.benchmark.results import AVERAGE, CellRecord, domains_of
-from lm_lab.benchmark.statistics import DRAWS, Array, Difference, Metric, Resampled, average_difference, holm, resample
 from lm_lab.errors import UsageError
+from lm_lab.report.curves import Key, Point, shared_tasks
+from lm_lab.report.figures import references
+from lm_lab.report.metrics import METRICS
+from lm_lab.report.statistics import DRAWS, Array, Difference, Metric, Resampled, average_difference, holm, resample
+from lm_lab.results.predictions import Predictions, read_predictions
+from lm_lab.results.records import AVERAGE, CellRecord, domains_of
 
 Parts = Mapping[tuple[Key, str], Resampled]
 _TOLERANCE = 1e-4  # the recorded score may be of single-precision sums

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from lm_lab.benchmark.curves import Key, Point
-from lm_lab.benchmark.statistics import Interval
+from lm_lab.report.curves import Key, Point
+from lm_lab.report.statistics import Interval
 
 NONE = "–"
 

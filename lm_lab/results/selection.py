@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from lm_lab.benchmark.results import CellRecord
+from lm_lab.results.records import CellRecord
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Results as curves, statistics, tables and a page; nothing here runs a cell."""
