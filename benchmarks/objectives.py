@@ -21,7 +21,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 from lm_lab.cli import exit_code
@@ -96,7 +95,6 @@ def epoch(corpus: Corpus, name: str) -> Epoch:
     """Batches and tokens of an epoch, padding left out."""
     with quiet():
         run = pretrain.build(corpus.words(name), run=False)
-    run.datamodule.trainer = SimpleNamespace(lightning_module=run.model, global_rank=0, world_size=1)
     run.datamodule.prepare_data()
     run.datamodule.setup("fit")
     sizes = [int(batch["attention_mask"].sum()) for batch in run.datamodule.train_dataloader()]

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from lm_lab.data.glue import GLUE
     from lm_lab.errors import UsageError
     from lm_lab.models import AdaptedModel
+    from lm_lab.models.binding import bind
     from lm_lab.training.adaptation import Adaptation, adaptation_of
 
 __version__ = "0.1.0"
@@ -17,12 +18,13 @@ _HOMES = {
     "AdaptedModel": "lm_lab.models",
     "Adaptation": "lm_lab.training.adaptation",
     "adaptation_of": "lm_lab.training.adaptation",
+    "bind": "lm_lab.models.binding",
     "Backbone": "lm_lab.backbones",
     "GLUE": "lm_lab.data.glue",
     "UsageError": "lm_lab.errors",
 }
 
-__all__ = ["GLUE", "Adaptation", "AdaptedModel", "Backbone", "UsageError", "adaptation_of"]
+__all__ = ["GLUE", "Adaptation", "AdaptedModel", "Backbone", "UsageError", "adaptation_of", "bind"]
 
 
 def __getattr__(name: str) -> Any:

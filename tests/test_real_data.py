@@ -4,7 +4,7 @@ import lightning as L
 import pytest
 import torch
 
-from lm_lab import GLUE, Backbone, adaptation_of
+from lm_lab import GLUE, Backbone, adaptation_of, bind
 from lm_lab.backbones.pooling import pool
 from lm_lab.data.encode_texts import encode_texts
 from lm_lab.data.encoding import Encoding
@@ -51,7 +51,7 @@ def test_lora_learns_paraphrase(minilm, real_data):
         max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False,
     )  # fmt: skip
-    trainer.fit(model, data)
+    trainer.fit(model, bind(model.model, data))
     labels = torch.from_numpy(data.rows("validation").labels)
     majority = max((labels == k).double().mean().item() for k in (0, 1))
     assert trainer.callback_metrics["validation/accuracy"].item() > majority + 0.05

@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -73,7 +72,6 @@ def prepared(kind: str, seed: int, steps: int, tokenizer: str) -> PretrainCLI:
         },
         run=False,
     )  # fmt: skip
-    cli.datamodule.trainer = SimpleNamespace(lightning_module=cli.model, global_rank=0, world_size=1)
     cli.datamodule.setup("fit")
     return cli
 

@@ -158,7 +158,7 @@ def _prepare(cli: AdaptCLI, features: Path | None) -> Cost:
     model, data = cli.model.model, cli.datamodule
     if features is not None and has_fixed_features(model):
         return use_features(model, data, cli.trainer, features)
-    data.encode(("train", *data.evaluated), model.encoding(data.max_length))
+    data.encode(("train", *data.evaluated))
     return Cost(0.0, 0.0)
 
 

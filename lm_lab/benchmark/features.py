@@ -72,7 +72,7 @@ def use_features(model: AdaptedModel, data: TaskData, trainer: L.Trainer, folder
 
     Returns what the features of the training set took when they were computed.
     """
-    data.encode(("train", *data.evaluated), model.encoding(data.max_length))
+    data.encode(("train", *data.evaluated))
     costs = {}
     for split, encoded in list(data.encoded.items()):
         assert isinstance(encoded, EncodedTexts)

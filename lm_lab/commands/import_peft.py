@@ -20,6 +20,7 @@ def main(args: list[str]) -> int:
     from lm_lab.config.lightning_cli import quiet, restrict
     from lm_lab.interchange.peft_read import read
     from lm_lab.models import delta
+    from lm_lab.models.binding import bind
     from lm_lab.tasks import glue_task
 
     restrict(options.allow_import)
@@ -28,7 +29,8 @@ def main(args: list[str]) -> int:
         task = data.task if data else glue_task(options.task)
         backbone = Backbone(options.backbone)
         found = read(options.peft, backbone, task, options.pooling, options.pairs, options.fresh_head)
-        found.model.read_by = data.spec() if data else None
+        if data:
+            bind(found.model, data)
         with writable(options.out):
             folder = delta.save(found.model, options.out)
     if not found.has_head:

@@ -10,6 +10,7 @@ from lm_lab.config.lightning_cli import LabCLI, allow_imports, quiet
 from lm_lab.config.nulls import require_values
 from lm_lab.config.resume import take_wishes
 from lm_lab.data.corpus import Corpus
+from lm_lab.models.binding import bind
 from lm_lab.training.pretraining import Pretraining, SaveBackbone
 from lm_lab.training.resuming import ExactResume
 from lm_lab.training.throughput import Throughput
@@ -22,6 +23,11 @@ class PretrainCLI(LabCLI):
         """Add the callback that saves the backbone."""
         super().add_arguments_to_parser(parser)
         parser.add_lightning_class_args(SaveBackbone, "save")
+
+    def instantiate_classes(self) -> None:
+        """Build model, data and trainer, and let model and data know of each other."""
+        super().instantiate_classes()
+        bind(self.model, self.datamodule)
 
     def before_instantiate_classes(self) -> None:
         """Look at the settings of the callback that saves, too."""

@@ -15,8 +15,10 @@ import lm_lab.data.squad
 import lm_lab.data.tags
 import lm_lab.strategies  # noqa: F401  the parser finds short class names among what is imported
 from lm_lab.config.lightning_cli import LabCLI
+from lm_lab.data.module import TaskData
 from lm_lab.errors import UsageError
 from lm_lab.models import delta
+from lm_lab.models.binding import bind
 from lm_lab.training.adaptation import adaptation_of
 from lm_lab.training.resuming import ExactResume
 
@@ -34,6 +36,12 @@ class AdaptCLI(LabCLI):
         super().add_arguments_to_parser(parser)
         parser.add_argument("--delta", type=str | None, help="folder of a trained delta: model and task come from it")
         parser.link_arguments("data", "model.task", compute_fn=_task_of, apply_on="instantiate")
+
+    def instantiate_classes(self) -> None:
+        """Build all, and let model and data know of each other; a data module of another kind makes its own batches."""
+        super().instantiate_classes()
+        if isinstance(self.datamodule, TaskData):
+            bind(self.model.model, self.datamodule)
 
     def load_delta(self) -> None:
         """Load the delta where one is given."""

@@ -10,14 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 
 from lm_lab.data import checksums, raw, store
 from lm_lab.data.annotated import Text, annotated
 from lm_lab.data.batching import ResumableLoader, grouped_loader, pins, place
+from lm_lab.data.binding import BoundData
 from lm_lab.data.chunkers import Chunker, chunked
-from lm_lab.data.encoding import cache_folder
+from lm_lab.data.encoding import Encoding, cache_folder
 from lm_lab.data.limits import at_least
 from lm_lab.data.microworld import corpus
 from lm_lab.data.rows import Documents, Layout, Rows, RowsFactory
@@ -32,8 +32,8 @@ MICROWORLD_DOCUMENTS = 40_000
 _UNKNOWN_SHARE = 0.5
 
 
-class Corpus(L.LightningDataModule):
-    """Documents, tokenised once with the tokenizer of the module that is trained, in rows and batches of these.
+class Corpus(BoundData):
+    """Documents, tokenised once as the model reads them that they are bound to (`lm_lab.bind`), in rows and batches.
 
     Args:
         source: "microworld"; a text file with one document a line, a data file with a column of texts, or a folder of
@@ -95,21 +95,25 @@ class Corpus(L.LightningDataModule):
         count = len(self.training.store) + held_out
         return f"{self.source}, {count:,} documents of which {held_out:,} held out{seeded}"
 
+    def bind(self, encoding: Encoding) -> None:
+        """Keep how the model reads; rows for another one are dropped."""
+        super().bind(encoding)
+        self.training = self.validation = None
+
     def prepare_data(self) -> None:
         """Tokenise what is not in the cache yet, in one process of each machine."""
         if self.source != MICROWORLD:  # which is made in memory
-            self._stores(self._backbone.tokenizer)
+            self._stores(self.reading.tokenizer)
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
         """Take the tokens from the cache and lay out the rows."""
         if self.training is not None:
             return
-        backbone = self._backbone
-        if not 0 < self.max_length <= backbone.max_length:
-            raise UsageError(f"max_length={self.max_length}: this backbone takes 1 to {backbone.max_length} tokens.")
-        settings = backbone.family.causal, self.max_length, self.seed, backbone.segments
-        layout = Layout.of(backbone.tokenizer, *settings)
-        training, validation = self._stores(backbone.tokenizer)
+        reading = self.reading
+        if not 0 < self.max_length <= reading.max_length:
+            raise UsageError(f"max_length={self.max_length}: this backbone takes 1 to {reading.max_length} tokens.")
+        layout = Layout.of(reading.tokenizer, reading.causal, self.max_length, self.seed, reading.segments)
+        training, validation = self._stores(reading.tokenizer)
         self.training, self.validation = self.rows(training, layout), self.rows(validation, layout)
         for rows, use in ((self.training, "train"), (self.validation, "validate")):
             if not len(rows):
@@ -130,10 +134,6 @@ class Corpus(L.LightningDataModule):
         assert rows is not None, "setup comes first"
         batches = RowBatches(rows, self.batch_size, self.seed, shuffle, **place(self.trainer))
         return grouped_loader(rows, batches, rows.collate, self.num_workers, pins(self.trainer))
-
-    @property
-    def _backbone(self) -> Any:
-        return self.trainer.lightning_module.backbone  # type: ignore[union-attr]
 
     def _stores(self, tokenizer: Any) -> tuple[TokenStore, TokenStore]:
         """The tokens to train on and those to validate on."""

@@ -35,12 +35,16 @@ class Encoding:
             sequence and turned round as another.
         max_length: longest sequence in tokens; what is longer is truncated and counted.
         side: the end of a text where it is truncated.
+        causal: the model reads from left to right, and rows of a corpus need no frame.
+        segments: how many segments the model tells apart.
     """
 
     tokenizer: Any
     pairs: Pairs
     max_length: int
     side: Side = "right"
+    causal: bool = False
+    segments: int = 2
 
     def require_room(self, texts: int) -> None:
         """Raise `UsageError` unless a sequence has room for a token of each of its one or two texts."""

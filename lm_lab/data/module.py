@@ -7,11 +7,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
-import lightning as L
 import numpy as np
 import torch
 
 from lm_lab.data.batching import LengthGroupedBatches, ResumableLoader, grouped_loader, pins, place
+from lm_lab.data.binding import BoundData
 from lm_lab.data.encoding import Encoding, Side
 from lm_lab.data.limits import at_least
 from lm_lab.data.lines import TEXT, Lines, read_lines
@@ -25,8 +25,8 @@ SUBSET_SEED = 0  # which examples a limit or a hold-out takes never depends on t
 HELD_OUT = "selection"
 
 
-class TaskData(L.LightningDataModule, ABC):
-    """A task's examples. How texts are encoded comes from the module that is trained.
+class TaskData(BoundData, ABC):
+    """A task's examples, encoded as the model reads them that they are bound to (`lm_lab.bind`).
 
     Args:
         task: what is read and put out.
@@ -143,6 +143,12 @@ class TaskData(L.LightningDataModule, ABC):
                 digest.update(part)
         return digest.hexdigest()[:16]
 
+    def bind(self, encoding: Encoding) -> None:
+        """Keep how the model reads, within the settings of what is too long."""
+        limit = min(self.max_length, encoding.max_length)
+        super().bind(replace(encoding, max_length=limit, side=self.truncation))
+        self.encoded = {}
+
     def setup(self, stage: str) -> None:
         """Read and encode the splits that `stage` (fit, validate, test, predict) needs."""
         splits = {
@@ -153,11 +159,11 @@ class TaskData(L.LightningDataModule, ABC):
         }[stage]
         missing = [split for split in splits if split not in self.encoded]
         if missing:
-            self.encode(missing, self._encoding)
+            self.encode(missing)
 
-    def encode(self, splits: Iterable[str], encoding: Encoding) -> None:
+    def encode(self, splits: Iterable[str]) -> None:
         """Read and encode `splits`. Raises `UsageError` if nothing is left to train on, or sequences have no room."""
-        encoding = replace(encoding, side=self.truncation)
+        encoding = self.reading
         encoding.require_room(2 if self.task.paired else 1)
         for split in splits:
             rows = self.rows(split)
@@ -203,14 +209,6 @@ class TaskData(L.LightningDataModule, ABC):
         if split == HELD_OUT:
             return rows.take(order[: self.holdout])
         return rows.take(order[self.holdout :][: self.train_limit])
-
-    @property
-    def _encoding(self) -> Encoding:
-        model: Any = getattr(self.trainer.lightning_module, "model", None) if self.trainer else None
-        if not hasattr(model, "encoding"):
-            raise UsageError(f"{type(self).__name__} takes its tokenizer from an Adaptation; pass both to a Trainer.")
-        model.read_by = self.spec()
-        return model.encoding(self.max_length)
 
     def _loader(self, split: str, shuffle: bool = False) -> ResumableLoader:
         encoded = self.encoded[split]

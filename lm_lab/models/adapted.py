@@ -44,7 +44,7 @@ class AdaptedModel(nn.Module):
 
     Attributes:
         trained: names of the parameters that train.
-        read_by: the data module, as plain data, whose way of reading texts the model was trained with.
+        read_by: the data module that the model is bound to, as plain data; None before `bind`.
 
     Raises:
         UsageError: the strategy cannot adapt this family, or trains nothing.
@@ -74,7 +74,6 @@ class AdaptedModel(nn.Module):
                 f"{type(strategy).__name__} trains nothing here: a {backbone.config.model_type} writes with the output "
                 "layer that it was pretrained with; use a strategy that adapts the backbone."
             )
-        self.max_length: int | None = None
         self.read_by: dict[str, Any] | None = None
         self.pretrained: dict[str, Tensor] = {}  # what `disabled` has read again
 
@@ -113,10 +112,14 @@ class AdaptedModel(nn.Module):
         """A context in which the backbone computes what it did when it was loaded; errors as of `disabling`."""
         return disabling.disabled(self)
 
-    def encoding(self, max_length: int) -> Encoding:
-        """How this model wants texts of at most `max_length` tokens."""
-        tokenizer = framed(self.backbone.tokenizer, self.delimiter, extract=self.backbone.family.causal)
-        return Encoding(tokenizer, self.pairs, min(max_length, self.backbone.max_length))
+    @property
+    def encoding(self) -> Encoding:
+        """How this model wants its tokens: what `bind` gives to a data module."""
+        backbone = self.backbone
+        tokenizer = framed(backbone.tokenizer, self.delimiter, extract=backbone.family.causal)
+        return Encoding(
+            tokenizer, self.pairs, backbone.max_length, causal=backbone.family.causal, segments=backbone.segments
+        )
 
     def layer_weights(self) -> list[float]:
         """What a mix of layers gives to each, summing to 1; empty where one layer is read."""

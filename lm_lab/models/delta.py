@@ -36,11 +36,11 @@ def describe(model: "AdaptedModel", chosen: Mapping[str, Any] | None = None) -> 
         model: what was trained.
         chosen: `monitor`, `value` and `step` of the checkpoint that it was taken from; None for the last step's.
     """
-    limit = {} if model.max_length is None else {"max_length": model.max_length}
-    glue = {"class_path": "lm_lab.data.glue.GLUE", "init_args": {"task": model.task.name} | limit}
+    glue = {"class_path": "lm_lab.data.glue.GLUE", "init_args": {"task": model.task.name}}
     return {
         "format": FORMAT,
         "chosen": chosen,
+        "bound": model.read_by is not None,
         "fingerprint": model.backbone.fingerprint,
         "task": saved.spec(model.task),
         "config": {

@@ -10,6 +10,7 @@ from lm_lab.backbones.families import Correction
 from lm_lab.errors import UsageError
 from lm_lab.models import delta
 from lm_lab.models.adapted import AdaptedModel
+from lm_lab.models.binding import restore
 from lm_lab.models.tensors import read_tensors
 from lm_lab.models.trust import trusted_config, trusted_task
 from lm_lab.strategies import AdaptationStrategy
@@ -30,7 +31,8 @@ def load_adaptation(folder: str | Path, trusted: Collection[str] = (), trust_rem
         UsageError: no delta there, a class from elsewhere, or a backbone that cannot be found or has changed.
     """
     description = delta.read_description(folder)
-    model = trusted_config(description, trusted, trust_remote_code)["model"]
+    config = trusted_config(description, trusted, trust_remote_code)
+    model = config["model"]
     task = trusted_task(description, trusted)
     reading = {name: model.get(name) for name in ("pooling", "pairs", "head", "delimiter")}
     try:
@@ -45,6 +47,8 @@ def load_adaptation(folder: str | Path, trusted: Collection[str] = (), trust_rem
     except _MISSHAPEN as error:  # plain data of other types than the classes take
         raise UsageError(f"the delta in '{folder}' cannot be built: {type(error).__name__}: {error}.") from error
     delta.load(adaptation, folder)
+    if description.get("bound", True):  # else its data is no more than a guess
+        restore(adaptation, config["data"])
     return adaptation.eval()
 
 

@@ -1,6 +1,7 @@
 """Texts in, a batch or answers out, without a data module: for a loop of one's own."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +40,8 @@ def batch(
         raise UsageError(f"{wrong[0]!r:.200}: the task '{task.name}' reads {len(task.columns)} text(s) a row.")
     given = np.full(len(columns), np.nan) if labels is None else np.asarray(labels, dtype=float)
     rows = TextRows(tuple(map(list, zip(*columns, strict=True))), given, np.arange(len(columns)), "the texts given")
-    encoding = model.encoding(length)
+    encoding = model.encoding
+    encoding = replace(encoding, max_length=min(length, encoding.max_length))
     arrays = tokens(rows, encoding)
     towers = [Ragged.of(arrays, str(tower)) for tower in range(sum(name.startswith("ids") for name in arrays))]
     encoded = EncodedTexts(towers, rows, encoding.tokenizer.pad_token_id, "")

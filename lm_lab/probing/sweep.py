@@ -19,6 +19,7 @@ from lm_lab.data.encode_texts import EncodedTexts
 from lm_lab.data.glue import GLUE
 from lm_lab.heads.readout import TextReadout
 from lm_lab.models import AdaptedModel
+from lm_lab.models.binding import bind
 from lm_lab.probing import description_length as mdl
 from lm_lab.probing import linear
 from lm_lab.strategies import WeightedFeatures
@@ -56,6 +57,7 @@ def sweep(model: AdaptedModel, data: GLUE, random: AdaptedModel | None, seed: in
         random: made by `reader` with random weights, or None to leave this control out.
         seed: of the order of examples and of shuffled labels.
     """
+    bind(model, data)
     found, baselines = _both(model, data, seed), _both(random, data, seed) if random else None
     layers = []
     for layer in range(found[0].vectors.shape[1]):
@@ -77,7 +79,7 @@ def _both(model: AdaptedModel, data: GLUE, seed: int) -> tuple["Features", "Feat
 def features(model: AdaptedModel, data: GLUE, split: str, seed: int) -> Features:
     """Vectors and labels of a split, in random order."""
     if split not in data.encoded:
-        data.encode((split,), model.encoding(data.max_length))
+        data.encode((split,))
     encoded = data.encoded[split]
     assert isinstance(encoded, EncodedTexts)
     order = torch.randperm(len(encoded), generator=torch.Generator().manual_seed(seed))

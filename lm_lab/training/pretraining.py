@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lm_lab import provenance
 from lm_lab.backbones import Backbone
+from lm_lab.data.encoding import Encoding
 from lm_lab.errors import UsageError
 from lm_lab.objectives import Loss, Objective
 from lm_lab.training import budget, pretrained, sharding
@@ -58,6 +59,14 @@ class Pretraining(L.LightningModule):
         self.unigram = UnigramLoss(len(backbone.embeddings.get_parameter("weight")))
         self.step, self.held_out = StepMean(), EpochLoss()
         self.batches = self.empty = 0  # of this epoch, and those of them with nothing to predict
+
+    @property
+    def encoding(self) -> Encoding:
+        """How the backbone wants its tokens: what `bind` gives to a corpus."""
+        backbone = self.backbone
+        return Encoding(
+            backbone.tokenizer, "joint", backbone.max_length, causal=backbone.family.causal, segments=backbone.segments
+        )
 
     def forward(self, batch: dict[str, Tensor]) -> Loss:
         """Return the objective's loss of a batch of tokens, each entry (b, t)."""

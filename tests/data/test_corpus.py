@@ -2,28 +2,28 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from lm_lab import bind
 from lm_lab.backbones import Backbone
 from lm_lab.data import microworld, store
 from lm_lab.data.chunkers import Chunker, PhraseChunker
 from lm_lab.data.corpus import Corpus
 from lm_lab.data.rows import Documents, NextSentencePairs, Packed, RowsFactory
 from lm_lab.errors import UsageError
-from lm_lab.objectives import EntityMasking
+from lm_lab.objectives import CausalLM, EntityMasking, MaskedLM
 from lm_lab.objectives.corruption import Corruption
+from lm_lab.training.pretraining import Pretraining
 
 Make = Callable[..., Backbone]
 
 
 def prepared(backbone: Backbone, **options: Any) -> Corpus:
     data = Corpus(**({"documents": 300, "held_out": 50, "batch_size": 16, "max_length": 64} | options))
-    data.trainer = SimpleNamespace(lightning_module=SimpleNamespace(backbone=backbone), global_rank=0, world_size=1)
-    data.setup("fit")
+    bind(Pretraining(backbone, CausalLM if backbone.family.causal else MaskedLM), data).setup("fit")
     return data
 
 

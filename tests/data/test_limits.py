@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lm_lab import bind
 from lm_lab.backbones import Backbone
 from lm_lab.data.choices import MultipleChoice
 from lm_lab.data.corpus import Corpus
@@ -87,17 +88,18 @@ def test_numbers_of_single_forms(make_data: Callable[[], Any], said: str) -> Non
 def test_a_sequence_has_room_for_a_token_of_each_text() -> None:
     for length, pair, said in ((2, False, "expected 3 or more"), (4, True, "expected 5 or more")):
         data = GLUE("rte" if pair else "sst2", source="microworld", max_length=length)
+        data.bind(Encoding(tokenizer(), "joint", length))
         with pytest.raises(UsageError, match=f"max_length={length}: this tokenizer adds . tokens to .*{said}"):
-            data.encode(["train"], Encoding(tokenizer(), "joint", length))
+            data.encode(["train"])
 
 
 @pytest.mark.parametrize("length", [1, 2])
 def test_a_row_of_a_corpus_has_room_for_a_text(make: Make, length: int) -> None:
     data = Corpus(documents=50, held_out=10, max_length=length)
     trainer = L.Trainer(max_steps=1, accelerator="cpu", logger=False, enable_checkpointing=False)
-    backbone = make("bert")
+    model = Pretraining(make("bert"), MaskedLM)
     with pytest.raises(UsageError, match=f"max_length={length}: expected . or more"):
-        trainer.fit(Pretraining(backbone, MaskedLM), data)
+        trainer.fit(model, bind(model, data))
 
 
 @pytest.mark.parametrize(
@@ -152,8 +154,9 @@ def test_answers_that_are_all_misplaced_are_nothing_to_train_on() -> None:
     rows = [{"id": str(i), "title": "t", "context": "a b", "question": "q", "answers": answers} for i in range(4)]
     pq.write_table(pa.Table.from_pylist(rows), "train.parquet")
     data = SQuAD(source=".", max_length=32, overlap=4)
+    data.bind(Encoding(tokenizer(), "joint", 32))
     with (
         pytest.warns(UserWarning, match="4 of 4 answers are not where answer_start says"),
         pytest.raises(UsageError, match=r"no window shows an answer, so there is nothing to train on"),
     ):
-        data.encode(["train"], Encoding(tokenizer(), "joint", 32))
+        data.encode(["train"])

@@ -12,7 +12,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
-from lm_lab import adaptation_of
+from lm_lab import adaptation_of, bind
 from lm_lab.backbones import Backbone
 from lm_lab.cli import main
 from lm_lab.config.lightning_cli import restrict
@@ -130,5 +130,6 @@ def test_it_trains_from_python(make: Callable[..., Backbone]) -> None:
     jsonl("validation.jsonl")
     data = MultiLabelTexts(source=".", metrics=["subset_accuracy"])
     trainer = L.Trainer(fast_dev_run=2, accelerator="cpu", enable_progress_bar=False, enable_model_summary=False)
-    trainer.fit(adaptation_of(make("bert"), FullFineTuning(), data.task), data)
+    model = adaptation_of(make("bert"), FullFineTuning(), data.task)
+    trainer.fit(model, bind(model.model, data))
     assert 0 <= trainer.callback_metrics["validation/score"] <= 1

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from lm_lab import adaptation_of
+from lm_lab import adaptation_of, bind
 from lm_lab.cli import main
 from lm_lab.config.lightning_cli import restrict
 from lm_lab.data import microworld
@@ -166,7 +166,7 @@ def test_it_learns_which_option_is_right(make: Any) -> None:
     model = adaptation_of(make(), FullFineTuning(), data.task, learning_rate=3e-3, pooling="mean")
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = L.Trainer(max_epochs=8, accelerator="cpu", enable_model_summary=False, **quiet)  # type: ignore[arg-type]
-    trainer.fit(model, data)
+    trainer.fit(model, bind(model.model, data))
     assert trainer.callback_metrics["validation/accuracy"] > 0.8
 
 

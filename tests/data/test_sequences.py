@@ -12,7 +12,7 @@ import pytest
 import torch
 from rouge_score import rouge_scorer
 
-from lm_lab import adaptation_of
+from lm_lab import adaptation_of, bind
 from lm_lab.commands import adapt
 from lm_lab.data import microworld
 from lm_lab.data.sequences import Sequences, TextToTextGLUE
@@ -132,7 +132,7 @@ def test_a_batch_has_ended_targets_and_counts_what_is_cut(make, tmp_path):
     )
     model = adaptation_of(make("bert"), FullFineTuning(), data.task)
     with pytest.warns(UserWarning, match="longer than") as caught:
-        data.encode(["train"], model.model.encoding(16))
+        bind(model.model, data).encode(["train"])
     messages = [str(warning.message) for warning in caught]
     assert any("1 of 2 sources are longer than 16 tokens" in message for message in messages)
     assert any("1 of 2 targets are longer than 6 tokens" in message for message in messages)
@@ -173,7 +173,7 @@ def test_a_tiny_model_learns_to_write(make, family):
     data = Sequences("mine", source=own(Path("mine"), rows), max_length=48, max_target=10, batch_size=6)
     model = adaptation_of(make(family, pretrained=False), FullFineTuning(), data.task, learning_rate=5e-3)
     trainer = L.Trainer(max_epochs=120, check_val_every_n_epoch=120, **QUIET)
-    trainer.fit(model, data)
+    trainer.fit(model, bind(model.model, data))
     lead = [" ".join(row["source"].split(" . ")[0].split(" : ")[1:]) + " ." for row in rows]
     baseline = sum(rouge(text, row["target"])[0] for text, row in zip(lead, rows, strict=True)) / len(rows)
     assert trainer.callback_metrics["validation/rouge1"] > baseline + 0.1  # learned by heart; the first event gives 0.5
@@ -185,7 +185,7 @@ def test_glue_as_text(make, family, task, scored):
     data = TextToTextGLUE(task, scored=scored, source="microworld", train_limit=32, validation_limit=16, max_length=48)
     model = adaptation_of(make(family), LoRA(), data.task)
     trainer = L.Trainer(max_epochs=1, **QUIET)
-    trainer.fit(model, data)
+    trainer.fit(model, bind(model.model, data))
     names = [metric.__name__ for metric in glue_task(task).metrics]
     assert all(f"validation/{name}" in trainer.callback_metrics for name in names)
 

@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from lm_lab import adaptation_of
+from lm_lab import adaptation_of, bind
 from lm_lab.commands import adapt
 from lm_lab.data import microworld
 from lm_lab.data.encode_spans import encode_spans
@@ -233,7 +233,7 @@ def test_other_domains_are_evaluated_and_not_trained_on(make, tmp_path):
     data = SQuAD(source=str(tmp_path), domains=["shifted/news"], max_length=64, overlap=8, holdout=10)
     model = adaptation_of(make(), LinearProbe(), data.task)
     trainer = L.Trainer(max_epochs=1, **QUIET)
-    trainer.fit(model, data)
+    trainer.fit(model, bind(model.model, data))
     for split in ("validation", "shifted/news", "selection"):
         assert 0 <= trainer.callback_metrics[f"{split}/answer_f1"] <= 1
         assert 0 <= trainer.callback_metrics[f"{split}/exact_match"] <= 1
@@ -246,7 +246,7 @@ def test_a_tiny_model_learns_to_point(make):
     data = SQuAD(source="known", max_length=64, overlap=8, batch_size=8)
     model = adaptation_of(make(), FullFineTuning(), data.task, learning_rate=3e-3)
     trainer = L.Trainer(max_epochs=60, check_val_every_n_epoch=60, **QUIET)
-    trainer.fit(model, data)
+    trainer.fit(model, bind(model.model, data))
     assert trainer.callback_metrics["validation/exact_match"] > 0.7  # a random span: about 0.01
 
 

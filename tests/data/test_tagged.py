@@ -17,7 +17,7 @@ from sklearn.metrics import accuracy_score
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from lm_lab import Backbone, adaptation_of
+from lm_lab import Backbone, adaptation_of, bind
 from lm_lab.cli import main
 from lm_lab.config.lightning_cli import restrict
 from lm_lab.data import encode_tags as module
@@ -278,7 +278,7 @@ def test_a_small_model_learns_the_microworlds_tags(make: Any) -> None:
     data = TokenClassification("tags", "microworld", train_limit=600, validation_limit=200)
     model = adaptation_of(make("bert"), FullFineTuning(), data.task, learning_rate=3e-3)
     trainer = L.Trainer(max_epochs=4, **QUIET)
-    trainer.fit(model, data)
+    trainer.fit(model, bind(model.model, data))
     scores = {name: value.item() for name, value in trainer.callback_metrics.items()}
     assert {f"validation/{name}" for name in ("entity_precision", "entity_recall", "token_accuracy")} <= set(scores)
     assert scores["validation/score"] == scores["validation/entity_f1"] > everything_a_thing(data) + 0.1
@@ -334,7 +334,8 @@ def test_a_decoder_reads_tokens_too(make: Any) -> None:
     backbone: Backbone = make("gpt2")
     data = TokenClassification("tags", "microworld", train_limit=40, validation_limit=20)
     trainer = L.Trainer(max_epochs=1, **QUIET)
-    trainer.fit(adaptation_of(backbone, FullFineTuning(), data.task), data)
+    model = adaptation_of(backbone, FullFineTuning(), data.task)
+    trainer.fit(model, bind(model.model, data))
     assert "validation/entity_f1" in trainer.callback_metrics
 
 

@@ -139,7 +139,8 @@ def ends(run: Callable[[], Any]) -> None:
 def train_and_validate(make: Make, source: str) -> None:
     data = make(source)
     data.predict_splits = ("train",)
-    data.encode(["train", "validation"], Encoding(TOKENIZER, "joint", 24))
+    data.bind(Encoding(TOKENIZER, "joint", 24))
+    data.encode(["train", "validation"])
     for encoded in data.encoded.values():
         assert np.all(encoded.lengths >= 0)
         encoded.collate(list(range(min(4, len(encoded)))))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from lm_lab import bind
 from lm_lab.cli import main
 from lm_lab.data.glue import GLUE
 from lm_lab.probing import description_length as mdl
@@ -81,7 +82,7 @@ def test_shuffling_keeps_the_labels_and_is_the_seeds():
 def test_features_are_each_layers_pooled_states(make, pairs):
     data = GLUE("mrpc", source="microworld", train_limit=30, validation_limit=10)
     model = reader(make("bert"), data, pooling="mean", pairs=pairs)
-    found = features(model, data, "validation", seed=0)
+    found = features(model, bind(model, data), "validation", seed=0)
     order = torch.randperm(10, generator=torch.Generator().manual_seed(0))
     batch = data.encoded["validation"].collate(list(range(10)))
     states = [model.backbone(**text) for text in batch["texts"]]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lm_lab import adaptation_of
+from lm_lab import adaptation_of, bind
 from lm_lab.backbones import Backbone
 from lm_lab.data.glue import GLUE
 from lm_lab.errors import UsageError
@@ -217,7 +217,7 @@ def test_prompt_inits(make):
 def test_prompt_takes_class_words_from_the_task_and_room_from_the_text(make):
     model = adaptation_of(make("bert"), PromptTuning(length=4, init="labels"), glue_task("sst2"))
     assert model.model.strategy.words == glue_task("sst2").labels
-    assert model.model.encoding(10_000).max_length == make("bert").max_length - 4
+    assert model.model.encoding.max_length == make("bert").max_length - 4
     with pytest.raises(UsageError, match="no class words"):
         adaptation_of(make("bert"), PromptTuning(init="labels"), glue_task("stsb"))
     with pytest.raises(UsageError, match="length=600: this backbone takes 512 tokens"):
@@ -255,7 +255,7 @@ def test_gradual_unfreezing_reaches_lower_blocks_later(make):
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
-    L.Trainer(max_epochs=3, accelerator="cpu", callbacks=[Watch()], **quiet).fit(model, data)
+    L.Trainer(max_epochs=3, accelerator="cpu", callbacks=[Watch()], **quiet).fit(model, bind(model.model, data))
     assert seen == [[2], [1, 2], [0, 1, 2]]
     assert all(p.requires_grad for p in model.parameters())
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}

@@ -4,7 +4,7 @@ import lightning as L
 import pytest
 import torch
 
-from lm_lab import GLUE, adaptation_of
+from lm_lab import GLUE, adaptation_of, bind
 from lm_lab.benchmark.features import has_fixed_features
 from lm_lab.data.tags import TokenClassification
 from lm_lab.heads.readout import LSTMReader
@@ -45,7 +45,8 @@ def test_a_frozen_backbone_with_an_lstm_trains_and_loads_back(make, kind, tmp_pa
     model = adaptation_of(make(), LinearProbe(), data.task, pooling="lstm", learning_rate=1e-2)
     assert not has_fixed_features(model.model)
     before = {name: value.clone() for name, value in model.model.head.state_dict().items() if "lstm" in name}
-    L.Trainer(max_epochs=3, **QUIET).fit(model, data)  # a probe starts at zero: the first step moves it alone
+    # a probe starts at zero: the first step moves it alone
+    L.Trainer(max_epochs=3, **QUIET).fit(model, bind(model.model, data))
     assert all(not torch.equal(value, model.model.head.state_dict()[name]) for name, value in before.items())
     delta.save(model.model, tmp_path)
     fresh = adaptation_of(make(), LinearProbe(), data.task, pooling="lstm").eval()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lm_lab import GLUE, AdaptedModel
+from lm_lab import GLUE, AdaptedModel, bind
 from lm_lab.errors import UsageError
 from lm_lab.heads.scorers import Standardise
 from lm_lab.strategies import FullFineTuning, LinearProbe, LoRA
@@ -39,7 +39,7 @@ def test_a_plain_trainer_fits_and_scores(make):
     data = glue(holdout=20)
     model = adaptation_of(make(), FullFineTuning(), data.task, learning_rate=1e-3, pooling="mean")
     trainer = L.Trainer(max_epochs=2, **QUIET)
-    trainer.fit(model, data)
+    trainer.fit(model, bind(model.model, data))
     assert set(trainer.callback_metrics) >= {"train/loss", "validation/accuracy", "validation/score", "selection/score"}
     assert trainer.global_step == 12
 
@@ -52,7 +52,7 @@ def test_pairs_as_one_sequence_and_as_two_towers(make, task, pairs):
     inputs = model.model.head.scorer.out.in_features
     assert inputs == model.model.backbone.hidden_size * (4 if pairs == "towers" else 1)
     trainer = L.Trainer(max_epochs=1, **QUIET)
-    trainer.fit(model, data)
+    trainer.fit(model, bind(model.model, data))
     expected = {"rte": "validation/accuracy", "stsb": "validation/spearman", "mnli": "validation_mismatched/accuracy"}
     assert expected[task] in trainer.callback_metrics
 
@@ -70,7 +70,7 @@ def fit(make, checkpoint=None, callbacks=()):
     trainer = L.Trainer(
         max_epochs=2, **QUIET | {"enable_checkpointing": bool(callbacks)}, callbacks=[ExactResume(), *callbacks]
     )
-    trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
+    trainer.fit(model, bind(model.model, data), ckpt_path=checkpoint, weights_only=True)
     return model.state_dict()
 
 
@@ -91,7 +91,7 @@ def test_a_checkpoint_holds_the_delta_and_the_head(make, tmp_path):
     keep = ModelCheckpoint(tmp_path, "last")
     trainer = L.Trainer(max_epochs=1, **QUIET | {"enable_checkpointing": True}, callbacks=[keep])
     model = adaptation_of(make(), LoRA(rank=2), data.task)
-    trainer.fit(model, data)
+    trainer.fit(model, bind(model.model, data))
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     assert all("lora" in name or name.startswith("model.head.") for name in saved)
     other = adaptation_of(make(), LoRA(rank=2), data.task)
@@ -106,7 +106,7 @@ def test_a_checkpoint_holds_the_delta_and_the_head(make, tmp_path):
 def test_a_probe_standardises_with_the_training_set_alone(make):
     data = glue(train_limit=50)
     model = adaptation_of(make(), LinearProbe(at_layer=1), data.task, pooling="mean")
-    L.Trainer(max_epochs=1, **QUIET).fit(model, data)
+    L.Trainer(max_epochs=1, **QUIET).fit(model, bind(model.model, data))
     with torch.no_grad():
         features = model.eval().model.features(data.encoded["train"].collate(list(range(50))))
     standardise = next(m for m in model.model.head.modules() if isinstance(m, Standardise))
@@ -127,7 +127,7 @@ def test_a_probe_stops_reading_once_its_statistics_are_known(make, monkeypatch):
     monkeypatch.setattr(model.model, "features", features)
     monkeypatch.setattr(standardising, "ENOUGH", 17)
     trainer = L.Trainer(max_steps=1, limit_val_batches=0, **QUIET)
-    trainer.fit(model, data)
+    trainer.fit(model, bind(model.model, data))
     assert sum(read[:-1]) < 17 <= sum(read) < 50
 
 
@@ -142,7 +142,7 @@ def test_pretrained_weights_train_with_dropout_on_and_frozen_ones_without(make):
     for strategy in (FullFineTuning(), LinearProbe()):
         data = glue()
         model = adaptation_of(make("bert").eval(), strategy, data.task)
-        L.Trainer(max_epochs=2, callbacks=[Modes()], **QUIET).fit(model, data)
+        L.Trainer(max_epochs=2, callbacks=[Modes()], **QUIET).fit(model, bind(model.model, data))
     assert seen == {FullFineTuning: {True}, LinearProbe: {False}}
 
 
@@ -161,7 +161,7 @@ def test_a_schedule_ends_with_the_run(make, options, steps):
     data = glue()
     model = adaptation_of(make(), LoRA(), data.task)
     trainer = L.Trainer(**options, **QUIET)
-    trainer.fit(model, data)
+    trainer.fit(model, bind(model.model, data))
     assert trainer.global_step == steps == total_steps(trainer)
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.0)
 
@@ -169,7 +169,7 @@ def test_a_schedule_ends_with_the_run(make, options, steps):
 def test_the_meter_counts_steps_and_examples(make):
     data, meter = glue(), TrainingMeter()
     model = adaptation_of(make(), LoRA(), data.task)
-    L.Trainer(max_epochs=2, callbacks=[meter], **QUIET).fit(model, data)
+    L.Trainer(max_epochs=2, callbacks=[meter], **QUIET).fit(model, bind(model.model, data))
     assert (meter.steps, meter.examples) == (12, 192)
     assert meter.seconds > 0
     assert meter.peak_bytes > 10_000_000
@@ -186,7 +186,7 @@ def test_the_meter_counts_what_is_fitted_before_the_first_step(make, monkeypatch
     clock = SimpleNamespace(perf_counter=lambda: now[0], process_time=lambda: now[0] / 2)
     monkeypatch.setattr(callbacks, "time", clock)
     model = adaptation_of(make(), LinearProbe(), data.task)
-    L.Trainer(max_epochs=2, callbacks=[meter], **QUIET).fit(model, data)
+    L.Trainer(max_epochs=2, callbacks=[meter], **QUIET).fit(model, bind(model.model, data))
     assert (meter.seconds, meter.cpu_seconds) == (60, 30)
 
 
@@ -196,13 +196,13 @@ def test_a_loss_that_is_no_number_stops_the_run(make):
     with torch.no_grad():
         model.model.head.scorer.out.bias.fill_(float("nan"))
     with pytest.raises(DivergedError, match="the loss is nan at step 1"):
-        L.Trainer(max_epochs=1, callbacks=[TrainingMeter()], **QUIET).fit(model, data)
+        L.Trainer(max_epochs=1, callbacks=[TrainingMeter()], **QUIET).fit(model, bind(model.model, data))
 
 
 def test_low_precision_trains(make):
     data = glue()
     model = adaptation_of(make(), LoRA(), data.task)
-    L.Trainer(max_epochs=1, precision="bf16-mixed", gradient_clip_val=1.0, **QUIET).fit(model, data)
+    L.Trainer(max_epochs=1, precision="bf16-mixed", gradient_clip_val=1.0, **QUIET).fit(model, bind(model.model, data))
     assert next(model.parameters()).dtype == torch.float32
 
 

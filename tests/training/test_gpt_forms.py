@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from lm_lab import GLUE, AdaptedModel, Backbone
+from lm_lab import GLUE, AdaptedModel, Backbone, bind
 from lm_lab.backbones.language import LanguageOutput, next_token_loss
 from lm_lab.data.choices import MultipleChoice
 from lm_lab.data.module import TaskData
@@ -35,7 +35,7 @@ SMALL = {"source": "microworld", "train_limit": 48, "validation_limit": 40, "bat
 
 def fit(model: Adaptation, data: TaskData, epochs: int = 1) -> L.Trainer:
     trainer = L.Trainer(max_epochs=epochs, **QUIET)
-    trainer.fit(model, data)
+    trainer.fit(model, bind(model.model, data))
     return trainer
 
 
@@ -51,8 +51,8 @@ def test_every_form_trains_with_the_auxiliary_loss_and_an_mlp(make: Make, task: 
 
 
 def batch_of(model: AdaptedModel, task: str = "rte") -> dict[str, Any]:
-    data = GLUE(task, **SMALL)
-    data.encode(("train",), model.encoding(64))
+    data = bind(model, GLUE(task, **SMALL))
+    data.encode(("train",))
     return data.encoded["train"].collate([0, 1, 2])
 
 
@@ -165,7 +165,7 @@ def test_a_head_may_take_the_place_of_the_strategys_own(make: Make, strategy: An
 def test_a_bert_reads_the_same_tokens_as_ever(make: Make) -> None:
     backbone = make("bert")
     model = adaptation_of(backbone, LoRA(), GLUE("rte").task)
-    assert model.model.encoding(64).tokenizer is backbone.tokenizer
+    assert model.model.encoding.tokenizer is backbone.tokenizer
 
 
 def test_an_mlp_head_leaves_in_pefts_format_and_comes_back(make: Make, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from lm_lab import adaptation_of
+from lm_lab import adaptation_of, bind
 from lm_lab.backbones import Backbone
 from lm_lab.cli import main
 from lm_lab.data import microworld
@@ -46,7 +46,7 @@ def fit(backbone: Backbone, output: Path, **options: Any) -> tuple[Pretraining, 
     trainer = L.Trainer(
         accelerator="cpu", enable_model_summary=False, callbacks=[SaveBackbone(output)], **(settings | options)
     )
-    trainer.fit(model, datamodule=Corpus(documents=200, held_out=40, batch_size=32, max_length=64))
+    trainer.fit(model, bind(model, Corpus(documents=200, held_out=40, batch_size=32, max_length=64)))
     return model, trainer
 
 
@@ -114,7 +114,8 @@ def test_loaded_weights_train_with_their_dropout_on(make: Make, tmp_path: Path) 
         accelerator="cpu", max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, callbacks=[Spy()],
     )  # fmt: skip
-    trainer.fit(Pretraining(backbone, MaskedLM), datamodule=Corpus(documents=96, held_out=32, batch_size=32))
+    model = Pretraining(backbone, MaskedLM)
+    trainer.fit(model, bind(model, Corpus(documents=96, held_out=32, batch_size=32)))
     assert modes == [True] * 4
 
 
@@ -189,7 +190,7 @@ def adapted(source: Path, strategy: AdaptationStrategy, learning_rate: float, ep
         accelerator="cpu", max_epochs=epochs, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, gradient_clip_val=1.0, use_distributed_sampler=False,
     )  # fmt: skip
-    trainer.fit(model, datamodule=data)
+    trainer.fit(model, bind(model.model, data))
     return float(trainer.callback_metrics["validation/score"])
 
 

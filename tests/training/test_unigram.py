@@ -9,6 +9,7 @@ import scipy.stats
 import torch
 from torch import Tensor
 
+from lm_lab import bind
 from lm_lab.backbones import Backbone
 from lm_lab.data.corpus import Corpus
 from lm_lab.objectives import MASS, CausalLM, MaskedLM, NextSentence, ReplacedToken, SpanBERT, SumOfObjectives
@@ -56,7 +57,7 @@ def test_validation_logs_the_loss_of_guessing_what_is_predicted(
     backbone = make(family)
     model, trainer = Watched(backbone, objective), quiet_trainer()
     model.seen = []
-    logged = trainer.validate(model, Corpus(**CORPUS), verbose=False)[0]
+    logged = trainer.validate(model, bind(model, Corpus(**CORPUS)), verbose=False)[0]
     targets = torch.cat(model.seen)
     expected = scipy.stats.entropy(np.bincount(targets.numpy()))
     assert logged["val/unigram"] == pytest.approx(expected, abs=1e-5)
