@@ -84,8 +84,8 @@ def drawn() -> dict[Path, str]:
     """SVG text by file: loss of full fine-tuning on each task, from pretrained and from random weights."""
     found = {}
     for suite in SUITES:
-        records = [r for r in read_records(RESULTS / suite) if r["cell"]["backbone"] in DRAWN]
-        points = [point for point in selected(records) if point.key.strategy == "full"]
+        records = [r for r in read_records(RESULTS / suite) if r["cell"]["coordinates"]["backbone"] in DRAWN]
+        points = [point for point in selected(records) if point.key["strategy"] == "full"]
         points.sort(key=lambda point: DRAWN.index(point.key.backbone))
         for task, svg in pictures(points, records).items():
             start, rest = svg.replace("currentColor", "#3c4043").split(">", 1)

@@ -22,7 +22,7 @@ def table() -> str:
     """A row a strategy: F1 with its interval / exact match, on SQuAD and in each domain, and what the domains cost."""
     records = {record["id"]: record for record in read_records(RESULTS)}
     plan = json.loads((RESULTS / "suite.json").read_text(encoding="utf-8"))
-    points = sorted(selected(records.values()), key=lambda point: list(plan["strategies"]).index(point.key.strategy))
+    points = sorted(selected(records.values()), key=lambda point: list(plan["strategies"]).index(point.key["strategy"]))
     lines = [f"| strategy | trained | SQuAD | {' | '.join(DOMAINS.values())} | lost |", "|---|---|---|---|---|---|"]
     lines += [_line(point, [records[cell] for cell in point.cells]) for point in points]
     (trivial,) = read_baselines(RESULTS).values()
@@ -36,7 +36,7 @@ def filled(page: str) -> str:
 
 def _line(point: Point, cells: list[CellRecord]) -> str:
     rate = f"{point.tuned['learning_rate']:.0e}".replace("e-0", "e-")
-    named = [f"`{point.key.strategy}`, {rate}", text.percent(point.share)]
+    named = [f"`{point.key['strategy']}`, {rate}", text.percent(point.share)]
     lost = [c["score"]["validation"] - fmean(c["score"][domain] for domain in DOMAINS) for c in cells]
     return f"| {' | '.join([*named, *(_scores(cells, split) for split in SPLITS), _mean(lost)])} |"
 

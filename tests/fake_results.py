@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from lm_lab.report.metrics import METRICS
+from lm_lab.results.coordinates import Cell
 from lm_lab.results.predictions import Predictions
-from lm_lab.results.records import CellRecord, write_record
+from lm_lab.results.records import SCHEMA, CellRecord, write_record
 
 TASKS = {"cola": ["matthews"], "sst2": ["accuracy"], "mrpc": ["accuracy", "f1"], "stsb": ["pearson", "spearman"]}
 EXAMPLES = {"cola": 1043, "sst2": 872, "mrpc": 408, "stsb": 1500}
@@ -63,9 +64,22 @@ def records(seeds: int = 3) -> Iterator[tuple[CellRecord, Predictions | None]]:
                         yield _record(cell, inside, added, skill)
 
 
+def at(record: Any) -> dict[str, Any]:
+    """Where a record's cell stands: axis -> value."""
+    return record["cell"]["coordinates"]
+
+
 def pick(points: Any, strategy: str, task: str, size: int | None = None, control: bool = False) -> Any:
-    (point,) = [p for p in points if (p.key.strategy, p.task, p.key.size, p.control) == (strategy, task, size, control)]
+    (point,) = [
+        p for p in points if (p.key["strategy"], p.task, p.key.size, p.control) == (strategy, task, size, control)
+    ]
     return point
+
+
+def placed(knob: str | None, size: Any, tuned: Any, seed: int, control: bool, **names: str) -> Cell:
+    """A cell with these names on the axes task, backbone and strategy."""
+    at = names | ({knob: size} if knob and size is not None else {})
+    return Cell(coordinates=at, knob=knob, tuned=tuned, seed=seed, control=control)
 
 
 def _runs(strategy: str, seeds: int) -> list[tuple[float, int]]:
@@ -89,7 +103,8 @@ def _cell(backbone: str, strategy: str, knob: str | None, size: int | None, task
 def _record(cell: Any, inside: int, added: int, skill: float) -> tuple[CellRecord, Predictions | None]:
     name = hashlib.sha256(json.dumps(cell, sort_keys=True).encode()).hexdigest()[:16]
     rate, rates = cell["tuned"]["learning_rate"], RATES.get(cell["strategy"], (1e-4, 3e-4, 1e-3))
-    record: CellRecord = {"schema": 1, "id": name, "suite": "glue_small", "cell": cell, "config": _config(cell)}
+    record: CellRecord = {"schema": SCHEMA, "id": name, "suite": "glue_small"}
+    record |= {"cell": placed(**cell), "config": _config(cell)}
     record |= {"reason": None, "traceback": None, "started": "2026-03-01T10:00:00+00:00"}
     record |= {"command": "lm-lab bench run benchmarks/suites/glue_small.yaml --out results/glue_small"}
     record |= {"fingerprints": {"data": f"d{cell['task']}0f3", "weights": f"w{cell['backbone'][:4]}77"}}

@@ -5,6 +5,11 @@ from typing import Any
 
 import yaml
 
+from lm_lab.benchmark import execute
+from lm_lab.benchmark.jobs import Job
+from lm_lab.benchmark.plan import PlannedCell
+from lm_lab.results.records import CellRecord, write_record
+
 TASKS = {"sentiment": {"data": {"task": "sst2", "source": "microworld"}}}
 STRATEGIES: dict[str, Any] = {
     "probe": {
@@ -40,3 +45,11 @@ def write_suite(path: Path, backbone: Path, **changes: Any) -> Path:
     }
     path.write_text(yaml.safe_dump(suite | changes))
     return path
+
+
+def run_alone(planned: PlannedCell, root: Path, stored: bool = True) -> CellRecord:
+    """Run one cell and keep what it brought in `root`; with `stored`, a probe's features too."""
+    job = Job((planned,), "small", "test", features=root / "features" if stored else None)
+    ((record, predictions),) = execute.run(job)
+    write_record(root, record, predictions)
+    return record

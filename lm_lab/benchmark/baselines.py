@@ -21,6 +21,7 @@ import torch
 from lm_lab.benchmark.fingerprints import build_data
 from lm_lab.benchmark.plan import PlannedCell
 from lm_lab.data.module import TaskData
+from lm_lab.results.coordinates import TASK
 from lm_lab.results.records import Baseline, read_baselines, save_baselines
 from lm_lab.tasks import Task, TextTask, answers, task_score
 from lm_lab.tasks.choices import ChoiceTask
@@ -39,7 +40,7 @@ def write_baselines(root: Path, cells: Iterable[PlannedCell]) -> None:
     known = read_baselines(root)
     found: dict[str, Baseline] = {}
     for planned in cells:
-        task, data = planned.cell["task"], planned.fingerprints["data"]
+        task, data = str(planned.cell["coordinates"][TASK]), planned.fingerprints["data"]
         if task not in found:
             same = known.get(task)
             made = same if same and same["data"] == data else baseline(build_data(planned.config["data"]), data)

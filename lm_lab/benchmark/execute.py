@@ -1,11 +1,10 @@
-"""Run one cell: build it from its configuration as the command line would, fit, evaluate, record."""
+"""Run a job: build each cell from its configuration as the command line would, fit, evaluate, measure."""
 
 import time
 import traceback
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 
 from lm_lab import provenance
 from lm_lab.benchmark.features import Cost, has_fixed_features, use_features
+from lm_lab.benchmark.jobs import Job, Result, record
 from lm_lab.benchmark.plan import PlannedCell
 from lm_lab.config.adapting import AdaptCLI, build
 from lm_lab.config.lightning_cli import quiet, restrict
@@ -23,8 +23,8 @@ from lm_lab.data.module import HELD_OUT, TaskData
 from lm_lab.errors import UsageError
 from lm_lab.models.ledger import ledger
 from lm_lab.redaction import redacted
+from lm_lab.results.coordinates import BACKBONE, TASK
 from lm_lab.results.predictions import Predictions
-from lm_lab.results.records import SCHEMA, CellRecord, write_record
 from lm_lab.tasks import Task, task_score
 from lm_lab.training import memory
 from lm_lab.training.callbacks import TrainingMeter
@@ -42,63 +42,34 @@ TRAINER = {
 }
 
 
-def run_cell(planned: PlannedCell, suite: str, root: Path, command: str, cached_features: bool = True) -> CellRecord:
-    """Run a cell and write its record, whatever becomes of it; an interrupt alone leaves no record."""
-    record = _blank(planned, suite, command)
-    predictions = None
+def run(job: Job) -> list[Result]:
+    """Train and evaluate the cells of a job; each has a result, whatever becomes of it, but for an interrupt."""
+    return [_run_cell(job, planned) for planned in job.cells]
+
+
+def _run_cell(job: Job, planned: PlannedCell) -> Result:
+    found, predictions = record(job, planned, "failed"), None
     try:
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a worker has no one to warn; counts are in the data module's log
-            measured, predictions = _measure(planned, root / "features" if cached_features else None)
-        record.update(measured)  # type: ignore[typeddict-item]
-        record["status"] = "done"
+            measured, predictions = _measure(planned, job)
+        found.update(measured)  # type: ignore[typeddict-item]
+        found["status"] = "done"
     except (Exception, SystemExit) as error:
-        record["status"] = "diverged" if isinstance(error, DivergedError) else "failed"
-        record["reason"] = redacted(f"{type(error).__name__}: {_first_line(error)}")
+        found["status"] = "diverged" if isinstance(error, DivergedError) else "failed"
+        found["reason"] = redacted(f"{type(error).__name__}: {_first_line(error)}")
         expected = isinstance(error, DivergedError | UsageError)
-        record["traceback"] = None if expected else redacted(traceback.format_exc())
-    write_record(root, record, predictions)
+        found["traceback"] = None if expected else redacted(traceback.format_exc())
     memory.release()
-    return record
+    return found, predictions
 
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), "")
 
 
-def failed_record(planned: PlannedCell, suite: str, command: str, reason: str) -> CellRecord:
-    """The record of a cell whose worker died."""
-    record = _blank(planned, suite, command)
-    record["status"], record["reason"] = "failed", reason
-    return record
-
-
-def _blank(planned: PlannedCell, suite: str, command: str) -> CellRecord:
-    return CellRecord(
-        schema=SCHEMA,
-        id=planned.id,
-        suite=suite,
-        cell=planned.cell,
-        config=planned.config,
-        fingerprints=planned.fingerprints,
-        reason=None,
-        traceback=None,
-        scores={},
-        score={},
-        ledger={},
-        clocks={},
-        memory={},
-        history=[],
-        versions=provenance.versions(),
-        git=provenance.git_state(),
-        hardware=provenance.hardware(),
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=command,
-    )
-
-
-def _measure(planned: PlannedCell, features: Path | None) -> tuple[dict[str, Any], Predictions]:
-    restrict()
+def _measure(planned: PlannedCell, job: Job) -> tuple[dict[str, Any], Predictions]:
+    restrict(job.imports)
     started = time.perf_counter()
     meter = TrainingMeter()
     config = planned.config | {"trainer": planned.config["trainer"] | TRAINER}
@@ -106,7 +77,7 @@ def _measure(planned: PlannedCell, features: Path | None) -> tuple[dict[str, Any
     # read once, so that what is hashed is what is trained and scored on
     cli.datamodule.rows = cache(cli.datamodule.rows)
     _require_same(planned, cli)
-    cost = _prepare(cli, features)
+    cost = _prepare(cli, job.features)
     prepared = time.perf_counter()
     cli.trainer.fit(cli.model, cli.datamodule)
     fitted = time.perf_counter()
@@ -146,7 +117,7 @@ def _require_same(planned: PlannedCell, cli: AdaptCLI) -> None:
         found["weights"] = cli.model.backbone.fingerprint
     for what, print_ in found.items():
         if (expected := planned.fingerprints[what]) != print_:
-            where = planned.cell["task" if what == "data" else "backbone"]
+            where = planned.cell["coordinates"][TASK if what == "data" else BACKBONE]
             raise UsageError(
                 f"the {what} of '{where}' changed while the suite ran: {expected} when it was planned, {print_} now. "
                 "The same command plans new cells for what is there now."

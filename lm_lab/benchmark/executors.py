@@ -1,30 +1,33 @@
-"""What executes cells: one small interface, and warm local processes behind it.
+"""What executes jobs: one small interface, and warm local processes behind it.
 
-A cluster's engine (Ray, submitit, dask) fits behind `Executor`: cells need nothing but `execute.run_cell`.
+A cluster's engine (Ray, submitit, dask) fits behind `Executor`: `execute.run(job)` needs no disk that the runner sees,
+and what it returns is all that a job leaves.
 """
 
 from abc import ABC, abstractmethod
 from collections import deque
 from multiprocessing.connection import wait
 
-from lm_lab.benchmark.plan import PlannedCell
-from lm_lab.benchmark.workers import DIED, PULSE, Job, Worker, work
-
-CELL_TIMEOUT = 24 * 3600.0
+from lm_lab.benchmark.jobs import Job, Result, failed
+from lm_lab.benchmark.workers import DIED, PULSE, Worker, work
 
 
 class Executor(ABC):
-    """Runs cells somewhere. A cell's record file, not a return value, is what counts as its result."""
+    """Runs jobs somewhere. It writes nothing: results go to the runner, which keeps them.
+
+    Attributes:
+        capacity: how many jobs run at once.
+    """
 
     capacity: int
 
     @abstractmethod
-    def submit(self, planned: PlannedCell) -> None:
-        """Start or queue a cell."""
+    def submit(self, job: Job) -> None:
+        """Start or queue a job."""
 
     @abstractmethod
-    def wait(self) -> list[tuple[PlannedCell, str | None]]:
-        """Block until a cell ends; the cells that ended, each with a reason if its worker died without a record."""
+    def wait(self) -> list[Result]:
+        """Block until a job ends; a record for each cell of those that did, whatever became of it."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -34,34 +37,30 @@ class Executor(ABC):
 class LocalProcesses(Executor):
     """Worker processes on this machine that stay warm: imports take seconds, and are paid once a worker.
 
-    A cell whose worker dies gets a second try. One that runs longer than `limit` is ended with its worker, which may
-    hang or be stopped. Other cells do not notice.
+    A job whose worker dies gets a second try. One that runs longer than it may is ended with its worker, which may hang
+    or be stopped, and its cells are recorded as failed. Other jobs do not notice.
 
     Args:
-        job: what the workers run.
         workers: processes.
-        threads: threads of torch in each.
-        limit: seconds that a cell may take.
     """
 
-    def __init__(self, job: Job, workers: int, threads: int, limit: float = CELL_TIMEOUT) -> None:
-        self.job, self.capacity, self.threads, self.limit = job, workers, threads, limit
-        self._queue: deque[PlannedCell] = deque()
+    def __init__(self, workers: int) -> None:
+        self.capacity = workers
+        self._queue: deque[Job] = deque()
         self._workers: list[Worker] = []
-        self._retried: set[str] = set()
+        self._retried: set[frozenset[str]] = set()
 
-    def submit(self, planned: PlannedCell) -> None:
-        """Queue a cell."""
-        self._queue.append(planned)
+    def submit(self, job: Job) -> None:
+        """Queue a job."""
+        self._queue.append(job)
 
-    def wait(self) -> list[tuple[PlannedCell, str | None]]:
-        """Cells that ended, once there is one."""
+    def wait(self) -> list[Result]:
+        """Results of the jobs that ended, once there is one."""
         while True:
             self._assign()
-            busy = [worker for worker in self._workers if worker.planned]
+            busy = [worker for worker in self._workers if worker.job]
             ready = wait([worker.connection for worker in busy], PULSE)
-            ended = [pair for worker in busy if (pair := self._ended(worker, worker.connection in ready))]
-            if ended:
+            if ended := [result for worker in busy for result in self._ended(worker, worker.connection in ready)]:
                 return ended
 
     def stop(self) -> None:
@@ -71,56 +70,58 @@ class LocalProcesses(Executor):
         self._workers.clear()
 
     def _assign(self) -> None:
-        """Give the first cells of the queue to idle workers, new ones where there is room."""
+        """Give the first jobs of the queue to idle workers, new ones where there is room."""
         while self._queue:
-            idle = next((worker for worker in self._workers if not worker.planned), None)
+            idle = next((worker for worker in self._workers if not worker.job), None)
             if idle is None and len(self._workers) == self.capacity:
                 return
+            job = self._queue.popleft()
             if idle is None:
-                idle = Worker(self.job, self.threads)
+                idle = Worker(job.needs.threads)
                 self._workers.append(idle)
-            idle.start(self._queue.popleft())
+            idle.start(job)
 
-    def _ended(self, worker: Worker, ready: bool) -> tuple[PlannedCell, str | None] | None:
-        """The cell of a worker and why it failed, if it ended; it is queued again if its worker died the first time."""
-        planned = worker.planned
-        assert planned
+    def _ended(self, worker: Worker, ready: bool) -> list[Result]:
+        """The results of a worker's job, if it ended; it is queued again if its worker died the first time."""
+        job = worker.job
+        assert job
         if not ready:
-            if worker.seconds() < self.limit:
-                return None
-            reason: str | None = f"it ran longer than the limit of {self.limit:g} s (--cell-timeout), and was ended"
-            worker.kill()
-        else:
-            reason = worker.result()
-        worker.planned = None
-        if reason == DIED or not ready:
-            worker.kill()
-            self._workers.remove(worker)
-        if reason == DIED and planned.id not in self._retried:
-            self._retried.add(planned.id)
-            self._queue.appendleft(planned)
-            return None
-        return planned, reason
+            if worker.seconds() < job.needs.seconds:
+                return []
+            self._dismiss(worker)
+            limit = f"the limit of {job.needs.seconds:g} s (--cell-timeout)"
+            return failed(job, f"it ran longer than {limit}, and was ended")
+        results = worker.results()
+        worker.job = None
+        if results is not None:
+            return results
+        self._dismiss(worker)
+        if job.ids in self._retried:
+            return failed(job, DIED)
+        self._retried.add(job.ids)
+        self._queue.appendleft(job)
+        return []
+
+    def _dismiss(self, worker: Worker) -> None:
+        worker.kill()
+        self._workers.remove(worker)
 
 
 class InProcess(Executor):
-    """One cell after the other in this process: for debuggers, and where a process may not start others."""
+    """One job after the other in this process: for debuggers, and where a process may not start others."""
 
     capacity = 1
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self._queue: list[PlannedCell] = []
+    def __init__(self) -> None:
+        self._queue: list[Job] = []
 
-    def submit(self, planned: PlannedCell) -> None:
-        """Queue a cell."""
-        self._queue.append(planned)
+    def submit(self, job: Job) -> None:
+        """Queue a job."""
+        self._queue.append(job)
 
-    def wait(self) -> list[tuple[PlannedCell, str | None]]:
-        """Run the first cell of the queue."""
-        planned = self._queue.pop(0)
-        work(planned, self.job)
-        return [(planned, None)]
+    def wait(self) -> list[Result]:
+        """Run the first job of the queue."""
+        return work(self._queue.pop(0))
 
     def stop(self) -> None:
         """Nothing runs outside of `wait`."""

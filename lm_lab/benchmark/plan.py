@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lm_lab.benchmark.suite import Setting, Suite
-from lm_lab.results.records import Cell, CellRecord
+from lm_lab.benchmark.suite import Suite
+from lm_lab.results.coordinates import Cell, Coordinates
+from lm_lab.results.records import CellRecord
 from lm_lab.results.selection import candidates, choose
 
 Fingerprints = Callable[[dict[str, Any]], dict[str, str]]
@@ -52,7 +53,7 @@ def cell_id(config: Mapping[str, Any], fingerprints: Mapping[str, str]) -> str:
 
 
 def _setting_cells(
-    suite: Suite, setting: Setting, records: Mapping[str, CellRecord], fingerprints: Fingerprints
+    suite: Suite, setting: Coordinates, records: Mapping[str, CellRecord], fingerprints: Fingerprints
 ) -> Iterator[PlannedCell]:
     def plan(size: Any, tuned: dict[str, Any], seed: int) -> PlannedCell:
         cell = suite.cell(setting, size, tuned, seed)
@@ -61,20 +62,20 @@ def _setting_cells(
         return PlannedCell(cell_id(config, prints), cell, config, prints)
 
     winners: dict[Any, dict[str, Any] | None] = {}
-    for size in _tuning_sizes(suite, setting.strategy):
-        first = [plan(size, tuned, seed) for tuned in suite.tuned(setting.strategy) for seed in suite.selection_seeds]
+    for size in _tuning_sizes(suite, setting):
+        first = [plan(size, tuned, seed) for tuned in suite.tuned(setting) for seed in suite.selection_seeds]
         yield from first
         winners[size] = _winner(first, records)
-    for size in suite.sizes(setting.strategy):
-        tuned = winners.get(size, winners.get(suite.strategy(setting.strategy).get("select_at")))
+    for size in suite.sizes(setting):
+        tuned = winners.get(size, winners.get(suite.strategy(setting).get("select_at")))
         if tuned is not None:
             done = suite.selection_seeds if size in winners else []
             yield from (plan(size, tuned, seed) for seed in suite.seeds if seed not in done)
 
 
-def _tuning_sizes(suite: Suite, strategy: str) -> list[Any]:
-    entry = suite.strategy(strategy)
-    return [entry["select_at"]] if "select_at" in entry else suite.sizes(strategy)
+def _tuning_sizes(suite: Suite, setting: Coordinates) -> list[Any]:
+    entry = suite.strategy(setting)
+    return [entry["select_at"]] if "select_at" in entry else suite.sizes(setting)
 
 
 def _winner(first: list[PlannedCell], records: Mapping[str, CellRecord]) -> dict[str, Any] | None:
@@ -88,7 +89,7 @@ def _winner(first: list[PlannedCell], records: Mapping[str, CellRecord]) -> dict
     return dict(chosen.tuned) if chosen else None
 
 
-def _count(suite: Suite, setting: Setting) -> int:
-    tuning, values = len(_tuning_sizes(suite, setting.strategy)), len(suite.tuned(setting.strategy))
-    first, seeds, sizes = len(suite.selection_seeds), len(suite.seeds), len(suite.sizes(setting.strategy))
+def _count(suite: Suite, setting: Coordinates) -> int:
+    tuning, values = len(_tuning_sizes(suite, setting)), len(suite.tuned(setting))
+    first, seeds, sizes = len(suite.selection_seeds), len(suite.seeds), len(suite.sizes(setting))
     return tuning * (values - 1) * first + sizes * seeds

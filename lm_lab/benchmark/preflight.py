@@ -8,7 +8,7 @@ import copy
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from lm_lab.config.checks import require_device
 from lm_lab.config.lightning_cli import quiet, restrict
 from lm_lab.data.module import TaskData
 from lm_lab.errors import UsageError
+from lm_lab.results.coordinates import NAMED, STRATEGY, TASK, coordinates
 from lm_lab.tasks import Task
 from lm_lab.training.adaptation import adaptation_of
 
@@ -34,14 +35,14 @@ _LONGEST = 400  # signs of a message: jsonargparse's may list every type that wa
 Config = dict[str, Any]
 
 
-def check_settings(suite: Suite, trust_remote_code: bool = False) -> None:
+def check_settings(suite: Suite, trust_remote_code: bool = False, imports: Sequence[str] = ()) -> None:
     """Build what the cells of `suite` build, each distinct thing once.
 
     Raises:
         UsageError: something cannot be built, named by the suite's entries; or it asks to run code that comes with
             weights, which the command line alone may allow.
     """
-    restrict()  # before anything that the suite names is imported
+    restrict(imports)  # before anything that the suite names is imported
     built: dict[str, Any] = {}
 
     def once(where: str, kind: Any, build: Callable[[], Any]) -> Any:
@@ -52,19 +53,18 @@ def check_settings(suite: Suite, trust_remote_code: bool = False) -> None:
         return built[key]
 
     with _silent():
-        for setting, size, tuned in suite.variants():
-            cell = suite.cell(setting, size, tuned, suite.seeds[0])
-            config = suite.config(cell)
-            values = {**({cell["knob"]: size} if cell["knob"] else {}), **tuned}
-            at = "".join(f", {name}={value}" for name, value in values.items())
-            on = f"strategy '{setting.strategy}'{at}, backbone '{setting.backbone}'"
+        for cell in suite.variants():
+            config, at = suite.config(cell), coordinates(cell)
+            others = [f"{name}={value}" for name, value in [*at.without(*NAMED).items(), *cell["tuned"].items()]]
+            settings = "".join(f", {setting}" for setting in others)
+            on = f"strategy '{at[STRATEGY]}'{settings}, backbone '{at.backbone}'"
             once(on, ["trust", config], partial(_require_trust, config, trust_remote_code))
-            data: TaskData = once(f"task '{setting.task}'{at}", config["data"], partial(build_data, config["data"]))
+            data: TaskData = once(f"task '{at[TASK]}'{settings}", config["data"], partial(build_data, config["data"]))
             once(on, config["trainer"], partial(_build_trainer, config["trainer"]))
             once(on, config["model"], partial(_parse_model, config["model"]))
             shape = {key: value for key, value in config["model"].items() if key != "learning_rate"}
             form = [shape, type(data.task).__name__, data.task.paired]
-            once(f"{on}, task '{setting.task}'", form, partial(_build_model, shape, data.task))
+            once(f"{on}, task '{at[TASK]}'", form, partial(_build_model, shape, data.task))
 
 
 def _require_trust(config: Config, allowed: bool) -> None:

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
+from lm_lab.results.coordinates import coordinates, shown
 from lm_lab.results.records import CellRecord
 from lm_lab.training.progress import duration
 
@@ -59,10 +60,8 @@ class Progress:
 def describe(record: CellRecord) -> str:
     """A cell and what became of it, in one line."""
     cell = record["cell"]
-    knob = f" {cell['knob']}={cell['size']}" if cell["knob"] else ""
-    tuned = "".join(f" {name.split('.')[-1]}={value:g}" if isinstance(value, float) else f" {name}={value}"
-                    for name, value in cell["tuned"].items())  # fmt: skip
-    name = f"{cell['task']} {cell['backbone']} {cell['strategy']}{knob}{tuned} seed={cell['seed']}"
+    tuned = [f"{name.split('.')[-1]} {shown(value)}" for name, value in cell["tuned"].items()]
+    name = ", ".join([*coordinates(cell).words, *tuned, f"seed {cell['seed']}"])
     if record["status"] != "done":
         return f"{name}: {record['status']}: {record['reason']}"
     return f"{name}: {record['score']['validation']:.3f} in {duration(record['clocks']['total_seconds'])}"

@@ -3,17 +3,20 @@
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from lm_lab import provenance
 from lm_lab.atomic import remove_leftovers, replace_file
 from lm_lab.benchmark.baselines import write_baselines
 from lm_lab.benchmark.executors import Executor
 from lm_lab.benchmark.fingerprints import cache_fingerprints
-from lm_lab.benchmark.plan import Plan, PlannedCell, make_plan
+from lm_lab.benchmark.jobs import Job, Needs
+from lm_lab.benchmark.plan import Plan, make_plan
 from lm_lab.benchmark.progress import Progress
 from lm_lab.benchmark.suite import Suite
 from lm_lab.config.lightning_cli import restrict
@@ -27,16 +30,25 @@ _PARTS = ("cells", "predictions", "features")
 
 
 def run_suite(
-    suite: Suite, root: Path, executor: Executor, progress: Progress, track: Tracker, retry_failed: bool = False
+    suite: Suite,
+    root: Path,
+    executor: Executor,
+    progress: Progress,
+    track: Tracker,
+    needs: Needs | None = None,
+    imports: Sequence[str] = (),
+    retry_failed: bool = False,
 ) -> Plan:
-    """Run every cell of `suite` that has no record in `root` yet.
+    """Run every cell of `suite` that has no record in `root` yet, and write what comes back.
 
     Args:
         suite: the grid.
         root: folder of the results; only one run at a time may write there.
-        executor: runs cells; stopped at the end, also when interrupted.
+        executor: runs jobs of cells; stopped at the end, also when interrupted.
         progress: shows what was done.
         track: called with each new record.
+        needs: what a job of one cell asks of a machine.
+        imports: packages beside this one that the suite may name.
         retry_failed: run cells again that failed or diverged.
 
     Raises:
@@ -47,20 +59,23 @@ def run_suite(
         for folder in (root, *(root / part for part in _PARTS), *(root / "superseded" / part for part in _PARTS)):
             remove_leftovers(folder)
         unpack(root)
+        restrict(imports)  # before anything that the suite names is imported
+        template = Job((), suite.name, provenance.command(), needs or Needs(), root / "features", tuple(imports))
         try:
-            return _run(suite, root, executor, progress, track, retry_failed)
+            return _run(suite, root, executor, progress, track, template, retry_failed)
         finally:
             executor.stop()
 
 
-def _run(suite: Suite, root: Path, executor: Executor, progress: Progress, track: Tracker, retry_failed: bool) -> Plan:
-    restrict()  # before anything that the suite names is imported
+def _run(
+    suite: Suite, root: Path, executor: Executor, progress: Progress, track: Tracker, template: Job, again: bool
+) -> Plan:
     prints = cache_fingerprints()
     records = {record["id"]: record for record in scan(root).records if _whole(root, record)}
     plan = make_plan(suite, records, prints)
     _prepare_folder(suite, root, plan, records)
     write_baselines(root, plan.cells)
-    if retry_failed:
+    if again:
         records = {key: record for key, record in records.items() if record["status"] == "done"}
     running: set[str] = set()
     progress.start(plan.total, len(records), executor.capacity)
@@ -73,27 +88,16 @@ def _run(suite: Suite, root: Path, executor: Executor, progress: Progress, track
                 progress.advance(record)
             continue
         for planned in waiting[: executor.capacity + 1 - len(running)]:  # one in reserve keeps every worker busy
-            executor.submit(planned)
+            executor.submit(replace(template, cells=(planned,)))
             running.add(planned.id)
         if not running:
             return plan
-        for planned, death in executor.wait():
-            running.discard(planned.id)
-            record = _collect(root, planned, suite, death)
-            records[planned.id] = record
+        for record, predictions in executor.wait():
+            write_record(root, record, predictions)
+            running.discard(record["id"])
+            records[record["id"]] = record
             progress.advance(record)
             track(record)
-
-
-def _collect(root: Path, planned: PlannedCell, suite: Suite, death: str | None) -> CellRecord:
-    record = None if death else read_record(root, planned.id)
-    if record is None:
-        from lm_lab import provenance
-        from lm_lab.benchmark.execute import failed_record
-
-        record = failed_record(planned, suite.name, provenance.command(), death or "it left no record")
-        write_record(root, record)
-    return record
 
 
 def _prepare_folder(suite: Suite, root: Path, plan: Plan, records: dict[str, CellRecord]) -> None:

@@ -1,4 +1,4 @@
-"""A suite: a grid over backbones x strategies (with a size knob) x tasks x tuned values x seeds, read from YAML.
+"""A suite: a grid over tasks x backbones x strategies (with a size) x any other axis x tuned values x seeds, from YAML.
 
 name: glue_small
 seeds: [0, 1, 2]
@@ -6,32 +6,25 @@ defaults:   {trainer: {...}, model: {...}, data: {...}}         settings of ever
 backbones:  {NAME: {backbone: {source: ...}, control: false}}   each may override model, data, trainer
 tasks:      {NAME: {data: {task: rte}}}                         with class_path, another data module than GLUE
 strategies: {NAME: {class_path: LoRA, knob: rank, sizes: [2, 8], tune: {learning_rate: [...]}, select_at: 8}}
+axes:       {examples: {data.train_limit: [100, 1000]}}         or {NAME: {VALUE: {model: {...}, data: {...}}}}
 exclude:    [{backbone: random, strategy: [lora, adapter]}]
 """
 
 import copy
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from lm_lab.benchmark.axes import PLURALS, entries, place
 from lm_lab.benchmark.suite_checks import SECTIONS, check_suite
 from lm_lab.errors import UsageError
-from lm_lab.results.records import Cell
+from lm_lab.results.coordinates import BACKBONE, NAMED, STRATEGY, TASK, Cell, Coordinates, Value, coordinates
 from lm_lab.yaml_files import read_yaml
 
 GLUE = "lm_lab.data.glue.GLUE"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One (backbone, strategy, task) of the grid: the unit within which tuned values are selected."""
-
-    backbone: str
-    strategy: str
-    task: str
 
 
 @dataclass(frozen=True)
@@ -55,64 +48,66 @@ class Suite:
         """The first seeds, with which every tuned value runs."""
         return self.seeds[: self.source.get("selection_seeds", 1)]
 
-    def settings(self) -> Iterator[Setting]:
-        """Every (backbone, strategy, task) that is not excluded, a task at a time."""
-        for task, backbone, strategy in product(*(self.source[key] for key in ("tasks", "backbones", "strategies"))):
-            setting = Setting(backbone, strategy, task)
-            if not any(_excluded(setting, rule) for rule in self.source.get("exclude", [])):
-                yield setting
+    @property
+    def axes(self) -> dict[str, dict[Value, Mapping[str, Any]]]:
+        """Axis -> value -> its entry, for all but the strategies' sizes."""
+        named = {axis: self.source[plural] for axis, plural in PLURALS.items()}
+        return named | {axis: entries(spec) for axis, spec in self.source.get("axes", {}).items()}
 
-    def variants(self) -> Iterator[tuple[Setting, Any, dict[str, Any]]]:
-        """Every setting with every size and tuned value that a cell may have."""
+    def settings(self) -> Iterator[Coordinates]:
+        """Every combination of the axes that is not excluded, a task at a time: tuned values are selected within it."""
+        for values in product(*self.axes.values()):
+            at = dict(zip(self.axes, values, strict=True))
+            if not any(_excluded(at, rule) for rule in self.source.get("exclude", [])):
+                yield Coordinates(at, self.source["strategies"][at[STRATEGY]].get("knob"))
+
+    def variants(self) -> Iterator[Cell]:
+        """A cell, with the first seed, of every setting with every size and tuned value that it may have."""
         for setting in self.settings():
-            for size, tuned in product(self.sizes(setting.strategy), self.tuned(setting.strategy)):
-                yield setting, size, tuned
+            for size, tuned in product(self.sizes(setting), self.tuned(setting)):
+                yield self.cell(setting, size, tuned, self.seeds[0])
 
-    def strategy(self, name: str) -> dict[str, Any]:
-        """The entry of a strategy."""
-        return self.source["strategies"][name]
+    def strategy(self, at: Mapping[str, Value]) -> dict[str, Any]:
+        """The entry of the strategy of a setting or cell."""
+        return self.source["strategies"][at[STRATEGY]]
 
-    def sizes(self, strategy: str) -> list[Any]:
+    def sizes(self, at: Mapping[str, Value]) -> list[Any]:
         """Values of the strategy's knob; [None] for a strategy without one."""
-        return list(self.strategy(strategy).get("sizes", [None]))
+        return list(self.strategy(at).get("sizes", [None]))
 
-    def tuned(self, strategy: str) -> list[dict[str, Any]]:
+    def tuned(self, at: Mapping[str, Value]) -> list[dict[str, Any]]:
         """Every combination of the strategy's tuned values."""
-        tune: dict[str, list[Any]] = self.strategy(strategy).get("tune", {})
+        tune: dict[str, list[Any]] = self.strategy(at).get("tune", {})
         return [dict(zip(tune, values, strict=True)) for values in product(*tune.values())]
 
-    def cell(self, setting: Setting, size: Any, tuned: dict[str, Any], seed: int) -> Cell:
-        """The coordinates of a cell."""
+    def cell(self, setting: Coordinates, size: Any, tuned: dict[str, Any], seed: int) -> Cell:
+        """A cell of a setting."""
+        knob = self.strategy(setting).get("knob")
         return Cell(
-            backbone=setting.backbone,
-            strategy=setting.strategy,
-            knob=self.strategy(setting.strategy).get("knob"),
-            size=size,
-            task=setting.task,
+            coordinates={**setting, **({knob: size} if knob else {})},
+            knob=knob,
             tuned=tuned,
             seed=seed,
-            control=bool(self.source["backbones"][setting.backbone].get("control", False)),
+            control=bool(self.axes[BACKBONE][setting[BACKBONE]].get("control", False)),
         )
 
     def config(self, cell: Cell) -> dict[str, Any]:
         """The resolved configuration of a cell, in the form `lm-lab adapt` reads."""
-        backbone = self.source["backbones"][cell["backbone"]]
-        strategy = self.strategy(cell["strategy"])
-        layers = [self.source.get("defaults", {}), backbone, self.source["tasks"][cell["task"]], strategy]
+        at = cell["coordinates"]
+        entry = {axis: values[at[axis]] for axis, values in self.axes.items()}
         config: dict[str, Any] = {section: {} for section in SECTIONS}
-        for layer in layers:
-            for section in SECTIONS:
-                _merge(config[section], layer.get(section, {}))
-        knob = {cell["knob"]: cell["size"]} if cell["knob"] else {}
-        config["model"]["backbone"] = dict(backbone["backbone"])
+        _merge_sections(config, self.source.get("defaults", {}), entry[BACKBONE], entry[TASK], entry[STRATEGY])
+        knob = {cell["knob"]: at[cell["knob"]]} if cell["knob"] else {}
+        config["model"]["backbone"] = dict(entry[BACKBONE]["backbone"])
         config["model"]["strategy"] = {
-            "class_path": _qualified(strategy["class_path"]),
-            "init_args": {**strategy.get("init_args", {}), **knob},
+            "class_path": _qualified(entry[STRATEGY]["class_path"]),
+            "init_args": {**entry[STRATEGY].get("init_args", {}), **knob},
         }
+        _merge_sections(config, *(entry[axis] for axis in entry if axis not in NAMED))
         kind = config["data"].pop("class_path", GLUE)
         config["data"] = {"class_path": kind, "init_args": config["data"]}
         for key, value in cell["tuned"].items():
-            _set(config, key if "." in key else f"model.{key}", value)
+            place(config, key if "." in key else f"model.{key}", value)
         return {"seed_everything": cell["seed"], **config}
 
     def resolved(self, planned: int) -> dict[str, Any]:
@@ -138,26 +133,25 @@ def load_suite(path: str | Path) -> Suite:
 def _require_distinct(suite: Suite, path: str | Path) -> None:
     """A cell is known by what it does, so two entries that do the same would have one result between them."""
     known: dict[str, str] = {}
-    for setting, size, tuned in suite.variants():
-        cell = suite.cell(setting, size, tuned, suite.seeds[0])
-        parts = [
-            setting.task,
-            setting.backbone,
-            setting.strategy,
-            *([] if size is None else [f"{cell['knob']}={size}"]),
-        ]
-        name, content = ", ".join(parts), json.dumps(suite.config(cell), sort_keys=True)
+    for cell in suite.variants():
+        name, content = coordinates(cell).label, json.dumps(suite.config(cell), sort_keys=True)
         if (other := known.setdefault(content, name)) != name:
             raise UsageError(f"{path}: '{other}' and '{name}' are the same run; exclude one of them.")
 
 
-def _excluded(setting: Setting, rule: Mapping[str, str | Sequence[str]]) -> bool:
-    wanted = {key: [value] if isinstance(value, str) else value for key, value in rule.items()}
-    return all(getattr(setting, key) in values for key, values in wanted.items())
+def _excluded(at: Mapping[str, Value], rule: Mapping[str, Any]) -> bool:
+    wanted = {axis: values if isinstance(values, list) else [values] for axis, values in rule.items()}
+    return all(at[axis] in values for axis, values in wanted.items())
 
 
 def _qualified(class_path: str) -> str:
     return class_path if "." in class_path else f"lm_lab.strategies.{class_path}"
+
+
+def _merge_sections(config: dict[str, Any], *entries: Mapping[str, Any]) -> None:
+    for entry in entries:
+        for section in SECTIONS:
+            _merge(config[section], entry.get(section, {}))
 
 
 def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
@@ -166,12 +160,3 @@ def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
             _merge(into[key], value)
         else:
             into[key] = copy.deepcopy(value)
-
-
-def _set(config: dict[str, Any], path: str, value: Any) -> None:
-    *parents, last = path.split(".")
-    for parent in parents:
-        config = config.setdefault(parent, {})
-        if not isinstance(config, dict):
-            raise UsageError(f"tune: '{path}' cannot be set, since '{parent}' is {config!r:.60}.")
-    config[last] = value

@@ -4,17 +4,18 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lm_lab.benchmark.axes import PLURALS, entries, swept
 from lm_lab.errors import UsageError
 from lm_lab.results.records import AVERAGE
 
 SECTIONS = ("model", "data", "trainer")
-_SUITE = ("name", "description", "seeds", "selection_seeds", "defaults", "backbones", "tasks", "strategies", "exclude")
+_SUITE = ("name", "description", "seeds", "selection_seeds", "defaults", *PLURALS.values(), "axes", "exclude")
+_TAKEN = {*PLURALS, "size", "knob", "tuned", "seed", "control", "id", "status", "reason", "mean", "failed", "notes"}
 _KEYS = {
     "backbones": ("backbone", "control", *SECTIONS),
     "tasks": SECTIONS,
     "strategies": ("class_path", "init_args", "knob", "sizes", "tune", "select_at", *SECTIONS),
 }
-_KINDS = {"backbones": "backbone", "tasks": "task", "strategies": "strategy"}
 _LONGEST_NAME = 80
 _LAST_SEED = 2**32 - 1
 _LARGEST_SIZE = 1e15
@@ -27,14 +28,15 @@ def check_suite(source: Any, path: str) -> None:
     _require(isinstance(source.get("description", ""), str), path, "description", "text", source.get("description"))
     _seeds(source, path)
     _sections(source.get("defaults", {}), f"{path}, defaults", SECTIONS)
-    for plural, kind in _KINDS.items():
-        entries = source.get(plural)
-        if not isinstance(entries, dict) or not entries:
-            raise UsageError(f"{path}: '{plural}' is missing or empty, or no mapping of names: {entries!r:.60}.")
-        for name, entry in entries.items():
+    for kind, plural in PLURALS.items():
+        found = source.get(plural)
+        if not isinstance(found, dict) or not found:
+            raise UsageError(f"{path}: '{plural}' is missing or empty, or no mapping of names: {found!r:.60}.")
+        for name, entry in found.items():
             _name(name, path, f"the name of a {kind}")
             _CHECKS[plural](entry, f"{path}, {kind} '{name}'")
     _require(AVERAGE not in source["tasks"], path, "tasks", f"names other than '{AVERAGE}', the report's own", AVERAGE)
+    _axes(source, path)
     _exclusions(source, path)
 
 
@@ -92,18 +94,38 @@ def _tuned(key: str, values: Any, where: str) -> None:
     _require(fit and len(set(values)) == len(values), where, key, "a list of different values to try", values)
 
 
+def _axes(source: Mapping[str, Any], path: str) -> None:
+    axes = source.get("axes", {})
+    _mapping(axes, f"{path}, axes")
+    taken = _TAKEN | {entry.get("knob") for entry in source["strategies"].values()}
+    for name, spec in axes.items():
+        _name(name, path, "the name of an axis")
+        _require(name not in taken, path, "axes", "names that no column of the results and no knob has", name)
+        where = f"{path}, axis '{name}'"
+        _mapping(spec, where)
+        _require(bool(spec), path, name, "one setting and its values, or values and what each sets", spec)
+        for value, entry in spec.items():
+            if swept(spec):
+                _require("." in value, where, value, "a path such as data.train_limit", value)
+                _tuned(value, entry, where)
+            else:
+                _name(value, where, "a value")
+                _sections(entry, f"{where}, '{value}'", SECTIONS)
+
+
 def _exclusions(source: Mapping[str, Any], path: str) -> None:
     rules = source.get("exclude", [])
     _require(isinstance(rules, list), path, "exclude", "a list of rules", rules)
+    known = {axis: source[plural] for axis, plural in PLURALS.items()}
+    known |= {axis: entries(spec) for axis, spec in source.get("axes", {}).items()}
     for rule in rules:
-        _mapping(rule, f"{path}, exclude", tuple(_KINDS.values()))
+        _mapping(rule, f"{path}, exclude", tuple(known))
         _require(bool(rule), path, "exclude", "rules that name something", rule)
-        for plural, kind in _KINDS.items():
-            names = rule.get(kind, [])
-            names = [names] if isinstance(names, str) else names
-            fit = isinstance(names, list) and all(isinstance(n, str) and n in source[plural] for n in names)
-            known = ", ".join(map(str, source[plural]))
-            _require(fit, f"{path}, exclude", kind, f"one or several of {known:.200}", rule.get(kind))
+        for axis, names in rule.items():
+            listed = names if isinstance(names, list) else [names]
+            fit = all(isinstance(name, str | int | float) and name in known[axis] for name in listed)
+            expected = f"one or several of {', '.join(map(str, known[axis])):.200}"
+            _require(fit, f"{path}, exclude", axis, expected, names)
 
 
 def _sections(entry: Any, where: str, known: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""A warm process that runs cells, and the process's end of the line to it."""
+"""A warm process that runs jobs, and this end of the line to it."""
 
 import multiprocessing
 import os
@@ -6,54 +6,43 @@ import signal
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 
-from lm_lab.benchmark.plan import PlannedCell
+from lm_lab.benchmark.jobs import Job, Result, failed
 
 DIED = "its worker process died twice (killed, or out of memory)"
 PULSE = 1.0  # seconds between two looks at the clock
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a worker needs to run cells: the suite's name, the results' folder, the command to record."""
-
-    suite: str
-    root: Path
-    command: str
-
-
 class Worker:
-    """A warm process, and the cell that it runs."""
+    """A warm process, and the job that it runs."""
 
-    def __init__(self, job: Job, threads: int) -> None:
+    def __init__(self, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, job, threads, os.getpid()))
+        self.process = context.Process(target=_serve, args=(theirs, threads, os.getpid()))
         self.process.start()
         theirs.close()
-        self.planned: PlannedCell | None = None
+        self.job: Job | None = None
         self._clock = _Clock()
 
-    def start(self, planned: PlannedCell) -> None:
-        """Run a cell."""
-        self.planned, self._clock = planned, _Clock()
-        with suppress(OSError):  # it is dead, which `result` tells
-            self.connection.send(planned)
+    def start(self, job: Job) -> None:
+        """Run a job."""
+        self.job, self._clock = job, _Clock()
+        with suppress(OSError):  # it is dead, which `results` tells
+            self.connection.send(job)
 
     def seconds(self) -> float:
-        """How long the cell has run."""
+        """How long the job has run."""
         return self._clock.read()
 
-    def result(self) -> str | None:
-        """Why the cell that ended failed without a record; None where there is one."""
+    def results(self) -> list[Result] | None:
+        """What the job that ended brought; None if the process died of it."""
         try:
-            reason: str | None = self.connection.recv()
+            found: list[Result] = self.connection.recv()
         except (EOFError, OSError):
-            return DIED
-        return reason
+            return None
+        return found
 
     def kill(self) -> None:
         """End the process, even a stopped one."""
@@ -63,7 +52,7 @@ class Worker:
 
 
 class _Clock:
-    """Seconds while this process watches: a suspended one, or one with a debugger, does not use up its cells' time."""
+    """Seconds while this process watches: a suspended one, or one with a debugger, does not use up its jobs' time."""
 
     def __init__(self) -> None:
         self._seconds, self._last = 0.0, time.monotonic()
@@ -75,20 +64,19 @@ class _Clock:
         return self._seconds
 
 
-def _serve(connection: Connection, job: Job, threads: int, parent: int) -> None:
-    """Run the cells that come, one after the other, and send why each failed if it has no record."""
+def _serve(connection: Connection, threads: int, parent: int) -> None:
+    """Run the jobs that come, one after the other, and send what each brought."""
     _warm(threads, parent)
     while True:
         try:
-            planned = connection.recv()
+            job = connection.recv()
         except EOFError:
             return
         try:
-            work(planned, job)
+            results = work(job)
         except Exception as error:
-            connection.send(f"{type(error).__name__}: {error}")
-        else:
-            connection.send(None)
+            results = failed(job, f"{type(error).__name__}: {error}")
+        connection.send(results)
 
 
 def _warm(threads: int, parent: int) -> None:
@@ -115,12 +103,12 @@ def _follow(parent: int) -> None:
     os._exit(1)
 
 
-def work(planned: PlannedCell, job: Job) -> None:
-    """Run a cell, in silence."""
+def work(job: Job) -> list[Result]:
+    """Run a job, in silence."""
     import contextlib
     import io
 
-    from lm_lab.benchmark.execute import run_cell
+    from lm_lab.benchmark.execute import run
 
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        run_cell(planned, job.suite, job.root, job.command)
+        return run(job)

@@ -4,10 +4,15 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lm_lab.commands.arguments import Arguments
 from lm_lab.errors import UsageError
 
+if TYPE_CHECKING:
+    from lm_lab.benchmark.executors import Executor
+
+GPU_SHARE = 2**34  # bytes of a GPU that a worker is given
 EXIT_FAILED = 1  # of `run`: some cells failed or diverged; their reasons are in the report
 
 
@@ -30,6 +35,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--threads", type=int, help="threads a worker (default: cores divided by workers)")
     run.add_argument("--retry-failed", action="store_true", help="run cells again that failed or diverged")
     run.add_argument("--cell-timeout", type=float, help="seconds a cell may take (default: a day)")
+    run.add_argument("--executor", help="what runs the cells: a class path, or a YAML file")
+    run.add_argument("--allow-import", action="append", default=[], help="package that class paths may name")
     run.add_argument(
         "--trust-remote-code", action="store_true", help="let backbones that ask for it run the code in their folder"
     )
@@ -61,31 +68,47 @@ def _run(options: argparse.Namespace) -> int:
     if options.cell_timeout is not None and not options.cell_timeout > 0:
         raise UsageError(f"--cell-timeout {options.cell_timeout:g}: expected more than 0 seconds.")
 
-    from lm_lab import provenance
-    from lm_lab.benchmark.executors import CELL_TIMEOUT, Executor, InProcess, LocalProcesses
+    from lm_lab.benchmark.jobs import DAY, Needs
     from lm_lab.benchmark.preflight import check_settings
     from lm_lab.benchmark.progress import Progress
     from lm_lab.benchmark.runner import run_suite
-    from lm_lab.benchmark.workers import Job
     from lm_lab.report.table import progress as counts
     from lm_lab.results.records import read_suite, scan
     from lm_lab.tracking.wandb import log_cell, log_summary
 
-    check_settings(suite, options.trust_remote_code)
+    executor = _executor(options.executor, workers, options.allow_import)
+    check_settings(suite, options.trust_remote_code, options.allow_import)
 
     def track(record: object) -> None:
         log_cell(record, options.out, options.project, options.wandb)  # type: ignore[arg-type]
 
-    job = Job(suite.name, options.out, provenance.command())
-    limit = options.cell_timeout or CELL_TIMEOUT
-    executor: Executor = LocalProcesses(job, workers, threads, limit) if workers else InProcess(job)
+    gpu = _gpu_bytes() is not None
+    needs = Needs(gpu, threads, GPU_SHARE if gpu else None, options.cell_timeout or DAY)
     with Progress() as progress:
-        run_suite(suite, options.out, executor, progress, track, options.retry_failed)
+        run_suite(suite, options.out, executor, progress, track, needs, options.allow_import, options.retry_failed)
     _report(argparse.Namespace(out=options.out, to=None))
     log_summary(options.out, options.project, options.wandb)
     records, planned = scan(options.out).records, read_suite(options.out)
     print(counts(records, (), planned)[0])
     return 0 if sum(record["status"] == "done" for record in records) == planned["planned_cells"] else EXIT_FAILED
+
+
+def _executor(named: str | None, workers: int, imports: list[str]) -> "Executor":
+    """What runs the cells: the class that was named, else processes here, or this process alone."""
+    from jsonargparse import ArgumentParser
+
+    from lm_lab.benchmark.executors import Executor, InProcess, LocalProcesses
+    from lm_lab.config.lightning_cli import restrict
+    from lm_lab.yaml_files import read_yaml
+
+    if named is None:
+        return LocalProcesses(workers) if workers else InProcess()
+    restrict(imports)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(Executor, "executor")
+    given = read_yaml(named, "executor") if named.endswith((".yaml", ".yml")) else {"class_path": named}
+    found: Executor = parser.instantiate(parser.parse_object({"executor": given})).executor
+    return found
 
 
 def _share(workers: int | None, threads: int | None) -> tuple[int, int]:
@@ -98,7 +121,7 @@ def _share(workers: int | None, threads: int | None) -> tuple[int, int]:
 
 def default_workers(cores: int, gpu_bytes: int | None) -> int:
     """One a core; with a GPU, which waits for Python most of the time, one for every two cores and 16 GiB of it."""
-    return cores if gpu_bytes is None else max(1, min(cores // 2, gpu_bytes // 2**34))
+    return cores if gpu_bytes is None else max(1, min(cores // 2, gpu_bytes // GPU_SHARE))
 
 
 def _gpu_bytes() -> int | None:

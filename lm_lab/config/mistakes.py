@@ -7,6 +7,7 @@ import traceback
 from lm_lab.errors import UsageError
 
 _DISK = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EDQUOT, errno.EFBIG}
+_DENIED = re.compile(r"denied by the .* entry of the import path denylist\..*")
 # lines of jsonargparse that say how it tried, not what is wrong
 _NOISE = re.compile(
     r"^(Does not validate|Subtypes:|Errors:|Given value type|Expected a <class 'NoneType'>|tip:|Import path)"
@@ -45,6 +46,7 @@ def _of_library(error: BaseException) -> UsageError | None:
 
 def _argument(message: str) -> str:
     """What jsonargparse reports in one line: the option, and the innermost reasons."""
+    message = _DENIED.sub("say --allow-import with its package, if you trust it", message)
     lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
     kept = [line for line in lines if line and not _NOISE.match(line)]
     return ": ".join(line.rstrip(":") for line in dict.fromkeys(kept)) + " (--help lists the options)"

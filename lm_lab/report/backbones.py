@@ -6,9 +6,10 @@ from html import escape
 from statistics import fmean
 
 from lm_lab.report import text
-from lm_lab.report.curves import Key, Point
+from lm_lab.report.curves import Point
 from lm_lab.report.figures import colours
 from lm_lab.report.table import columns
+from lm_lab.results.coordinates import Coordinates
 from lm_lab.results.records import AVERAGE
 
 _LEFT, _WIDTH, _ROW, _TOP = 150, 700, 22, 40
@@ -22,7 +23,7 @@ def side_by_side(points: Sequence[Point]) -> str:
     scored = [point for point in points if point.scores]
     if len({point.key.backbone for point in scored if not point.control}) < 2:
         return ""
-    palette = colours(point.key.strategy for point in scored)
+    palette = colours(point.key.line.label for point in scored)
     tasks = sorted(columns(scored), key=lambda task: task != AVERAGE)
     figures = [_figure(_rows(scored, task), palette, task) for task in tasks]
     others = f"<details><summary>Each task</summary>{''.join(figures[1:])}</details>" if figures[1:] else ""
@@ -42,14 +43,14 @@ def _figure(rows: Rows, palette: Mapping[str, str], task: str) -> str:
     every = [point for row in rows.values() for point in row]
     low = min(point.mean - _half(point) for point in every)
     high = max(point.mean + _half(point) for point in every)
-    keys = list(dict.fromkeys((point.key.strategy, point.key.size) for point in every))
+    methods = list(dict.fromkeys(point.key.method for point in every))
     height = _TOP + _ROW * len(rows) + 26
     parts = [_legend(every, palette), *(_tick(value, low, high, height) for value in _ticks(low, high))]
     for place, (name, row) in enumerate(rows.items()):
         y = _TOP + _ROW * (place + 0.5)
         faded = ' opacity="0.6"' if row[0].control else ""
         label = f'<text x="{_LEFT - 10}" y="{y + 4:.0f}" text-anchor="end">{escape(name)}</text>'
-        dots = [_dot(p, _x(low, high), y + _offset(keys, p.key), palette[p.key.strategy]) for p in row]
+        dots = [_dot(p, _x(low, high), y + _offset(methods, p.key.method), palette[p.key.line.label]) for p in row]
         parts.append(f"<g{faded}>{label}{''.join(dots)}</g>")
     box = f'viewBox="0 0 {_WIDTH + 20} {height}" width="{_WIDTH + 20}" height="{height}"'
     style = 'font-size="12" fill="currentColor" font-family="sans-serif"'
@@ -60,7 +61,7 @@ def _figure(rows: Rows, palette: Mapping[str, str], task: str) -> str:
 def _dot(point: Point, scale: tuple[float, float], y: float, colour: str) -> str:
     start, by = scale
     x, half = start + by * point.mean, by * _half(point)
-    name = f"{text.name(point.key, point.knob)}, {point.key.backbone}: {text.plus_minus(point.interval)}"
+    name = f"{point.key.method.label}, {point.key.backbone}: {text.plus_minus(point.interval)}"
     return (
         f'<line x1="{x - half:.1f}" y1="{y:.1f}" x2="{x + half:.1f}" y2="{y:.1f}" stroke="{colour}"/>'
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{escape(name)}</title></circle>'
@@ -69,9 +70,9 @@ def _dot(point: Point, scale: tuple[float, float], y: float, colour: str) -> str
 
 def _legend(points: Sequence[Point], palette: Mapping[str, str]) -> str:
     parts, x = [], float(_LEFT)
-    for name in dict.fromkeys(text.name(point.key, point.knob) for point in points):
-        strategy = next(p.key.strategy for p in points if text.name(p.key, p.knob) == name)
-        parts.append(f'<circle cx="{x:.0f}" cy="12" r="4" fill="{palette[strategy]}"/>')
+    for name in dict.fromkeys(point.key.method.label for point in points):
+        line = next(p.key.line.label for p in points if p.key.method.label == name)
+        parts.append(f'<circle cx="{x:.0f}" cy="12" r="4" fill="{palette[line]}"/>')
         parts.append(f'<text x="{x + 9:.0f}" y="16">{escape(name)}</text>')
         x += 30 + 7 * len(name)
     return "".join(parts)
@@ -98,8 +99,8 @@ def _x(low: float, high: float) -> tuple[float, float]:
     return _LEFT - by * low, by
 
 
-def _offset(keys: Sequence[tuple[str, object]], key: Key) -> float:
-    return _SHIFT * (keys.index((key.strategy, key.size)) - (len(keys) - 1) / 2)
+def _offset(methods: Sequence[Coordinates], method: Coordinates) -> float:
+    return _SHIFT * (methods.index(method) - (len(methods) - 1) / 2)
 
 
 def _half(point: Point) -> float:

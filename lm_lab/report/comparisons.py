@@ -1,8 +1,8 @@
-"""Compares every point with full fine-tuning of the same backbone, from the stored predictions.
+"""Compares every point with full fine-tuning in the same place: the backbone, and what else a suite varies.
 
-Paired by example (the same resamples for all strategies of a task), over examples and seeds; the p-values of
-one backbone and one task (or the average) are one family for Holm's correction. Before a prediction file is
-used its score is computed again and must be the recorded one.
+From the stored predictions, paired by example (the same resamples for all strategies of a task), over examples and
+seeds; the p-values of one place and one task (or the average) are one family for Holm's correction. Before a prediction
+file is used its score is computed again and must be the recorded one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lm_lab.errors import UsageError
-from lm_lab.report.curves import Key, Point, shared_tasks
+from lm_lab.report.curves import Point, shared_tasks
 from lm_lab.report.figures import references
 from lm_lab.report.metrics import METRICS
 from lm_lab.report.statistics import DRAWS, Array, Difference, Metric, Resampled, average_difference, holm, resample
+from lm_lab.results.coordinates import Coordinates
 from lm_lab.results.predictions import Predictions, read_predictions
 from lm_lab.results.records import AVERAGE, CellRecord, domains_of
 
-Parts = Mapping[tuple[Key, str], Resampled]
+Parts = Mapping[tuple[Coordinates, str], Resampled]
 _TOLERANCE = 1e-4  # the recorded score may be of single-precision sums
 
 
@@ -29,8 +30,7 @@ _TOLERANCE = 1e-4  # the recorded score may be of single-precision sums
 class Comparison:
     """A strategy's score minus full fine-tuning's on one task or on the average."""
 
-    key: Key
-    knob: str | None
+    key: Coordinates
     task: str
     difference: Difference
     p_holm: float
@@ -43,13 +43,13 @@ def compare(
     """Return the comparisons of every point with full fine-tuning, and why any could not be made."""
     by_id = {record["id"]: record for record in records}
     tasks = sorted({p.task for p in points if p.task != AVERAGE})
-    resampled: dict[tuple[Key, str], Resampled] = {}
+    resampled: dict[tuple[Coordinates, str], Resampled] = {}
     problems = []
     for point in (p for p in points if p.task != AVERAGE and p.scores):
         try:
             resampled[point.key, point.task] = _resample_point(root, point, by_id, draws, tasks.index(point.task))
         except UsageError as error:
-            problems.append(f"{point.key.backbone}, {point.key.strategy}, {point.task}: {error}")
+            problems.append(f"{point.key.label}, {point.task}: {error}")
     return _compare_all(points, resampled), problems
 
 
@@ -59,21 +59,21 @@ def _compare_all(points: Sequence[Point], resampled: Parts) -> list[Comparison]:
     found = []
     for reference in dict.fromkeys(p.key for p in points if p.key in full):
         for task in dict.fromkeys(p.task for p in points):
-            family = [p for p in points if p.key.backbone == reference.backbone and p.task == task]
+            family = [p for p in points if p.key.place == reference.place and p.task == task]
             tasks = averaged if task == AVERAGE else (task,)
             found += _family([p for p in family if p.key != reference], reference, tasks, resampled)
     return found
 
 
-def _family(members: Sequence[Point], full: Key, tasks: Sequence[str], resampled: Parts) -> list[Comparison]:
-    """The comparisons of one backbone on one task, or on the average of `tasks`."""
+def _family(members: Sequence[Point], full: Coordinates, tasks: Sequence[str], resampled: Parts) -> list[Comparison]:
+    """The comparisons of one place on one task, or on the average of `tasks`."""
     found = []
     for point in members:
         if all((key, task) in resampled for key in (point.key, full) for task in tasks):
             pairs = [(resampled[point.key, task], resampled[full, task]) for task in tasks]
             gap = average_difference(pairs)
             seeds = min(len(a.scores) for a, _ in pairs), min(len(b.scores) for _, b in pairs)
-            found.append(Comparison(point.key, point.knob, point.task, gap, gap.p, seeds))
+            found.append(Comparison(point.key, point.task, gap, gap.p, seeds))
     adjusted = holm([each.difference.p for each in found])
     return [replace(each, p_holm=p) for each, p in zip(found, adjusted, strict=True)]
 

@@ -9,29 +9,21 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
-from typing import Any, NamedTuple
+from typing import Any
 
 from lm_lab.report.statistics import Interval, average_interval, t_interval
+from lm_lab.results.coordinates import TASK, Coordinates, coordinates
 from lm_lab.results.records import AVERAGE, CellRecord
 from lm_lab.results.selection import Candidate, candidates, choose, on_edge
 
 _FEW = 3
 
 
-class Key(NamedTuple):
-    """One strategy at one size on one backbone."""
-
-    backbone: str
-    strategy: str
-    size: int | float | None
-
-
 @dataclass(frozen=True)
 class Point:
     """A point of a trade-off curve. Scores are fractions (1 = perfect); `scores` maps a seed to validation."""
 
-    key: Key
-    knob: str | None
+    key: Coordinates  # all but the task
     task: str
     control: bool
     tuned: Mapping[str, Any]
@@ -70,20 +62,20 @@ def training_seconds(record: CellRecord) -> float:
 
 
 def selected(records: Iterable[CellRecord], seeds: Sequence[int] = ()) -> list[Point]:
-    """Apply the selection protocol: one point for each (backbone, strategy, size, task) that has a record.
+    """Apply the selection protocol: one point for each coordinates that have a record.
 
     `seeds` are the suite's; those without a finished cell of the winner are listed in `Point.missing`.
     """
-    groups: dict[tuple[Key, str], list[CellRecord]] = defaultdict(list)
+    groups: dict[tuple[Coordinates, str], list[CellRecord]] = defaultdict(list)
     for record in records:
-        cell = record["cell"]
-        groups[Key(cell["backbone"], cell["strategy"], cell["size"]), cell["task"]].append(record)
+        at = coordinates(record["cell"])
+        groups[at.without(TASK), str(at[TASK])].append(record)
     return [_point(key, task, group, seeds) for (key, task), group in groups.items()]
 
 
 def shared_tasks(points: Iterable[Point]) -> tuple[str, ...]:
-    """Return the tasks on which every (backbone, strategy, size) with any score has one."""
-    scored: dict[Key, dict[str, None]] = defaultdict(dict)
+    """Return the tasks on which every combination of the other coordinates with any score has one."""
+    scored: dict[Coordinates, dict[str, None]] = defaultdict(dict)
     for point in points:
         if point.scores and point.task != AVERAGE:
             scored[point.key][point.task] = None
@@ -99,7 +91,7 @@ def compares_backbones(points: Iterable[Point]) -> bool:
 
 
 def average(points: Iterable[Point]) -> list[Point]:
-    """Return a macro average over the shared tasks for each (backbone, strategy, size), as GLUE defines it.
+    """Return a macro average over the shared tasks for each combination of the other coordinates, as GLUE defines it.
 
     It is the plain mean of the tasks' means, each over all of its seeds; `scores` are of the seeds that every task has,
     to be drawn. Counts, bytes, seconds and memory are means over the tasks, so all of them are "for one task". One task
@@ -109,7 +101,7 @@ def average(points: Iterable[Point]) -> list[Point]:
     if len({point.task for point in points}) < 2:
         return []
     tasks = shared_tasks(points)
-    groups: dict[Key, list[Point]] = defaultdict(list)
+    groups: dict[Coordinates, list[Point]] = defaultdict(list)
     for point in points:
         if point.task in tasks:
             groups[point.key].append(point)
@@ -117,15 +109,15 @@ def average(points: Iterable[Point]) -> list[Point]:
 
 
 def curves(points: Iterable[Point], task: str) -> dict[tuple[str, str], list[Point]]:
-    """Group one task's points by (backbone, strategy), each sorted by trained parameters."""
+    """Group one task's points by backbone and what else varies but the size; each sorted by trained parameters."""
     groups: dict[tuple[str, str], list[Point]] = defaultdict(list)
     for point in points:
         if point.task == task and point.scores:
-            groups[point.key.backbone, point.key.strategy].append(point)
+            groups[point.key.backbone, point.key.line.label].append(point)
     return {key: sorted(group, key=Point.trained) for key, group in groups.items()}
 
 
-def _point(key: Key, task: str, group: list[CellRecord], seeds: Sequence[int]) -> Point:
+def _point(key: Coordinates, task: str, group: list[CellRecord], seeds: Sequence[int]) -> Point:
     options = candidates(group)
     winner = choose(options)
     tuned = winner.tuned if winner else {}
@@ -135,7 +127,6 @@ def _point(key: Key, task: str, group: list[CellRecord], seeds: Sequence[int]) -
     missing = tuple(seed for seed in seeds if seed not in scores)
     return Point(
         key=key,
-        knob=group[0]["cell"]["knob"],
         task=task,
         control=group[0]["cell"]["control"],
         tuned=tuned,

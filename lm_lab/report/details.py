@@ -55,9 +55,7 @@ def _domain(point: Point, cells: Cells, name: str) -> float | None:
 
 
 def _row(point: Point, values: Sequence[float | None], signed_last: bool = False) -> list[Data]:
-    named = [
-        Data(escape(word), css="word") for word in (text.name(point.key, point.knob), point.key.backbone, point.task)
-    ]
+    named = [Data(escape(word), css="word") for word in (point.key.method.label, point.key.backbone, point.task)]
     signs = [False] * (len(values) - 1) + [signed_last]
     numbers = [
         Data("", -1.0) if value is None else Data(text.score(value, signed=sign), value)

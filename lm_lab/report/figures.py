@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lm_lab.report import text
-from lm_lab.report.curves import Key, Point, compares_backbones, curves
+from lm_lab.report.curves import Point, compares_backbones, curves
+from lm_lab.results.coordinates import STRATEGY, Coordinates
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -59,16 +60,16 @@ def colours(strategies: Iterable[str]) -> dict[str, str]:
     return {name: COLOURS.get(name) or next(spare) for name in sorted(set(strategies))}
 
 
-def references(points: Iterable[Point]) -> frozenset[Key]:
-    """Keys of full fine-tuning, one a backbone: what the others are compared with.
+def references(points: Iterable[Point]) -> frozenset[Coordinates]:
+    """Keys of full fine-tuning, one a place: what the others are compared with.
 
     Several strategies may train the whole model (layer decay, gradual unfreezing): "full" is the one of that name, else
     the first.
     """
-    found: dict[str, Key] = {}
+    found: dict[Coordinates, Coordinates] = {}
     for point in points:
-        if point.share > 0.99 and (point.key.backbone not in found or point.key.strategy == "full"):
-            found[point.key.backbone] = point.key
+        if point.share > 0.99 and (point.key.place not in found or point.key[STRATEGY] == "full"):
+            found[point.key.place] = point.key
     return frozenset(found.values())
 
 
@@ -84,7 +85,7 @@ def trade_off(points: Sequence[Point], task: str, axis: str = "parameters", titl
     import plotly.graph_objects as go
 
     shown = curves(points, task)
-    palette = colours(point.key.strategy for point in points)
+    palette = colours(point.key.line.label for point in points)
     backbones = sorted({(p.control, p.key.backbone) for p in points})
     ranked = sorted(shown.items(), key=lambda item: (item[1][0].control, -max(p.mean for p in item[1])))
     symbols = {name: _SYMBOLS[i % len(_SYMBOLS)] for i, (_, name) in enumerate(backbones)}
@@ -154,7 +155,7 @@ def _full_lines(figure: "go.Figure", shown: Sequence[Sequence[Point]], named: bo
                 figure.add_hline(
                     y=100 * point.mean,
                     line={"dash": "dash", "width": 1.2, "color": COLOURS["full"]},
-                    annotation_text=f"full · {point.key.backbone}" if named else "full fine-tuning",
+                    annotation_text=f"full · {point.key.place.label}" if named else "full fine-tuning",
                     annotation_position="top left",
                     annotation_font={"size": 11, "color": COLOURS["full"]},
                     layer="below",

@@ -4,16 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lm_lab.report import text
 from lm_lab.report.comparisons import Comparison
-from lm_lab.report.curves import Key, Point, compares_backbones, shared_tasks
+from lm_lab.report.curves import Point, compares_backbones, shared_tasks
 from lm_lab.report.figures import references
 from lm_lab.report.table import best
+from lm_lab.results.coordinates import Coordinates
 from lm_lab.results.records import AVERAGE
 
 MARGIN = 0.01
 
 
 def headline(points: Sequence[Point], comparisons: Sequence[Comparison]) -> list[str]:
-    """Return up to three sentences for each pretrained backbone, on the average (or the only task).
+    """Return up to three sentences for each pretrained backbone (and whatever else varies), on the average or
+    the only task.
 
     Where there are many, a sentence for each strategy: which backbone it does best on.
     """
@@ -24,18 +26,15 @@ def headline(points: Sequence[Point], comparisons: Sequence[Comparison]) -> list
     task = AVERAGE if AVERAGE in tasks else min(tasks)
     if compares_backbones(scored):
         return list(_strategies([p for p in scored if p.task == task]))
-    backbones = dict.fromkeys(p.key.backbone for p in scored if not p.control)
     sentences = []
-    for backbone in backbones:
-        mine = [p for p in scored if p.key.backbone == backbone and p.task == task]
-        gaps = [c for c in comparisons if c.key.backbone == backbone and c.task == task]
-        sentences += list(_backbone(backbone, mine, gaps, shared_tasks(scored)))
+    for place in dict.fromkeys(p.key.place for p in scored if not p.control):
+        mine = [p for p in scored if p.key.place == place and p.task == task]
+        gaps = [c for c in comparisons if c.key.place == place and c.task == task]
+        sentences += list(_place(place.label, mine, gaps, shared_tasks(scored)))
     return sentences
 
 
-def _backbone(
-    backbone: str, points: Sequence[Point], gaps: Sequence[Comparison], tasks: Sequence[str]
-) -> Iterator[str]:
+def _place(place: str, points: Sequence[Point], gaps: Sequence[Comparison], tasks: Sequence[str]) -> Iterator[str]:
     if not points:
         return
     where = f"the average of {len(tasks)} tasks" if points[0].task == AVERAGE else points[0].task
@@ -44,11 +43,11 @@ def _backbone(
     full = next((p for p in points if p.key in reference), None)
     if full is None:
         yield (
-            f"{backbone}: no finished full fine-tuning to compare with; the best mean so far is "
-            f"{text.name(top.key, top.knob)}, {text.plus_minus(top.interval)} on {where}."
+            f"{place}: no finished full fine-tuning to compare with; the best mean so far is "
+            f"{top.key.method.label}, {text.plus_minus(top.interval)} on {where}."
         )
         return
-    yield f"On {backbone}, full fine-tuning scores {text.plus_minus(full.interval)} on {where}."
+    yield f"On {place}, full fine-tuning scores {text.plus_minus(full.interval)} on {where}."
     by_key = {p.key: p for p in points}
     # by the mean, not by "no significant difference": with few seeds nothing differs significantly
     close = [c for c in gaps if c.difference.estimate >= -MARGIN]
@@ -57,19 +56,19 @@ def _backbone(
         yield _cheapest(cheapest, by_key, full)
         highest = max(gaps, key=lambda c: c.difference.estimate)
         if highest is not cheapest:
-            name = f"{text.name(highest.key, highest.knob)} ({text.percent(by_key[highest.key].share)} trained)"
+            name = f"{highest.key.method.label} ({text.percent(by_key[highest.key].share)} trained)"
             yield f"The best mean of the cheaper ones is that of {name}: {_gap(highest)}."
     elif gaps:
         nearest = max(gaps, key=lambda c: c.difference.estimate)
         yield (
             f"No cheaper strategy has a mean within {100 * MARGIN:.0f} point of it; the nearest is "
-            f"{text.name(nearest.key, nearest.knob)}, {_gap(nearest)}."
+            f"{nearest.key.method.label}, {_gap(nearest)}."
         )
 
 
 def _strategies(points: Sequence[Point]) -> Iterator[str]:
-    for names in dict.fromkeys((p.key.strategy, p.key.size) for p in points):
-        mine = [p for p in points if (p.key.strategy, p.key.size) == names]
+    for method in dict.fromkeys(p.key.method for p in points):
+        mine = [p for p in points if p.key.method == method]
         pretrained, random = ([p for p in mine if p.control is control] for control in (False, True))
         if not pretrained:
             continue
@@ -80,18 +79,16 @@ def _strategies(points: Sequence[Point]) -> Iterator[str]:
             if len(top.scores) > 1
             else "a single seed tells no two backbones apart"
         )
-        sentence = (
-            f"{text.name(top.key, top.knob)} does best on {top.key.backbone}, {text.plus_minus(top.interval)}; {told}."
-        )
+        sentence = f"{top.key.method.label} does best on {top.key.backbone}, {text.plus_minus(top.interval)}; {told}."
         if random:
             least = max(random, key=lambda p: p.mean)
             sentence += f" The best of random weights is {least.key.backbone}, {text.plus_minus(least.interval)}."
         yield sentence
 
 
-def _cheapest(comparison: Comparison, by_key: Mapping[Key, Point], full: Point) -> str:
+def _cheapest(comparison: Comparison, by_key: Mapping[Coordinates, Point], full: Point) -> str:
     point = by_key[comparison.key]
-    name = text.name(point.key, point.knob)
+    name = point.key.method.label
     alike = len(point.machines | full.machines) == 1
     time = f" in {_ratio(point.train_seconds, full.train_seconds)} of the time" if alike else ""
     return (

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from html import escape
 from statistics import fmean
 
-from lm_lab.report import text
 from lm_lab.report.curves import Point
 from lm_lab.results.records import CellRecord
 
@@ -18,7 +17,7 @@ def layer_weights(points: Sequence[Point], records: Sequence[CellRecord]) -> str
     for point in points:
         seeds = [known[cell] for cell in point.cells if any(known.get(cell, []))]
         if seeds and len({len(weights) for weights in seeds}) == 1:
-            title = f"{text.name(point.key, point.knob)}, {point.key.backbone}, {point.task}"
+            title = f"{point.key.method.label}, {point.key.backbone}, {point.task}"
             figures.append(f"<figure><figcaption>{escape(title)}</figcaption>{bars(seeds)}</figure>")
     return "".join(figures)
 

@@ -41,10 +41,11 @@ def pictures(points: Sequence[Point], records: Sequence[CellRecord]) -> dict[str
     histories = {record["id"]: record.get("history", []) for record in records}
     full = references(points)
     shown = [point for point in points if point.key in full and point.task != AVERAGE]
-    palette = colours(point.key.backbone for point in shown)
+    palette = colours(point.key.place.label for point in shown)
     drawn = {}
     for task in dict.fromkeys(point.task for point in shown):
-        lines = {p.key.backbone: (curve, p.control) for p in shown if p.task == task and (curve := _mean(p, histories))}
+        drawable = [(p, curve) for p in shown if p.task == task and (curve := _mean(p, histories))]
+        lines = {p.key.place.label: (curve, p.control) for p, curve in drawable}
         if len(lines) > 1:
             drawn[task] = _figure(lines, palette)
     return drawn

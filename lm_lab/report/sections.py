@@ -9,9 +9,10 @@ from lm_lab.provenance import commit
 from lm_lab.redaction import redacted
 from lm_lab.report import text
 from lm_lab.report.comparisons import Comparison
-from lm_lab.report.curves import Key, Point
+from lm_lab.report.curves import Point
 from lm_lab.report.figures import colours
 from lm_lab.report.table import TRIVIAL, best, columns, rows, trivial
+from lm_lab.results.coordinates import BACKBONE, TASK, Coordinates, coordinates
 from lm_lab.results.records import AVERAGE, Baseline, CellRecord
 from lm_lab.results.selection import on_edge
 
@@ -37,13 +38,13 @@ def table(header: Sequence[str], body: Sequence[tuple[Sequence[Data], str]]) -> 
 
 def results(points: Sequence[Point], known: Mapping[str, Baseline]) -> str:
     """Return the table of scores: a row a strategy and size, a column a task, what it costs; trivial answers last."""
-    tasks, marked, palette = columns(points), best(points), colours(p.key.strategy for p in points)
+    tasks, marked, palette = columns(points), best(points), colours(p.key.line.label for p in points)
     many = len({p.key.backbone for p in points}) > 1
     body = []
     for key, by_task in rows(points).items():
         point = by_task.get(AVERAGE) or next(iter(by_task.values()))
-        dot = f'<span class="swatch" style="background:{palette[key.strategy]}"></span>'
-        named = [Data(dot + escape(text.name(key, point.knob)), text.name(key, point.knob))]
+        dot = f'<span class="swatch" style="background:{palette[key.line.label]}"></span>'
+        named = [Data(dot + escape(key.method.label), key.method.label)]
         named += [Data(escape(key.backbone), css="word")] if many else []
         scores = [_score(by_task.get(task), (key, task) in marked) for task in tasks]
         body.append(([*named, *scores, *_costs(point)], 'class="control"' if point.control else ""))
@@ -56,7 +57,7 @@ def results(points: Sequence[Point], known: Mapping[str, Baseline]) -> str:
     return table([*header, "trained", "share", "train time", "stored", "peak memory"], body)
 
 
-def comparisons(found: Sequence[Comparison], order: Iterable[Key]) -> str:
+def comparisons(found: Sequence[Comparison], order: Iterable[Coordinates]) -> str:
     """Return the table of differences from full fine-tuning, the average first, rows in the order of the keys."""
     if not found:
         return "<p>No comparison can be made: it takes finished cells of full fine-tuning and of another strategy.</p>"
@@ -67,7 +68,7 @@ def comparisons(found: Sequence[Comparison], order: Iterable[Key]) -> str:
         gap = c.difference
         clear = c.p_holm <= 0.05
         interval = f"{text.score(gap.low, signed=True)} to {text.score(gap.high, signed=True)}"
-        named = [Data(escape(c.task), c.task), Data(escape(text.name(c.key, c.knob)), css="word")]
+        named = [Data(escape(c.task), c.task), Data(escape(c.key.method.label), css="word")]
         named += [Data(escape(c.key.backbone), css="word")] if many else []
         numbers = [Data(text.score(gap.estimate, signed=True), gap.estimate, "best" if clear else "")]
         numbers += [Data(interval, gap.low), Data(text.p_value(gap.p), gap.p), Data(text.p_value(c.p_holm), c.p_holm)]
@@ -97,9 +98,8 @@ def failures(records: Iterable[CellRecord], broken: Sequence[str]) -> str:
     for record in records:
         if record["status"] == "done":
             continue
-        cell = record["cell"]
-        size = "" if cell["size"] is None else f" {cell['size']:g}"
-        words = [f"{cell['strategy']}{size}", cell["backbone"], cell["task"], text.setting(cell["tuned"])]
+        cell, at = record["cell"], coordinates(record["cell"])
+        words = [at.without(TASK).method.label, at.backbone, str(at[TASK]), text.setting(cell["tuned"])]
         row = [Data(escape(word), css="word") for word in [*words, str(cell["seed"]), record["status"]]]
         body.append(([*row, Data(_reason(record), css="wrap")], ""))
     listed = "".join(f"<li><code>{escape(line)}</code></li>" for line in broken)
@@ -117,10 +117,8 @@ def provenance(records: Sequence[CellRecord], suite: Mapping[str, Any]) -> str:
         "versions": _distinct(", ".join(f"{k} {v}" for k, v in r.get("versions", {}).items()) for r in records),
         "code": _distinct(commit(r.get("git", {})) for r in records),
         "seeds": [", ".join(map(str, suite.get("seeds", ())))],
-        "data": _distinct(f"{r['cell']['task']} {r.get('fingerprints', {}).get('data', '?')}" for r in records),
-        "weights": _distinct(
-            f"{r['cell']['backbone']} {r.get('fingerprints', {}).get('weights', '?')}" for r in records
-        ),
+        "data": _hashes(records, TASK, "data"),
+        "weights": _hashes(records, BACKBONE, "weights"),
         "memory": _distinct(r.get("memory", {}).get("kind") for r in records),
         "run": [_period([r["started"] for r in records if r.get("started")])],
     }
@@ -160,7 +158,7 @@ def _costs(point: Point) -> list[Data]:
 
 def _selection_row(point: Point, edge: bool) -> list[Data]:
     values = [_option(c.tuned, c.mean, c.failed, c.tuned == point.tuned) for c in point.candidates]
-    words = [text.name(point.key, point.knob), point.key.backbone, point.task]
+    words = [point.key.method.label, point.key.backbone, point.task]
     warning = '<span class="flag">on the edge of the grid</span>' if edge else ""
     shown = [Data(escape(word), css="word") for word in words]
     return [*shown, Data(" · ".join(values), css="word"), Data(warning, css="word")]
@@ -176,6 +174,10 @@ def _reason(record: CellRecord) -> str:
     reason = escape(record.get("reason") or "no reason recorded")
     trace = record.get("traceback")
     return reason if not trace else f"<details><summary>{reason}</summary><pre>{escape(trace)}</pre></details>"
+
+
+def _hashes(records: Iterable[CellRecord], axis: str, what: str) -> list[str]:
+    return _distinct(f"{coordinates(r['cell'])[axis]} {r.get('fingerprints', {}).get(what, '?')}" for r in records)
 
 
 def _distinct(values: Iterable[str | None]) -> list[str]:

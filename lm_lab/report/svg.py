@@ -40,13 +40,13 @@ def _drawing(
     shown: dict[tuple[str, str], list[Point]], listed: Sequence[Point], points: Sequence[Point]
 ) -> Iterable[str]:
     frame = _frame(listed)
-    palette = colours(p.key.strategy for p in points)
+    palette = colours(p.key.line.label for p in points)
     backbones = {backbone for backbone, _ in shown}
     yield from _axes(frame)
     full = frozenset() if compares_backbones(listed) else references(listed)
     for point in (p for p in listed if p.key in full):
         y = _y(100 * point.mean, frame)
-        yield _line(_LEFT, y, WIDTH - _RIGHT, y, palette[point.key.strategy], 'stroke-dasharray="5 4"')
+        yield _line(_LEFT, y, WIDTH - _RIGHT, y, palette[point.key.line.label], 'stroke-dasharray="5 4"')
     crowded = len(shown) > _ROWS
     ranked = sorted(shown.items(), key=lambda item: -max(p.mean for p in item[1]))
     for rank, ((_, strategy), curve) in enumerate(ranked, start=1):
@@ -74,7 +74,7 @@ def _curve(curve: Sequence[Point], frame: Frame, colour: str, rank: str) -> Iter
         for value in point.scores.values():
             yield f'<circle cx="{x + 9:.1f}" cy="{_y(100 * value, frame):.1f}" r="2" fill="{colour}" opacity=".4"/>'
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.8" fill="{colour}" stroke="#fff" stroke-width="1.2">'
-        yield f"<title>{escape(text.name(point.key, point.knob))}: {text.plus_minus(point.interval)}</title></circle>"
+        yield f"<title>{escape(point.key.method.label)}: {text.plus_minus(point.interval)}</title></circle>"
         if rank or point.key.size is not None:
             yield _text(x - 8, y - 8, rank or f"{point.key.size:g}", 11, colour, "end")
 
@@ -97,7 +97,7 @@ def _legend(ends: dict[tuple[str, str], Point]) -> Iterable[str]:
 
 
 def _label(point: Point, label: str) -> str:
-    return label if point.key.size is None or not point.knob else f"{label} ({point.knob})"
+    return label if point.key.knob is None else f"{label} ({point.key.knob})"
 
 
 def _axes(frame: Frame) -> Iterable[str]:

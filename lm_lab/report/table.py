@@ -11,8 +11,9 @@ from statistics import fmean
 from typing import Any
 
 from lm_lab.report import text
-from lm_lab.report.curves import Key, Point, average, selected, shared_tasks
+from lm_lab.report.curves import Point, average, selected, shared_tasks
 from lm_lab.report.statistics import welch_p
+from lm_lab.results.coordinates import Coordinates, axis_columns, coordinates
 from lm_lab.results.records import AVERAGE, Baseline, CellRecord, read_baselines, read_suite, scan
 
 MARK = "*"  # the best of a column, and what Welch's t-test over seeds cannot tell from it at 5%
@@ -26,9 +27,9 @@ def all_points(records: Iterable[CellRecord], suite: Mapping[str, Any]) -> list[
     return points + average(points)
 
 
-def rows(points: Iterable[Point]) -> dict[Key, dict[str, Point]]:
+def rows(points: Iterable[Point]) -> dict[Coordinates, dict[str, Point]]:
     """Return for each (backbone, strategy, size) its points by task; fewest trained parameters first."""
-    found: dict[Key, dict[str, Point]] = {}
+    found: dict[Coordinates, dict[str, Point]] = {}
     for point in points:
         found.setdefault(point.key, {})[point.task] = point
     return dict(sorted(found.items(), key=lambda item: _row_order(item[1])))
@@ -40,10 +41,10 @@ def columns(points: Iterable[Point]) -> list[str]:
     return [*sorted(tasks - {AVERAGE}), *(tasks & {AVERAGE})]
 
 
-def best(points: Iterable[Point]) -> set[tuple[Key, str]]:
+def best(points: Iterable[Point]) -> set[tuple[Coordinates, str]]:
     """Return the (key, task) that have a column's best mean or cannot be told from it over the seeds."""
     points = [p for p in points if p.scores and not p.control]
-    marked: set[tuple[Key, str]] = set()
+    marked: set[tuple[Coordinates, str]] = set()
     for task in columns(points):
         column = [p for p in points if p.task == task]
         top = max(column, key=lambda p: p.mean)
@@ -107,7 +108,7 @@ def cells_csv(records: Iterable[CellRecord]) -> str:
 def point_row(point: Point) -> dict[str, Any]:
     """Return a point as a flat row; the same columns for every point."""
     key, interval = point.key, point.interval
-    row: dict[str, Any] = {**key._asdict(), "knob": point.knob, "task": point.task, "control": point.control}
+    row: dict[str, Any] = {**axis_columns(key), "task": point.task, "control": point.control}
     row |= {"mean": interval.mean, "std": interval.std, "low": interval.low, "high": interval.high}
     row |= {"seeds": interval.n, "missing_seeds": " ".join(map(str, point.missing)), "failed": point.failed}
     row |= {"tuned": text.setting(point.tuned), "trained_share": point.share}
@@ -127,7 +128,7 @@ def _cells(points: Sequence[Point]) -> tuple[list[str], list[list[str]]]:
     body = []
     for key, by_task in rows(points).items():
         any_point = by_task.get(AVERAGE) or next(iter(by_task.values()))
-        label = text.name(key, any_point.knob) + (f" · {key.backbone}" if len(backbones) > 1 else "")
+        label = key.method.label + (f" · {key.backbone}" if len(backbones) > 1 else "")
         scores = [_score(by_task.get(task), (key, task) in marked) for task in tasks]
         share, minutes = text.percent(any_point.share), f"{any_point.train_seconds / 60:.2g}"
         body.append([label, *scores, share, minutes.replace("nan", text.NONE)])
@@ -163,8 +164,10 @@ def _rich(header: Sequence[str], body: Sequence[Sequence[str]], title: str) -> s
 
 
 def _cell_row(record: CellRecord) -> dict[str, Any]:
-    cell: dict[str, Any] = {**record["cell"], "tuned": text.setting(record["cell"]["tuned"])}
-    row = {"id": record["id"], "status": record["status"], "reason": record.get("reason"), **cell}
+    cell = record["cell"]
+    at = axis_columns(coordinates(cell)) | {"tuned": text.setting(cell["tuned"])}
+    at |= {"seed": cell["seed"], "control": cell["control"]}
+    row = {"id": record["id"], "status": record["status"], "reason": record.get("reason"), **dict(sorted(at.items()))}
     score, ledger, clocks = (record.get(name, {}) for name in ("score", "ledger", "clocks"))
     row |= {f"score_{split}": score.get(split) for split in ("validation", "selection")}  # type: ignore[attr-defined]
     row |= {name: ledger.get(name) for name in _LEDGER}  # type: ignore[attr-defined]

@@ -4,15 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from lm_lab.report.curves import Key, Point
+from lm_lab.report.curves import Point
 from lm_lab.report.statistics import Interval
 
 NONE = "–"
-
-
-def name(key: Key, knob: str | None) -> str:
-    """Return "lora, rank 8", or "full" for a strategy without a size."""
-    return key.strategy if key.size is None else f"{key.strategy}, {knob or 'size'} {key.size:g}"
 
 
 def score(value: float, signed: bool = False) -> str:
@@ -69,7 +64,7 @@ def hover(point: Point, seed: int | None = None) -> str:
     ledger = point.ledger
     trained = ledger.get("trained", math.nan)
     parts = [count(ledger.get(part, math.nan)) for part in ("backbone_trained", "added", "head")]
-    lines = [f"<b>{name(point.key, point.knob)}</b> · {point.key.backbone} · {point.task}"]
+    lines = [f"<b>{point.key.method.label}</b> · {point.key.backbone} · {point.task}"]
     if seed is None:
         lines.append(f"score {plus_minus(point.interval)} (mean of {point.interval.n} seeds, 95% interval)")
     else:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lm_lab.results.coordinates import NAMED
+
 Check = Callable[[Any], bool]
 STATUSES = ("done", "failed", "diverged")
 
@@ -47,10 +49,13 @@ def _scalar(value: Any) -> bool:
     return value is None or isinstance(value, str | bool) or _number(value)
 
 
+def _value(value: Any) -> bool:
+    return isinstance(value, str) or _number(value)
+
+
 _CELL: dict[str, Check] = {
-    **dict.fromkeys(("backbone", "strategy", "task"), _text),
+    "coordinates": lambda at: _each(_value, *NAMED)(at) and all(_text(at[axis]) for axis in NAMED),
     "knob": _or_none(_text),
-    "size": _or_none(_number),
     "tuned": _each(_scalar),
     "seed": _whole,
     "control": lambda value: isinstance(value, bool),
@@ -93,6 +98,8 @@ def fault(record: Any, schema: int, name: str) -> str | None:
         return f"its cell is damaged: {cell!r:.60}"
     if wrong := _wrong(cell, _CELL, needed=True):
         return f"its cell is damaged: {wrong}"
+    if cell["knob"] is not None and not _number(cell["coordinates"].get(cell["knob"])):
+        return f"its cell is damaged: {cell['knob']:.40} is no number"
     needed = _DONE if record["status"] == "done" else {}
     if wrong := _wrong(record, needed, needed=True) or _wrong(record, _OPTIONAL, needed=False):
         return f"it is damaged: {wrong}"

@@ -20,24 +20,13 @@ from lm_lab.atomic import replace_file
 from lm_lab.errors import UsageError
 from lm_lab.results import packed
 from lm_lab.results.checks import baselines_fault, fault, suite_fault
+from lm_lab.results.coordinates import STRATEGY, TASK, Cell, coordinates
 from lm_lab.results.predictions import Predictions, checked_id, write_predictions
+from lm_lab.results.upgrading import upgraded
 
-SCHEMA = 1
+SCHEMA = 2
 AVERAGE = "average"  # in the place of a task: the mean over the tasks
 OWN_SPLITS = ("validation", "selection")
-
-
-class Cell(TypedDict):
-    """The coordinates of one training run in the grid."""
-
-    backbone: str
-    strategy: str
-    knob: str | None  # what `size` counts: "rank", "bottleneck", "layers"; None for a strategy without a knob
-    size: int | float | None
-    task: str
-    tuned: dict[str, Any]  # the settings that are selected, for example {"learning_rate": 1e-3}
-    seed: int
-    control: bool  # a backbone with random weights, kept to show what pretraining is worth
 
 
 class CellRecord(TypedDict, total=False):
@@ -161,13 +150,14 @@ def _json(path: Path) -> tuple[Any, str]:
 
 def _load(path: Path) -> tuple[CellRecord | None, str]:
     record, problem = _json(path)
+    record = upgraded(record)
     problem = problem or fault(record, SCHEMA, path.stem) or ""
     return (None if problem else record), problem
 
 
 def _scan_packed(root: Path) -> tuple[dict[str, CellRecord], list[str]]:
     try:
-        found = {name: json.loads(text) for name, text in packed.records(root).items()}
+        found = {name: upgraded(json.loads(text)) for name, text in packed.records(root).items()}
     except (UsageError, ValueError, RecursionError) as error:
         return {}, [f"{root / packed.RECORDS}: cannot be read ({error})"]
     faults = {name: problem for name, record in found.items() if (problem := fault(record, SCHEMA, name))}
@@ -176,6 +166,6 @@ def _scan_packed(root: Path) -> tuple[dict[str, CellRecord], list[str]]:
 
 
 def _order(record: CellRecord) -> tuple[Any, ...]:
-    cell = record["cell"]
-    tuned = json.dumps(cell["tuned"], sort_keys=True)
-    return cell["backbone"], cell["strategy"], cell["size"] or 0, cell["task"], tuned, cell["seed"]
+    cell, at = record["cell"], coordinates(record["cell"])
+    tuned, others = json.dumps(cell["tuned"], sort_keys=True), at.line.without(STRATEGY, TASK).words
+    return at.backbone, at[STRATEGY], at.size or 0, at[TASK], others, tuned, cell["seed"]

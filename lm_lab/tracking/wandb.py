@@ -21,7 +21,8 @@ from typing import Any
 
 from lightning.pytorch.loggers import WandbLogger
 
-from lm_lab.report.curves import Key, Point
+from lm_lab.report.curves import Point
+from lm_lab.results.coordinates import BACKBONE, STRATEGY, TASK, Coordinates, axis_columns, coordinates
 from lm_lab.results.records import AVERAGE, CellRecord, read_suite, scan
 from lm_lab.tracking.session import check_online, chosen_mode, guarded, open_run, settings
 
@@ -84,12 +85,14 @@ def log_summary(root: Path, project: str = PROJECT, mode: str | None = None) -> 
 
 
 def _log_cell(record: CellRecord, root: Path, project: str, mode: str | None) -> None:
-    cell = record["cell"]
-    config = {**record.get("config", {}), "cell": cell, "versions": record.get("versions", {})}
+    cell, at = record["cell"], coordinates(record["cell"])
+    config = {**record.get("config", {}), "versions": record.get("versions", {})}
+    config |= {"cell": axis_columns(at) | {name: cell[name] for name in ("tuned", "seed", "control")}}
     config |= {"git": record.get("git", {}), "hardware": record.get("hardware", {})}
     config |= {"fingerprints": record.get("fingerprints", {})}
-    tags = [cell["backbone"], cell["task"], record["status"], *(["control"] if cell["control"] else [])]
-    init = {"group": record["suite"], "job_type": cell["strategy"], "tags": tags, "config": config}
+    tags = [at.backbone, at[TASK], record["status"], *(["control"] if cell["control"] else [])]
+    tags += at.place.without(TASK, BACKBONE).words
+    init = {"group": record["suite"], "job_type": at[STRATEGY], "tags": tags, "config": config}
     with open_run(root, record["id"], mode, project=project, name=_name(record), **init) as run:
         for row in record.get("history", []):
             values = {f"train/{name}": value for name, value in row.items() if name != "step"}
@@ -99,9 +102,8 @@ def _log_cell(record: CellRecord, root: Path, project: str, mode: str | None) ->
 
 def _name(record: CellRecord) -> str:
     cell = record["cell"]
-    size = "" if cell["size"] is None else f"-{cell['knob'] or 'size'}{cell['size']:g}"
-    tuned = "".join(f"-{value}" for value in cell["tuned"].values())
-    return f"{cell['backbone']}-{cell['strategy']}{size}-{cell['task']}{tuned}-seed{cell['seed']}"
+    words = [word.replace(" ", "") for word in coordinates(cell).words]
+    return "-".join([*words, *map(str, cell["tuned"].values()), f"seed{cell['seed']}"])
 
 
 def _summary(record: CellRecord) -> dict[str, Any]:
@@ -130,8 +132,8 @@ def _log_summary(root: Path, suite: str, points: Sequence[Point], project: str, 
             run.log_artifact(artifact)
 
 
-def _mean_key(key: Key) -> str:
-    return "/".join(["mean", key.backbone, key.strategy, *([] if key.size is None else [f"{key.size:g}"])])
+def _mean_key(key: Coordinates) -> str:
+    return "/".join(["mean", *key.words])
 
 
 def _table(points: Sequence[Point]) -> Any:

@@ -11,7 +11,6 @@ from lm_lab.benchmark.executors import InProcess
 from lm_lab.benchmark.progress import Progress
 from lm_lab.benchmark.runner import run_suite
 from lm_lab.benchmark.suite import load_suite
-from lm_lab.benchmark.workers import Job
 from lm_lab.data import microworld
 from lm_lab.report.comparisons import compare
 from lm_lab.report.page import write_report
@@ -27,7 +26,7 @@ def run(tmp_path: Path, backbone: Path, **data) -> Path:
     path = write_suite(tmp_path / "suite.yaml", backbone, tasks=tasks, strategies=STRATEGIES)
     root = tmp_path / "results"
     suite = load_suite(path)
-    executor = InProcess(Job(suite.name, root, "test"))
+    executor = InProcess()
     run_suite(suite, root, executor, Progress(), lambda _: None)
     return root
 

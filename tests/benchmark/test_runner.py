@@ -1,26 +1,30 @@
 """A suite run to its end: interrupted, killed, failing; its probes against the uncached path."""
 
+import contextlib
 import os
+import pickle
 import random
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from suites import STRATEGIES, write_suite
+import yaml
+from suites import STRATEGIES, run_alone, write_suite
 
-from lm_lab.benchmark.execute import run_cell
-from lm_lab.benchmark.executors import InProcess, LocalProcesses
+from lm_lab.benchmark import execute
+from lm_lab.benchmark.executors import Executor, InProcess, LocalProcesses
 from lm_lab.benchmark.fingerprints import cache_fingerprints
+from lm_lab.benchmark.jobs import Job, Needs, Result
 from lm_lab.benchmark.plan import make_plan
 from lm_lab.benchmark.progress import Progress
 from lm_lab.benchmark.runner import run_suite
 from lm_lab.benchmark.suite import load_suite
-from lm_lab.benchmark.workers import Job
-from lm_lab.cli import exit_code
+from lm_lab.cli import exit_code, main
 from lm_lab.errors import UsageError
 from lm_lab.results.predictions import read_predictions
 from lm_lab.results.records import read_baselines, read_records
@@ -33,7 +37,7 @@ def suite_path(tmp_path, folders):
 
 def run(path, root, executor=None, track=lambda record: None, **options):
     suite = load_suite(path)
-    executor = executor or InProcess(Job(suite.name, root, "test"))
+    executor = executor or InProcess()
     return run_suite(suite, root, executor, Progress(), track, **options)
 
 
@@ -74,7 +78,7 @@ def test_sigterm_ends_a_run_with_143(suite_path, tmp_path, capsys):
 
 def test_records_hold_what_an_honest_point_needs(suite_path, tmp_path):
     run(suite_path, tmp_path / "out")
-    record = next(r for r in read_records(tmp_path / "out") if r["cell"]["strategy"] == "lora")
+    record = next(r for r in read_records(tmp_path / "out") if r["cell"]["coordinates"]["strategy"] == "lora")
     assert record["status"] == "done"
     assert set(record["score"]) == {"validation", "selection"}
     assert record["ledger"]["trained"] == record["ledger"]["added"] + record["ledger"]["head"]
@@ -94,8 +98,8 @@ def test_a_run_keeps_what_trivial_answers_score(suite_path, tmp_path, monkeypatc
     run(suite_path, tmp_path / "out")
     found = read_baselines(tmp_path / "out")
     record = read_records(tmp_path / "out")[0]
-    assert set(found) == {record["cell"]["task"] for record in read_records(tmp_path / "out")}
-    known = found[record["cell"]["task"]]
+    assert set(found) == {record["cell"]["coordinates"]["task"] for record in read_records(tmp_path / "out")}
+    known = found[record["cell"]["coordinates"]["task"]]
     assert known["data"] == record["fingerprints"]["data"]
     values = read_predictions(tmp_path / "out", record["id"])
     labels = values.label[values.split == "validation"]
@@ -177,8 +181,8 @@ def test_stored_features_give_what_the_uncached_probe_gives(folders, tmp_path, t
     plan = make_plan(load_suite(path), {}, cache_fingerprints())
     assert len(plan.cells) == 6
     for planned in plan.cells:
-        stored = run_cell(planned, "s", tmp_path / "stored", "test")
-        direct = run_cell(planned, "s", tmp_path / "direct", "test", cached_features=False)
+        stored = run_alone(planned, tmp_path / "stored")
+        direct = run_alone(planned, tmp_path / "direct", stored=False)
         assert stored["status"] == direct["status"] == "done"
         assert stored["clocks"]["feature_seconds"] > 0 == direct["clocks"]["feature_seconds"]
         a, b = (read_predictions(tmp_path / folder, planned.id).prediction for folder in ("stored", "direct"))
@@ -198,37 +202,74 @@ def test_a_killed_worker_fails_its_cell_alone(folders, tmp_path):
     path = write_suite(tmp_path / "s.yaml", folders["bert"], strategies={"full": STRATEGIES["full"]})
     healthy = make_plan(load_suite(path), {}, cache_fingerprints()).cells[0]
     deadly = replace(healthy, id="deadly", config={"bomb": Bomb()})
-    executor = LocalProcesses(Job("small", tmp_path / "out", "test"), workers=1, threads=1)
-    executor.submit(deadly)
-    assert [(planned.id, "died twice" in reason) for planned, reason in executor.wait()] == [("deadly", True)]
-    executor.submit(healthy)
-    assert executor.wait() == [(healthy, None)]
+    executor = LocalProcesses(workers=1)
+    executor.submit(Job((deadly,), "small", "test"))
+    ((record, predictions),) = executor.wait()
+    assert (record["id"], record["status"], predictions) == ("deadly", "failed", None)
+    assert "died twice" in record["reason"]
+    executor.submit(Job((healthy,), "small", "test"))
+    ((record, predictions),) = executor.wait()
+    assert (record["id"], record["status"]) == (healthy.id, "done")
+    assert len(predictions.id) > 0
     executor.stop()
-    assert [record["status"] for record in read_records(tmp_path / "out")] == ["done"]
 
 
 def test_a_stopped_worker_is_ended_when_its_time_is_up(folders, tmp_path):
-    """Its cell fails by time; the worker beside it does not notice."""
+    """Its cells fail by time; the worker beside it does not notice."""
     path = write_suite(tmp_path / "s.yaml", folders["bert"], strategies={"full": STRATEGIES["full"]})
     first, second = make_plan(load_suite(path), {}, cache_fingerprints()).cells
-    executor = LocalProcesses(Job("small", tmp_path / "out", "test"), workers=1, threads=1, limit=3.0)
-    executor.submit(first)
+    executor = LocalProcesses(workers=1)
+    executor.submit(Job((first, second), "small", "test", Needs(seconds=3.0)))
     executor._assign()
     os.kill(executor._workers[0].process.pid, signal.SIGSTOP)
-    ((planned, reason),) = executor.wait()
-    assert planned == first
-    assert reason == "it ran longer than the limit of 3 s (--cell-timeout), and was ended"
-    executor.limit = 300.0
-    executor.submit(second)
-    assert executor.wait() == [(second, None)]
+    found = [record for record, _ in executor.wait()]
+    assert [record["id"] for record in found] == [first.id, second.id]
+    told = "it ran longer than the limit of 3 s (--cell-timeout), and was ended"
+    assert {record["reason"] for record in found} == {told}
+    executor.submit(Job((second,), "small", "test"))
+    assert [(record["id"], record["status"]) for record, _ in executor.wait()] == [(second.id, "done")]
     executor.stop()
+
+
+class Elsewhere(Executor):
+    """Shares no disk with the runner: jobs and results travel as bytes, and it works in a folder of its own."""
+
+    capacity = 2
+
+    def __init__(self, folder: str) -> None:
+        self.folder, self._sent = Path(folder), []
+
+    def submit(self, job: Job) -> None:
+        self._sent.append(pickle.dumps(job))
+
+    def wait(self) -> list[Result]:
+        job = pickle.loads(self._sent.pop(0))
+        with contextlib.chdir(self.folder):
+            return pickle.loads(pickle.dumps(execute.run(replace(job, features=None))))
+
+    def stop(self) -> None:
+        self._sent.clear()
+
+
+def test_an_executor_named_by_its_class_path_needs_no_shared_disk(suite_path, tmp_path, monkeypatch, capsys):
+    (tmp_path / "far").mkdir()
+    executor = tmp_path / "far.yaml"
+    kind = f"{__name__}.Elsewhere"
+    executor.write_text(yaml.safe_dump({"class_path": kind, "init_args": {"folder": str(tmp_path / "far")}}))
+    command = ["bench", "run", str(suite_path), "--wandb", "disabled", "--executor", str(executor)]
+    assert exit_code(lambda: main([*command, "--out", "out"])) == 2
+    assert "allow-import" in capsys.readouterr().err
+    assert exit_code(lambda: main([*command, "--out", "out", "--allow-import", __name__])) == 0
+    run(suite_path, tmp_path / "here")
+    assert outcome(tmp_path / "out") == outcome(tmp_path / "here")
+    assert not list((tmp_path / "far").iterdir())
 
 
 def test_a_wrong_argument_within_a_cell_is_recorded(folders, tmp_path):
     path = write_suite(tmp_path / "s.yaml", folders["bert"], strategies={"full": STRATEGIES["full"]})
     planned = make_plan(load_suite(path), {}, cache_fingerprints()).cells[0]
     wrong = replace(planned, config=planned.config | {"trainer": {"max_epoch": 1}})
-    record = run_cell(wrong, "s", tmp_path / "out", "test")
+    record = run_alone(wrong, tmp_path / "out")
     assert record["status"] == "failed"
     assert "max_epoch" in record["reason"]
 

@@ -2,7 +2,7 @@ import pytest
 from suites import STRATEGIES, write_suite
 
 from lm_lab.benchmark.plan import cell_id, make_plan
-from lm_lab.benchmark.suite import Setting, load_suite
+from lm_lab.benchmark.suite import load_suite
 from lm_lab.errors import UsageError
 
 
@@ -24,7 +24,12 @@ def finished(plan, score):
 def test_a_cells_configuration_merges_defaults_backbone_task_and_strategy(path, tmp_path):
     lora = STRATEGIES["lora"] | {"trainer": {"max_epochs": 7}, "init_args": {"alpha": 4.0}}
     suite = load_suite(write_suite(path, tmp_path, strategies={"lora": lora}))
-    cell = suite.cell(Setting("tiny", "lora", "sentiment"), 2, {"learning_rate": 0.01, "data.batch_size": 8}, 5)
+    cell = suite.cell(
+        {"backbone": "tiny", "strategy": "lora", "task": "sentiment"},
+        2,
+        {"learning_rate": 0.01, "data.batch_size": 8},
+        5,
+    )
     config = suite.config(cell)
     assert config["seed_everything"] == 5
     assert config["trainer"] == {"max_epochs": 7, "accelerator": "cpu"}
@@ -47,8 +52,12 @@ def test_the_plan_grows_when_the_tuned_value_is_known(path, tmp_path):
     assert len(second.cells) == second.total == first.total == 13
     later = [c.cell for c in second.cells if c.id not in records]
     assert all(cell["tuned"] == {"learning_rate": 1e-2} for cell in later)
-    assert [cell["seed"] for cell in later if cell["strategy"] == "lora" and cell["size"] == 4] == [1]
-    assert [cell["seed"] for cell in later if cell["strategy"] == "lora" and cell["size"] == 2] == [0, 1]
+    assert [
+        cell["seed"] for cell in later if cell["coordinates"]["strategy"] == "lora" and cell["coordinates"]["rank"] == 4
+    ] == [1]
+    assert [
+        cell["seed"] for cell in later if cell["coordinates"]["strategy"] == "lora" and cell["coordinates"]["rank"] == 2
+    ] == [0, 1]
 
 
 def test_ids_follow_configuration_data_and_weights(path, tmp_path):
@@ -64,7 +73,7 @@ def test_ids_follow_configuration_data_and_weights(path, tmp_path):
 def test_exclusions(path, tmp_path):
     rules = [{"strategy": ["lora", "full"], "backbone": "tiny"}]
     suite = load_suite(write_suite(path, tmp_path, exclude=rules))
-    assert {setting.strategy for setting in suite.settings()} == {"probe"}
+    assert {setting["strategy"] for setting in suite.settings()} == {"probe"}
 
 
 def one(strategy):
@@ -88,7 +97,7 @@ def one(strategy):
         ({"name": "../x"}, r"name is missing or no name: '\.\./x'"),
         ({"name": "a\nb"}, "name is missing or no name"),
         ({"description": ["x"]}, r"'description' is \['x'\]; expected text"),
-        ({"strategy": 1}, "unknown key 'strategy'; known: backbones"),
+        ({"strategy": 1}, "unknown key 'strategy'; known: axes, backbones"),
         ({"seeds": 3}, "'seeds' is 3; expected a list"),
         ({"seeds": -1}, "'seeds' is -1; expected a list"),
         ({"seeds": []}, "expected a list of different numbers"),

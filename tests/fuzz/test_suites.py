@@ -73,7 +73,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "suite.json").write_text(json.dumps(suite()))
     for record, predictions in records():
         cell = record["cell"]
-        if cell["task"] in ("cola", "stsb") and cell["strategy"] in ("probe", "full") and cell["seed"] < 2:
+        if (
+            cell["coordinates"]["task"] in ("cola", "stsb")
+            and cell["coordinates"]["strategy"] in ("probe", "full")
+            and cell["seed"] < 2
+        ):
             write_record(root, record | {"layer_weights": [0.25, 0.75]}, predictions)  # type: ignore[arg-type]
     save_baselines(root, {task: {"what": "chance", "score": 0.5, "data": "d"} for task in ("cola", "stsb")})
     return root

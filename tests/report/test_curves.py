@@ -1,8 +1,10 @@
 import math
 
 import pytest
+from fake_results import placed
 
 from lm_lab.report.curves import average, curves, selected, shared_tasks
+from lm_lab.results.records import SCHEMA
 from lm_lab.results.selection import candidates, choose, on_edge
 
 
@@ -18,13 +20,14 @@ def record(
     trained=100,
     seconds=10.0,
 ):
-    cell = {"backbone": "tiny", "strategy": strategy, "knob": "rank", "size": size, "task": task, "control": False}
+    names = {"backbone": "tiny", "strategy": strategy, "task": task}
+    knob = None if size is None else "rank"
     made = {
-        "schema": 1,
+        "schema": SCHEMA,
         "id": f"{strategy}{size}{task}{rate}{seed}",
         "status": status,
         "reason": None,
-        "cell": {**cell, "tuned": {"learning_rate": rate}, "seed": seed},
+        "cell": placed(knob, size, {"learning_rate": rate}, seed, control=False, **names),
     }
     if status != "done":
         return made
@@ -159,7 +162,7 @@ def test_the_average_leaves_out_tasks_that_not_all_have():
 def test_a_strategy_without_any_score_does_not_empty_the_average():
     rows = [record(task=task) for task in ("sst2", "cola")]
     points = selected([*rows, record(strategy="full", status="failed")])
-    assert [p.key.strategy for p in average(points)] == ["lora"]
+    assert [p.key["strategy"] for p in average(points)] == ["lora"]
 
 
 def test_one_task_has_no_average():

@@ -7,6 +7,7 @@ from fake_results import pick
 from lm_lab.report.figures import AXES, COLOURS, colours, references, trade_off
 from lm_lab.report.page import write_svg
 from lm_lab.report.text import count, percent, score, seconds, size
+from lm_lab.results.coordinates import Coordinates
 from lm_lab.results.records import AVERAGE
 
 
@@ -52,8 +53,8 @@ def test_a_strategy_has_one_colour_in_all_figures(points):
 
 def test_many_strategies_have_colours_and_numbers_of_their_own(points):
     one = pick(points, "full", "sst2")
-    many = [replace(one, key=one.key._replace(strategy=f"strategy {number}")) for number in range(18)]
-    assert len(set(colours(point.key.strategy for point in many).values())) == 18
+    many = [replace(one, key=Coordinates({**one.key, "strategy": f"strategy {number}"})) for number in range(18)]
+    assert len(set(colours(point.key["strategy"] for point in many).values())) == 18
     drawn = [text.text for text in ET.fromstring(write_svg(many, task="sst2")).iter("{http://www.w3.org/2000/svg}text")]
     for rank in range(1, 19):
         assert str(rank) in drawn  # at the point
@@ -100,9 +101,9 @@ def test_numbers_read_as_a_person_writes_them(made, expected):
 
 def test_one_full_fine_tuning_a_backbone_is_the_reference(points):
     """Layer decay and gradual unfreezing train the whole model too."""
-    full = next(p for p in points if p.key.strategy == "full")
-    other = replace(full, key=full.key._replace(strategy="gradual"))
-    named = {p.key for p in points if p.key.strategy == "full"}
+    full = next(p for p in points if p.key["strategy"] == "full")
+    other = replace(full, key=Coordinates({**full.key, "strategy": "gradual"}))
+    named = {p.key for p in points if p.key["strategy"] == "full"}
     assert references(points) == named
     assert references([other, *points]) == references([*points, other]) == named
     assert references([other]) == {other.key}

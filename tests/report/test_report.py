@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from fake_results import TASKS, pick, write_results
+from fake_results import TASKS, at, pick, write_results
 
 from lm_lab.errors import UsageError
 from lm_lab.report.comparisons import compare
@@ -90,21 +90,21 @@ def test_comparisons_are_of_the_recorded_scores(finished, points):
         assert c.difference.estimate == pytest.approx(mine.mean - full.mean, abs=1e-9)
         assert c.difference.low <= c.difference.estimate <= c.difference.high
         assert c.p_holm >= c.difference.p
-    assert not any(c.key.strategy == "full" for c in found)
+    assert not any(c.key["strategy"] == "full" for c in found)
     probe = next(c for c in found if c.key == pick(points, "probe", AVERAGE).key and c.task == AVERAGE)
     assert probe.difference.high < 0
 
 
 def test_predictions_that_disagree_with_their_record_are_not_used(results):
     records = read_records(results)
-    record = next(r for r in records if r["cell"]["strategy"] == "lora" and r["cell"]["task"] == "sst2")
+    record = next(r for r in records if at(r)["strategy"] == "lora" and at(r)["task"] == "sst2")
     table = read_predictions(results, record["id"])
     write_record(results, record, table._replace(prediction=1 - table.prediction))
     points = all_points(records, read_suite(results))
     used = record["id"] in {cell for p in points for cell in p.cells}
     _, problems = compare(results, points, records, draws=20)
     assert used == bool(problems)
-    winner = next(p for p in points if p.key.strategy == "lora" and p.task == "sst2").cells[0]
+    winner = next(p for p in points if p.key["strategy"] == "lora" and p.task == "sst2").cells[0]
     (results / "predictions" / f"{winner}.parquet").unlink()
     found, problems = compare(results, points, records, draws=20)
     assert any("no readable predictions" in problem for problem in problems)
@@ -113,7 +113,7 @@ def test_predictions_that_disagree_with_their_record_are_not_used(results):
 
 def test_two_validation_sets_are_scored_apart(tmp_path, results):
     """MNLI's score is the mean of its two sets' accuracies, not the accuracy of both together."""
-    records = [r for r in read_records(results) if r["cell"]["task"] == "sst2" and r["status"] == "done"]
+    records = [r for r in read_records(results) if at(r)["task"] == "sst2" and r["status"] == "done"]
     for record in records:
         table = read_predictions(results, record["id"])
         rows = table.split == "validation"
@@ -128,7 +128,7 @@ def test_two_validation_sets_are_scored_apart(tmp_path, results):
     points = all_points(records, {})
     found, problems = compare(tmp_path, points, records, draws=50)
     assert problems == []
-    lora = next(c for c in found if c.key.strategy == "lora" and c.task == "sst2")
+    lora = next(c for c in found if c.key["strategy"] == "lora" and c.task == "sst2")
     full = pick(points, "full", "sst2")
     mine = next(p for p in points if p.key == lora.key and p.task == "sst2")
     assert lora.difference.estimate == pytest.approx(mine.mean - full.mean)
@@ -141,7 +141,7 @@ def test_the_headline_names_the_cheapest_within_a_point_of_full_fine_tuning(fini
     cheapest = min(
         (next(p for p in points if p.key == c.key and p.task == AVERAGE) for c in close), key=lambda p: p.trained()
     )
-    assert f"{cheapest.key.strategy}, {cheapest.knob} {cheapest.key.size}" in text
+    assert f"{cheapest.key['strategy']}, {cheapest.key.knob} {cheapest.key.size}" in text
     assert percent(cheapest.share) in text
     assert "bert-random" not in text
 
@@ -151,7 +151,7 @@ def test_the_headline_says_nothing_of_times_on_several_machines(finished):
     found, _ = compare(finished, all_points(records, read_suite(finished)), records, draws=20)
     assert "% of the time" in " ".join(headline(all_points(records, read_suite(finished)), found))
     for record in records:
-        if (record["cell"]["strategy"], record["cell"]["task"]) == ("full", "mrpc"):
+        if (at(record)["strategy"], at(record)["task"]) == ("full", "mrpc"):
             record["hardware"] = record["hardware"] | {"cpu": "another CPU"}
     elsewhere = " ".join(headline(all_points(records, read_suite(finished)), found))
     assert "% of the parameters and stores" in elsewhere
@@ -159,12 +159,12 @@ def test_the_headline_says_nothing_of_times_on_several_machines(finished):
 
 
 def test_the_headline_counts_the_tasks_of_the_average_alone(finished):
-    records = [r for r in read_records(finished) if (r["cell"]["task"], r["cell"]["strategy"]) != ("stsb", "bitfit")]
+    records = [r for r in read_records(finished) if (at(r)["task"], at(r)["strategy"]) != ("stsb", "bitfit")]
     assert "on the average of 3 tasks" in headline(all_points(records, read_suite(finished)), [])[0]
 
 
 def test_one_task_has_no_average(tmp_path, finished):
-    for record in (r for r in read_records(finished) if r["cell"]["task"] == "sst2" and r["status"] == "done"):
+    for record in (r for r in read_records(finished) if at(r)["task"] == "sst2" and r["status"] == "done"):
         write_record(tmp_path, record, read_predictions(finished, record["id"]))
     shutil.copy(finished / "suite.json", tmp_path)
     save_baselines(tmp_path, {"sst2": Baseline(what="majority", score=0.5, data="")})
@@ -178,7 +178,7 @@ def test_one_task_has_no_average(tmp_path, finished):
 
 
 def test_without_full_fine_tuning_nothing_is_claimed(results):
-    records = [r for r in read_records(results) if r["cell"]["strategy"] != "full"]
+    records = [r for r in read_records(results) if at(r)["strategy"] != "full"]
     points = all_points(records, read_suite(results))
     assert not references(points)
     found, _ = compare(results, points, records, draws=20)
@@ -268,7 +268,7 @@ def test_a_mix_of_layers_is_drawn_a_bar_a_layer(tmp_path):
     assert "What a mix gives to each layer" not in page
     for path in (root / "cells").glob("*.json"):
         record = json.loads(path.read_text())
-        if record["cell"]["strategy"] == "probe" and record["status"] == "done":
+        if at(record)["strategy"] == "probe" and record["status"] == "done":
             path.write_text(json.dumps(record | {"layer_weights": [0.1, 0.2, 0.7]}))
     page = (write_report(root, draws=50)).read_text()
     assert "What a mix gives to each layer" in page

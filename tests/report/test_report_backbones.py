@@ -4,25 +4,26 @@ import re
 from dataclasses import replace
 
 import pytest
-from fake_results import records
+from fake_results import at, records
 
 from lm_lab.report.backbones import side_by_side
-from lm_lab.report.curves import Key, Point, average, compares_backbones, selected
+from lm_lab.report.curves import Point, average, compares_backbones, selected
 from lm_lab.report.figures import trade_off
 from lm_lab.report.headline import headline
 from lm_lab.report.statistics import t_interval
+from lm_lab.results.coordinates import Coordinates
 from lm_lab.results.records import AVERAGE
 
 
 @pytest.fixture(scope="module")
 def points() -> list[Point]:
     """Five backbones and a control, each a little better than the one before."""
-    found = selected(record for record, _ in records() if record["cell"]["strategy"] in ("probe", "full"))
+    found = selected(record for record, _ in records() if at(record)["strategy"] in ("probe", "full"))
     pretrained = [point for point in found if not point.control]
     every = [point for point in found if point.control]
     for number in range(5):
         for point in pretrained:
-            key = Key(f"model_{number}", point.key.strategy, point.key.size)
+            key = Coordinates({**point.key, "backbone": f"model_{number}"}, point.key.knob)
             scores = {seed: score + number / 50 for seed, score in point.scores.items()}
             interval = t_interval(list(scores.values()))
             every.append(replace(point, key=key, scores=scores, interval=interval))
@@ -42,7 +43,7 @@ def test_every_backbone_has_a_row_and_every_strategy_a_dot_in_it(points: list[Po
 def test_dots_stand_at_their_scores(points: list[Point]) -> None:
     figure = side_by_side(points)
     found = {title: float(x) for x, title in re.findall(r'<circle cx="([\d.]+)" [^>]*><title>(full, [^<]*)<', figure)}
-    means = {p.key.backbone: p.mean for p in points if p.task == AVERAGE and p.key.strategy == "full"}
+    means = {p.key.backbone: p.mean for p in points if p.task == AVERAGE and p.key["strategy"] == "full"}
     places = {name: next(x for title, x in found.items() if title.startswith(f"full, {name}:")) for name in means}
     (low, high) = ("bert-random", "model_4")
     scale = (places[high] - places[low]) / (means[high] - means[low])

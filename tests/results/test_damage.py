@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from suites import STRATEGIES, write_suite
+from suites import STRATEGIES, run_alone, write_suite
 
 from lm_lab.atomic import WRITING
-from lm_lab.benchmark.execute import run_cell
 from lm_lab.benchmark.executors import InProcess
 from lm_lab.benchmark.fingerprints import cache_fingerprints
 from lm_lab.benchmark.plan import make_plan
 from lm_lab.benchmark.progress import Progress
 from lm_lab.benchmark.runner import run_suite
 from lm_lab.benchmark.suite import load_suite
-from lm_lab.benchmark.workers import Job
 from lm_lab.errors import UsageError
 from lm_lab.report.page import write_report
 from lm_lab.results.predictions import read_predictions
@@ -30,7 +28,7 @@ OWN = {"class_path": "OwnTexts", "name": "own", "holdout": 8, "train_limit": 16}
 def run(path: Path, root: Path) -> list[str]:
     """Run a suite; the ids of the cells that ran."""
     suite, ran = load_suite(path), list[Any]()
-    run_suite(suite, root, InProcess(Job(suite.name, root, "test")), Progress(), ran.append)
+    run_suite(suite, root, InProcess(), Progress(), ran.append)
     return [record["id"] for record in ran]
 
 
@@ -90,7 +88,7 @@ def test_a_damaged_suite_file_is_no_licence_to_mix_suites(
         ({"score": {"validation": float("nan")}}, "it is damaged: score"),
         ({"ledger": {"trained": "many"}}, "it is damaged: ledger"),
         ({"cell": 3}, "its cell is damaged"),
-        ({"cell": {}}, "its cell is damaged: no backbone"),
+        ({"cell": {}}, "its cell is damaged: no coordinates"),
         ({"status": "fine"}, "its status is 'fine'"),
         ({"id": "another"}, "it is the record of 'another'"),
         ({"history": [{}]}, "it is damaged: history"),
@@ -111,12 +109,12 @@ def test_damaged_features_are_computed_again(tmp_path: Path, folders: dict[str, 
     strategies = {"probe": {"class_path": "LinearProbe", "model": {"learning_rate": 0.01}}}
     path = write_suite(tmp_path / "s.yaml", folders["bert"], strategies=strategies, seeds=[0])
     (planned,) = make_plan(load_suite(path), {}, cache_fingerprints()).cells
-    whole = run_cell(planned, "s", tmp_path / "out", "test")
+    whole = run_alone(planned, tmp_path / "out")
     files = sorted((tmp_path / "out" / "features").glob("*.safetensors"))
     contents = [file.read_bytes() for file in files]
     damage(files[0])  # zeroed bytes
     files[1].write_bytes(contents[1][:100])  # truncated
-    again = run_cell(planned, "s", tmp_path / "out", "test")
+    again = run_alone(planned, tmp_path / "out")
     assert again["status"] == "done"
     assert again["score"] == whole["score"]
     assert all(len(file.read_bytes()) == len(content) for file, content in zip(files, contents, strict=True))
@@ -138,9 +136,9 @@ def own(tmp_path: Path, folders: dict[str, Path]) -> tuple[Path, Path]:
 def test_data_that_is_edited_during_a_suite_fails_its_cells_by_name(own: tuple[Path, Path], tmp_path: Path) -> None:
     path, train = own
     first, second = make_plan(load_suite(path), {}, cache_fingerprints()).cells
-    assert run_cell(first, "small", tmp_path / "out", "test")["status"] == "done"
+    assert run_alone(first, tmp_path / "out")["status"] == "done"
     train.write_text(train.read_text().replace("w3 ", "w9 "))
-    record = run_cell(second, "small", tmp_path / "out", "test")
+    record = run_alone(second, tmp_path / "out")
     assert record["status"] == "failed"
     assert "the data of 'mine' changed while the suite ran" in (record["reason"] or "")
     assert record["traceback"] is None
@@ -150,7 +148,7 @@ def test_data_that_is_edited_during_a_suite_fails_its_cells_by_name(own: tuple[P
 def test_weights_that_are_replaced_during_a_suite_fail_its_cells(own: tuple[Path, Path], tmp_path: Path) -> None:
     first, _ = make_plan(load_suite(own[0]), {}, cache_fingerprints()).cells
     other = replace(first, fingerprints=first.fingerprints | {"weights": "0123"})
-    record = run_cell(other, "s", tmp_path / "out", "test")
+    record = run_alone(other, tmp_path / "out")
     assert "the weights of 'tiny' changed while the suite ran: 0123 when it was planned" in (record["reason"] or "")
 
 

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -102,7 +103,22 @@ def test_a_broken_file_is_named_and_the_others_are_read(tmp_path, record, conten
 def test_a_record_of_another_schema_is_not_mixed_in(tmp_path, record):
     write_record(tmp_path, {**record, "schema": 99})
     assert scan(tmp_path).records == []
-    assert "schema 99, this version reads 1" in scan(tmp_path).broken[0]
+    assert "schema 99, this version reads 2" in scan(tmp_path).broken[0]
+
+
+def test_a_record_whose_cell_had_a_field_for_each_axis_is_read_as_it_stands(tmp_path):
+    """The committed results were written so."""
+    record = next(record for record, _ in records() if record["cell"]["knob"])
+    path = write_record(tmp_path, record)
+    now = read_records(tmp_path)
+    old = json.loads(path.read_text())
+    at, knob = old["cell"].pop("coordinates"), old["cell"].pop("knob")
+    old["cell"] |= {"knob": knob, "size": at.pop(knob)} | at
+    path.write_text(json.dumps({**old, "schema": 1}))
+    assert read_records(tmp_path) == now
+    del old["cell"]["strategy"]
+    path.write_text(json.dumps({**old, "schema": 1}))
+    assert "schema 1, this version reads 2" in scan(tmp_path).broken[0]
 
 
 @pytest.mark.parametrize("bad", ["../escape", "", ".hidden", "a/b"])

@@ -10,8 +10,8 @@ import wandb
 from fake_results import records, suite
 
 from lm_lab.errors import UsageError
-from lm_lab.report.curves import Key
 from lm_lab.report.table import all_points
+from lm_lab.results.coordinates import Coordinates
 from lm_lab.results.records import CellRecord, read_records, write_record
 from lm_lab.tracking import session
 from lm_lab.tracking.session import TrackingWarning
@@ -28,12 +28,12 @@ def _own_environment(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def cells() -> list[Any]:
-    return [pair for pair in records() if pair[0]["cell"]["task"] in ("sst2", "cola")]
+    return [pair for pair in records() if pair[0]["cell"]["coordinates"]["task"] in ("sst2", "cola")]
 
 
 @pytest.fixture
 def done(cells) -> CellRecord:
-    return next(record for record, _ in cells if record["cell"]["strategy"] == "lora")
+    return next(record for record, _ in cells if record["cell"]["coordinates"]["strategy"] == "lora")
 
 
 @pytest.fixture
@@ -51,6 +51,9 @@ def logged(folder: Path) -> list[dict[str, Any]]:
     command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(path)]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     return [json.loads(line) for line in lines]
+
+
+LORA = Coordinates({"backbone": "minilm-l3", "strategy": "lora", "rank": 8}, "rank")
 
 
 def of_kind(lines: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
@@ -71,7 +74,7 @@ def test_a_cell_is_one_run_with_its_curve_and_its_numbers(tmp_path, done):
     assert (run["run_id"], run["project"], run["run_group"]) == (done["id"], "mine", "glue_small")
     assert run["job_type"] == "lora"
     assert {"minilm-l3", "cola", "done"} <= set(run["tags"])
-    assert run["display_name"] == "minilm-l3-lora-rank2-cola-0.0001-seed0"
+    assert run["display_name"] == "cola-minilm-l3-lora-rank2-0.0001-seed0"
     assert run["config"]["update"]["model"] == done["config"]["model"]
     steps = [row["step"]["num"] for row in of_kind(lines, "history")]
     losses = [row["item"]["train/loss"] for row in of_kind(lines, "history")]
@@ -136,17 +139,17 @@ def test_the_summary_has_a_table_figures_and_the_page(results):
         for axis in ("parameters", "time", "bytes", "memory")
     }
     assert all(found[f"{key}._type"] == "plotly-file" for key in keys)
-    assert found["mean/minilm-l3/lora/8"] == pytest.approx(0.6, abs=0.2)
+    assert found["mean/minilm-l3/lora/rank 8"] == pytest.approx(0.6, abs=0.2)
     assert "glue_small-report" in json.dumps(lines)
 
 
 def test_the_summary_of_one_task_has_its_means(results):
-    for record in (r for r in read_records(results) if r["cell"]["task"] != "sst2"):
+    for record in (r for r in read_records(results) if r["cell"]["coordinates"]["task"] != "sst2"):
         (results / "cells" / f"{record['id']}.json").unlink()
     assert log_summary(results)
     found = summary(logged(results / "wandb" / "summary-glue_small"))
-    (point,) = (p for p in all_points(read_records(results), {}) if p.key == Key("minilm-l3", "lora", 8))
-    assert found["mean/minilm-l3/lora/8"] == pytest.approx(point.mean)
+    (point,) = (p for p in all_points(read_records(results), {}) if p.key == LORA)
+    assert found["mean/minilm-l3/lora/rank 8"] == pytest.approx(point.mean)
 
 
 def test_table_and_figures_do_not_overwrite_one_another(results):
