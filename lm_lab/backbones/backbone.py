@@ -12,6 +12,7 @@ from lm_lab.backbones.families import Correction, Family, Row, family_of
 from lm_lab.backbones.pooling import Pooling
 from lm_lab.backbones.sites import Match, Sites
 from lm_lab.backbones.trace import TOKENS
+from lm_lab.tokens import Asked
 
 
 class Backbone(nn.Module):
@@ -38,6 +39,8 @@ class Backbone(nn.Module):
         UsageError: `source` cannot be found, reached or read, its weights do not fit its configuration, or it is of a
             family that reads no text.
     """
+
+    asks: tuple[Asked, ...] = ()  # what it reads of a token beside its id, as keywords of `forward`
 
     def __init__(
         self,

@@ -11,11 +11,19 @@ import pyarrow.compute as pc
 from lm_lab.data.labels import UNLABELLED, class_ids, column_words, hub_names, number, scores
 from lm_lab.data.protocols import Labelled
 from lm_lab.data.text_rows import TextRows
+from lm_lab.data.word_columns import WordValues, read_word_columns
 from lm_lab.errors import UsageError
 from lm_lab.tasks import Task, TextTask
 
 
-def check(task: TextTask, table: pa.Table, origin: str, numbered: bool = True, bounded: bool = True) -> TextRows:
+def check(
+    task: TextTask,
+    table: pa.Table,
+    origin: str,
+    numbered: bool = True,
+    bounded: bool = True,
+    beside: Sequence[str] = (),
+) -> TextRows:
     """Turn a table into `TextRows`.
 
     Args:
@@ -24,13 +32,22 @@ def check(task: TextTask, table: pa.Table, origin: str, numbered: bool = True, b
         origin: the file or source.
         numbered: a number that is no class stands for the id of one, as in the hub's schema.
         bounded: refuse scores beyond the task's range.
+        beside: columns of a number a word.
 
     Raises:
         UsageError: an empty split, a missing column, a null text, a label the task does not know, ids that repeat.
     """
     texts = read_columns(task.name, task.columns, table, origin)
     labels, unlabelled = _labels(task, table, origin, numbered, bounded)
-    return TextRows(texts, labels, read_ids(table, origin), origin, unlabelled)
+    return TextRows(
+        texts, labels, read_ids(table, origin), origin, unlabelled, read_beside(beside, table, texts, origin)
+    )
+
+
+def read_beside(names: Sequence[str], table: pa.Table, texts: Sequence[Sequence[str]], origin: str) -> WordValues:
+    """Numbers of the words of texts; errors as of `read_word_columns`."""
+    words = [[len(text.split()) for text in column] for column in texts] if names else []
+    return read_word_columns(names, table, words, origin)
 
 
 def read_columns(task: str, columns: Sequence[str], table: pa.Table, origin: str) -> tuple[list[str], ...]:

@@ -96,7 +96,13 @@ class Corpus(BoundData):
         return f"{self.source}, {count:,} documents of which {held_out:,} held out{seeded}"
 
     def bind(self, encoding: Encoding) -> None:
-        """Keep how the model reads; rows for another one are dropped."""
+        """Keep how the model reads; rows for another one are dropped. Raises `UsageError` if it reads more than ids."""
+        if encoding.asks:
+            asked = ", ".join(ask.name for ask in encoding.asks)
+            raise UsageError(
+                f"the model reads {asked} of each token, and a corpus keeps ids alone, which noise changes: compute it "
+                "of ids inside the backbone, from a table with a row for each token of the vocabulary."
+            )
         super().bind(encoding)
         self.training = self.validation = None
 

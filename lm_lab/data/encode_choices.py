@@ -9,8 +9,10 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import Dataset
 
+from lm_lab.data import beside
 from lm_lab.data.choice_rows import ChoiceRows
-from lm_lab.data.encoding import Encoding, cached
+from lm_lab.data.encode_texts import towers
+from lm_lab.data.encoding import Encoding
 from lm_lab.data.ragged import Arrays, Ragged, offsets
 
 
@@ -49,15 +51,13 @@ class EncodedChoices(Dataset[int]):
 def encode_choices(rows: ChoiceRows, encoding: Encoding) -> EncodedChoices:
     """Encode questions, from the cache where they were encoded before. Warns with a count if any was truncated."""
     fingerprint = encoding.fingerprint(rows.content(), "choices")
-    arrays = cached(fingerprint, lambda: _encode(rows, encoding))
+    arrays = encoding.cached(fingerprint, lambda: _encode(rows, encoding))
     if cut := int(arrays["truncated"][0]):
         rank_zero_warn(
             f"{rows.origin}: {cut} of {len(rows)} questions are longer than {encoding.max_length} tokens with one of "
             "their options; the beginning of the context was left out"
         )
-    towers = sum(name.startswith("ids") for name in arrays)
-    ragged = [Ragged.of(arrays, str(tower)) for tower in range(towers)]
-    return EncodedChoices(ragged, rows, encoding.tokenizer.pad_token_id, fingerprint)
+    return EncodedChoices(towers(arrays, encoding, {}, rows.origin), rows, encoding.tokenizer.pad_token_id, fingerprint)
 
 
 def _encode(rows: ChoiceRows, encoding: Encoding) -> Arrays:
@@ -68,15 +68,18 @@ def _encode(rows: ChoiceRows, encoding: Encoding) -> Arrays:
     truncated = np.zeros(len(contexts), dtype=bool)
     for tower, texts in enumerate(encoding.inputs(columns)):
         context = next((place for place, column in enumerate(texts) if column is contexts), None)
-        tokens, cut = _tokens(encoding, texts, context)
+        tokens, pieces, cut = _tokens(encoding, texts, context)
         arrays |= Ragged.arrays(tokens, str(tower))
+        if encoding.asks:
+            arrays |= beside.arrays(map(beside.of_texts, pieces, zip(*texts, strict=True)), str(tower))
         truncated |= cut
     return arrays | {"truncated": np.array([np.logical_or.reduceat(truncated, offsets(counts)[:-1]).sum()])}
 
 
-def _tokens(encoding: Encoding, texts: tuple[list[str], ...], context: int | None) -> tuple[Any, np.ndarray]:
-    """Tokens of sequences, whose text number `context` is shortened; (n,) bool says which were."""
+def _tokens(encoding: Encoding, texts: tuple[list[str], ...], context: int | None) -> tuple[Any, list[Any], np.ndarray]:
+    """Tokens of sequences, whose text number `context` is shortened; their encodings; (n,) bool says which were."""
     tokens = encoding.tokenizer(*texts, verbose=False)
+    pieces = list(tokens.encodings)
     excess = np.array([len(ids) for ids in tokens["input_ids"]]) - encoding.max_length
     with _from_the_left(encoding.tokenizer):
         for i in np.flatnonzero(excess > 0).tolist():
@@ -86,7 +89,8 @@ def _tokens(encoding: Encoding, texts: tuple[list[str], ...], context: int | Non
             cut = encoding.tokenizer(*(t[i] for t in texts), truncation=only, max_length=encoding.max_length)
             for name in tokens:
                 tokens[name][i] = cut[name]
-    return tokens, excess > 0
+            pieces[i] = cut.encodings[0]
+    return tokens, pieces, excess > 0
 
 
 @contextmanager

@@ -9,9 +9,10 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import Dataset
 
-from lm_lab.data.encoding import Encoding, cached
+from lm_lab.data.encoding import Encoding
 from lm_lab.data.lines import Lines
 from lm_lab.data.ragged import Arrays, Ragged
+from lm_lab.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,11 @@ def encode_sequences(rows: SequenceRows, encoding: Encoding, max_target: int, en
 
     Warns with counts of what was cut: targets lose their end, sources the one that is set.
     """
+    if encoding.asks:
+        asked = ", ".join(ask.name for ask in encoding.asks)
+        raise UsageError(f"the model reads {asked} of each token; texts are written by models that read ids alone.")
     key = encoding.fingerprint(rows.content(), "sequences", max_target, end)
-    arrays = cached(key, lambda: _encode(rows, encoding, max_target, end))
+    arrays = encoding.cached(key, lambda: _encode(rows, encoding, max_target, end))
     for name, longest in (("sources", encoding.max_length), ("targets", max_target)):
         if cut := int(arrays[f"{name}_cut"][0]):
             rank_zero_warn(f"{rows.origin}: {cut} of {len(rows)} {name} are longer than {longest} tokens and were cut")

@@ -8,7 +8,8 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import Dataset
 
-from lm_lab.data.encoding import Encoding, cached
+from lm_lab.data import beside
+from lm_lab.data.encoding import Encoding
 from lm_lab.data.ragged import Arrays, Ragged, flat, offsets
 from lm_lab.data.tagged import TaggedRows
 from lm_lab.tasks.tags import IGNORED, LOST
@@ -49,7 +50,7 @@ class EncodedTags(Dataset[int]):
 
 def encode_tags(rows: TaggedRows, outside: int, encoding: Encoding) -> EncodedTags:
     """Encode rows, from the cache where they were encoded before. Warns with counts if words have no token."""
-    arrays = cached(encoding.fingerprint(rows.content(), "tags"), lambda: _encode(rows, encoding))
+    arrays = encoding.cached(encoding.fingerprint(rows.content(), "tags"), lambda: _encode(rows, encoding))
     total = f"of {len(arrays['first']):,} words"
     if cut := int(arrays["truncated"][0]):
         rank_zero_warn(
@@ -58,7 +59,8 @@ def encode_tags(rows: TaggedRows, outside: int, encoding: Encoding) -> EncodedTa
         )
     if blank := int((arrays["first"] == LOST).sum() - arrays["truncated"][1]):
         rank_zero_warn(f"{rows.origin}: {blank} {total} are no token to this tokenizer, and count as O")
-    return EncodedTags(Ragged.of(arrays), arrays["first"], rows, outside, encoding.tokenizer.pad_token_id)
+    asked = beside.of(encoding.asks, arrays, arrays["offsets0"], rows.beside, rows.origin)
+    return EncodedTags(Ragged.of(arrays, "0", asked), arrays["first"], rows, outside, encoding.tokenizer.pad_token_id)
 
 
 def first_tokens(word_ids: Sequence[int | None], words: int) -> list[int]:
@@ -89,7 +91,11 @@ def _encode(rows: TaggedRows, encoding: Encoding) -> Arrays:
     lost = sum(row.count(LOST) for row in (first[i] for i in cut))
     tokens = {name: [values or [_filler(tokenizer, name)] for values in found[name]] for name in found}
     truncated = np.array([len(cut), lost])
-    return Ragged.arrays(tokens) | {"first": flat(first, np.int32), "truncated": truncated}
+    arrays = Ragged.arrays(tokens) | {"first": flat(first, np.int32), "truncated": truncated}
+    if not encoding.asks:
+        return arrays
+    places = (beside.of_words(*row, tokenizer.pad_token) for row in zip(found.encodings, words, strict=True))
+    return arrays | beside.arrays(places)
 
 
 def _split(tokenizer: Any, words: list[list[str]], **options: Any) -> Any:

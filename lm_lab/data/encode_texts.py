@@ -7,9 +7,11 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import Dataset
 
-from lm_lab.data.encoding import Encoding, cached
+from lm_lab.data import beside
+from lm_lab.data.encoding import Encoding
 from lm_lab.data.ragged import Arrays, Ragged
 from lm_lab.data.text_rows import TextRows
+from lm_lab.data.word_columns import WordValues
 
 
 class EncodedTexts(Dataset[int]):
@@ -37,15 +39,26 @@ class EncodedTexts(Dataset[int]):
 def encode_texts(rows: TextRows, encoding: Encoding) -> EncodedTexts:
     """Encode rows, from the cache where they were encoded before. Warns with a count if any was truncated."""
     fingerprint = encoding.fingerprint(rows.content())
-    arrays = cached(fingerprint, lambda: tokens(rows, encoding))
+    arrays = encoding.cached(fingerprint, lambda: tokens(rows, encoding))
     if cut := int(arrays["truncated"][0]):
         rank_zero_warn(
             f"{rows.origin}: {cut} of {len(rows)} examples are longer than {encoding.max_length} tokens and were "
             "truncated"
         )
-    towers = sum(name.startswith("ids") for name in arrays)
-    ragged = [Ragged.of(arrays, str(tower)) for tower in range(towers)]
+    ragged = towers(arrays, encoding, rows.beside, rows.origin)
+    for one in ragged:  # which no key of texts covers
+        fingerprint = one.fingerprint(fingerprint)
     return EncodedTexts(ragged, rows, encoding.tokenizer.pad_token_id, fingerprint)
+
+
+def towers(arrays: Arrays, encoding: Encoding, given: WordValues, origin: str) -> list[Ragged]:
+    """The sequences of each tower, with what the model asks for beside them."""
+    found = []
+    for tower in range(sum(name.startswith("ids") for name in arrays)):
+        own = {name: encoding.inputs(values)[tower] for name, values in given.items()}
+        asked = beside.of(encoding.asks, arrays, arrays[f"offsets{tower}"], own, origin, str(tower))
+        found.append(Ragged.of(arrays, str(tower), asked))
+    return found
 
 
 def tokens(rows: TextRows, encoding: Encoding) -> Arrays:
@@ -54,12 +67,18 @@ def tokens(rows: TextRows, encoding: Encoding) -> Arrays:
     truncated = np.zeros(len(rows), dtype=bool)
     for tower, texts in enumerate(encoding.inputs(rows.texts)):
         found = encoding.tokenizer(*texts, verbose=False)
+        pieces = list(found.encodings)
         long = [i for i, ids in enumerate(found["input_ids"]) if len(ids) > encoding.max_length]
         if long:
             cut = encoding.truncating(*([t[i] for i in long] for t in texts))
             for name in found:
                 for i, values in zip(long, cut[name], strict=True):
                     found[name][i] = values
+            for i, own in zip(long, cut.encodings, strict=True):
+                pieces[i] = own
             truncated[long] = True
         arrays |= Ragged.arrays(found, str(tower))
+        if encoding.asks:
+            places = map(beside.of_texts, pieces, zip(*texts, strict=True))
+            arrays |= beside.arrays(places, str(tower))
     return arrays | {"truncated": np.array([truncated.sum()])}

@@ -16,6 +16,7 @@ from lm_lab.atomic import replacing
 from lm_lab.data import checksums
 from lm_lab.data.ragged import Arrays
 from lm_lab.errors import UsageError
+from lm_lab.tokens import Asked
 
 Pairs = Literal["joint", "towers", "both_orders"]
 Side = Literal["right", "left"]
@@ -37,6 +38,8 @@ class Encoding:
         side: the end of a text where it is truncated.
         causal: the model reads from left to right, and rows of a corpus need no frame.
         segments: how many segments the model tells apart.
+        asks: what the model reads of a token beside its id.
+        kept: tokens are written to the cache; False for texts that come once.
     """
 
     tokenizer: Any
@@ -45,6 +48,8 @@ class Encoding:
     side: Side = "right"
     causal: bool = False
     segments: int = 2
+    asks: tuple[Asked, ...] = ()
+    kept: bool = True
 
     def require_room(self, texts: int) -> None:
         """Raise `UsageError` unless a sequence has room for a token of each of its one or two texts."""
@@ -76,10 +81,15 @@ class Encoding:
         state = json.loads(self.tokenizer.backend_tokenizer.to_str())
         state.pop("truncation"), state.pop("padding")  # set anew by every call
         side = [self.side] if self.side == "left" else []
-        digest = hashlib.sha256(json.dumps([state, self.pairs, self.max_length, *settings, *side]).encode())
+        beside = ["beside"] if self.asks else []  # pieces and words are kept, whatever is computed of them
+        digest = hashlib.sha256(json.dumps([state, self.pairs, self.max_length, *settings, *side, *beside]).encode())
         for part in content:
             digest.update(part)
         return digest.hexdigest()[:32]
+
+    def cached(self, fingerprint: str, encode: Callable[[], Arrays]) -> Arrays:
+        """The arrays that `encode` gives, read from disk where they were encoded before."""
+        return cached(fingerprint, encode) if self.kept else encode()
 
 
 def cached(fingerprint: str, encode: Callable[[], Arrays]) -> Arrays:

@@ -45,12 +45,15 @@ class TaskData(BoundData, ABC):
         num_workers: processes that collate batches.
         encoding: of text files, such as latin-1.
         truncation: which end of a text that is too long goes, "right" or "left".
+        word_columns: columns with a list of whole numbers, one for each word of the text (what stands between spaces),
+            such as the parents of a tree: they go to a model that asks for them. Of two texts NAME1 and NAME2.
 
     Raises:
-        UsageError: a number out of range, a name that is no name of a split.
+        UsageError: a number out of range, a name that is no name of a split, or word columns where none are read.
     """
 
     truncates: ClassVar[bool] = True  # False: the form has its own way with what is too long
+    carries: ClassVar[bool] = False  # True: the form reads columns of a number a word
 
     def __init__(
         self,
@@ -69,6 +72,7 @@ class TaskData(BoundData, ABC):
         num_workers: int = 0,
         encoding: str = UTF_8,
         truncation: Side = "right",
+        word_columns: Sequence[str] = (),
     ) -> None:
         super().__init__()
         at_least(1, batch_size=batch_size, eval_batch_size=eval_batch_size)
@@ -78,12 +82,14 @@ class TaskData(BoundData, ABC):
         codec(encoding)
         if truncation == "left" and not self.truncates:
             raise UsageError(f"truncation=left: {type(self).__name__} has its own way with what is too long.")
+        if word_columns and not self.carries:
+            raise UsageError(f"word_columns={list(word_columns)}: {type(self).__name__} reads none.")
         for split in filter(None, (validation, predict)):
             require_split(split)
         self.task, self.columns, self.text = task, columns, text
         self.given: Lines | None = None
         self.source, self.num_workers, self.max_length = source, num_workers, max_length
-        self.encoding, self.truncation = encoding, truncation
+        self.encoding, self.truncation, self.word_columns = encoding, truncation, list(word_columns)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.train_limit, self.validation_limit, self.holdout = train_limit, validation_limit, holdout
         self.validation_splits = (validation,) if validation else task.validation
@@ -110,7 +116,8 @@ class TaskData(BoundData, ABC):
 
     def spec(self) -> dict[str, Any]:
         """Class and settings that read texts in the same way again."""
-        return {"class_path": f"{type(self).__module__}.{type(self).__name__}", "init_args": self.settings()}
+        beside = {"word_columns": self.word_columns} if self.word_columns else {}
+        return {"class_path": f"{type(self).__module__}.{type(self).__name__}", "init_args": self.settings() | beside}
 
     def cut(self) -> dict[str, Any]:
         """The settings of what is too long."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lm_lab.data.checks import read_columns, read_ids, require_labels, require_written
+from lm_lab.data.checks import read_beside, read_columns, read_ids, require_labels, require_written
 from lm_lab.data.encode_texts import EncodedTexts, encode_texts
 from lm_lab.data.encoding import Encoding
 from lm_lab.data.labels import Label, classes, given_labels, key, word
@@ -40,6 +40,7 @@ class MultiLabelTexts(TaskData):
     """
 
     task: MultiLabelTask
+    carries = True
 
     def __init__(
         self,
@@ -74,7 +75,8 @@ class MultiLabelTexts(TaskData):
             columns.pop("label")
         table, origin = read_table(self.place, split, self.source, columns, encoding=self.encoding)
         texts = read_columns(self.task.name, self.task.columns, table, origin)
-        rows = TextRows(texts, self._indicators(table, origin), read_ids(table, origin), origin)
+        beside = read_beside(self.word_columns, table, texts, origin)
+        rows = TextRows(texts, self._indicators(table, origin), read_ids(table, origin), origin, beside=beside)
         require_written(self.task.columns, rows)
         if not labelled:
             return rows

@@ -98,7 +98,7 @@ class OwnTexts(TextData):
         if not labelled:  # a split to predict may lack them
             columns.pop("label")
         table, origin = read_table(self.place, split, self.source, columns, encoding=self.encoding)
-        rows = check(self.task, table, origin, self.numbered, bounded=trained)
+        rows = check(self.task, table, origin, self.numbered, bounded=trained, beside=self.word_columns)
         require_written(self.task.columns, rows)
         if self.task.regression and not trained:
             _report_beyond(rows, *self.task.label_range)

@@ -81,15 +81,20 @@ def read_split(
     source: str | None = None,
     columns: Mapping[str, str] | None = None,
     encoding: str = UTF_8,
+    beside: Sequence[str] = (),
 ) -> TextRows:
-    """The checked rows of one split of a task on texts. Raises `UsageError` that names file, row and column."""
+    """The checked rows of one split of a task on texts, with numbers of their words from the columns `beside`.
+
+    Raises:
+        UsageError: something is wrong; it names file, row and column.
+    """
     source = source or os.environ.get("LM_LAB_DATA") or "hub"
     found = find(place_of(task), split, Path(source)) if Path(source).is_dir() else None
     if task.name in classic.LAYOUTS and Path(source).is_dir() and (not found or found.suffix == ".tsv"):
         roots = [Path(source), Path(source) / "glue"]
         if path := classic.find(task.name, split, roots):
-            return check(task, classic.read(task, split, path, encoding), str(path))
-    return check(task, *read_table(place_of(task), split, source, columns, encoding=encoding))
+            return check(task, classic.read(task, split, path, encoding), str(path), beside=beside)
+    return check(task, *read_table(place_of(task), split, source, columns, encoding=encoding), beside=beside)
 
 
 def place_of(task: TextTask) -> Place:

@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from lm_lab.data import word_columns
 from lm_lab.data.checks import read_ids
 from lm_lab.data.labels import hub_names
+from lm_lab.data.word_columns import WordValues
 from lm_lab.errors import UsageError
 from lm_lab.tasks.entities import OUTSIDE, is_bio, is_bioes, vocabulary
 from lm_lab.tasks.tags import Scheme
@@ -28,28 +30,34 @@ class TaggedRows:
         tags: as many tag ids for each; None where the split has none, as a test set may.
         ids: (n,) int64, unique.
         origin: the file or source, for messages.
+        beside: numbers of the words.
     """
 
     words: list[list[str]]
     tags: list[list[int]] | None
     ids: np.ndarray
     origin: str
+    beside: WordValues = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def content(self) -> Iterator[bytes]:
-        """Words, tags and ids, for a fingerprint."""
+        """Words, tags, ids and what stands beside, for a fingerprint."""
         yield json.dumps([self.words, self.tags]).encode()
         yield self.ids.tobytes()
+        yield from word_columns.content(self.beside)
 
     def take(self, index: np.ndarray) -> "TaggedRows":
         """The rows at `index`, in that order."""
         tags = None if self.tags is None else [self.tags[i] for i in index]
-        return TaggedRows([self.words[i] for i in index], tags, self.ids[index], self.origin)
+        beside = word_columns.take(self.beside, index)
+        return TaggedRows([self.words[i] for i in index], tags, self.ids[index], self.origin, beside)
 
 
-def check(labels: Sequence[str], table: pa.Table, origin: str, numbered: bool = True) -> TaggedRows:
+def check(
+    labels: Sequence[str], table: pa.Table, origin: str, numbered: bool = True, beside: Sequence[str] = ()
+) -> TaggedRows:
     """Turn a table into `TaggedRows`.
 
     Args:
@@ -57,18 +65,20 @@ def check(labels: Sequence[str], table: pa.Table, origin: str, numbered: bool = 
         table: lists of words in `tokens` and of tags in `tags` or `ner_tags`: names, or ids as the hub has them.
         origin: the file or source.
         numbered: numbers without names of their own are places among the labels.
+        beside: columns of a number a word.
 
     Raises:
         UsageError: an empty split, a missing column, a null, lists of different lengths, an unknown tag, ids that
             repeat.
     """
     words, names = _words(table, origin), tag_names(table, origin, labels if numbered else ())
+    found = word_columns.read_word_columns(beside, table, [[len(sentence) for sentence in words]], origin)
     if names is None:
-        return TaggedRows(words, None, read_ids(table, origin), origin)
+        return TaggedRows(words, None, read_ids(table, origin), origin, found)
     for row, (a, b) in enumerate(zip(words, names, strict=True)):
         if len(a) != len(b):
             raise UsageError(f"{origin}, row {row}: {len(a)} words in '{WORDS}', but {len(b)} tags.")
-    return TaggedRows(words, _numbers(names, labels, origin), read_ids(table, origin), origin)
+    return TaggedRows(words, _numbers(names, labels, origin), read_ids(table, origin), origin, found)
 
 
 def collect(table: pa.Table, origin: str, scheme: Scheme = "entities") -> tuple[str, ...]:

@@ -53,6 +53,7 @@ class TokenClassification(TaskData):
     """
 
     task: TagTask
+    carries = True
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class TokenClassification(TaskData):
     def read(self, split: str, labelled: bool) -> TaggedRows:
         """The checked rows of a split."""
         table = read_tagged(self.place, split, self.source, self.columns, self.encoding)
-        rows = check(self.task.labels, *table, self.numbered)
+        rows = check(self.task.labels, *table, self.numbered, self.word_columns)
         if labelled and rows.tags is None:
             raise UsageError(
                 f"{rows.origin} has no column '{TAGS}', so '{self.task.name}' cannot be trained or scored on the split "

@@ -11,6 +11,7 @@ class TextData(TaskData):
     """One or two texts in, a class or a graded score out."""
 
     task: TextTask
+    carries = True
 
     def read_text(self) -> TextRows:
         """A text a line, or two with a tab between them."""

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lm_lab.data import word_columns
 from lm_lab.data.lines import Lines
+from lm_lab.data.word_columns import WordValues
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class TextRows:
         ids: (n,) int64, unique.
         origin: the file or source, for messages.
         unlabelled: what was read as "no label", and how often.
+        beside: numbers of the words of each text.
     """
 
     texts: tuple[list[str], ...]
@@ -26,6 +29,7 @@ class TextRows:
     ids: np.ndarray
     origin: str
     unlabelled: Counter[str] = field(default_factory=Counter)
+    beside: WordValues = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -36,14 +40,16 @@ class TextRows:
         return ~np.isnan(self.labels.reshape(len(self), -1)).any(1)
 
     def content(self) -> Iterator[bytes]:
-        """Texts, labels and ids, for a fingerprint."""
+        """Texts, labels, ids and what stands beside, for a fingerprint."""
         yield "\0".join(["", *(text for column in self.texts for text in column)]).encode()
         yield self.labels.tobytes() + self.ids.tobytes()
+        yield from word_columns.content(self.beside)
 
     def take(self, index: np.ndarray) -> "TextRows":
         """The rows at `index`, in that order."""
         texts = tuple([column[i] for i in index] for column in self.texts)
-        return TextRows(texts, self.labels[index], self.ids[index], self.origin, self.unlabelled)
+        beside = word_columns.take(self.beside, index)
+        return TextRows(texts, self.labels[index], self.ids[index], self.origin, self.unlabelled, beside)
 
 
 def text_rows(lines: Lines) -> TextRows:

@@ -4,13 +4,14 @@ A context is tokenised once, however many questions ask about it. A window is th
 question first; those of one context overlap by a fixed number of tokens.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
+from lm_lab.data.beside import packed
 from lm_lab.data.encoding import Encoding
 from lm_lab.data.questions import QuestionRows
 from lm_lab.data.ragged import Arrays, flat, offsets
@@ -54,6 +55,14 @@ class Template:
         """How many tokens it adds."""
         return len(self.before) + len(self.between) + len(self.after)
 
+    def pieces(self, tokenizer: Any, known: int) -> tuple[list[str], "Template"]:
+        """Names of its tokens, and a template of their numbers, behind those of `known` texts."""
+        parts = (self.before, self.between, self.after)
+        numbers = iter(range(known + 1, known + 1 + self.specials))
+        names = tokenizer.convert_ids_to_tokens([token for part in parts for token in part])
+        before, between, after = ([next(numbers) for _ in part] for part in parts)
+        return names, replace(self, before=before, between=between, after=after, types=None)
+
     def join(self, question: np.ndarray, context: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ids and segment ids (t,) of a window."""
         parts = (self.before, question, self.between, context, self.after)
@@ -85,12 +94,18 @@ def tokenise(rows: QuestionRows, encoding: Encoding, max_question: int) -> Array
     question_ids, question_offsets: questions of at most `max_question` tokens; questions_cut (1,): how many had more.
     context_ids, context_offsets, context_spans (tokens, 2): first character and the one behind the last.
     context_of (n,): which context a row asks about.
+    pieces, surfaces: where the model asks for more than ids, the text of each token of all questions, then of all
+    contexts, as a number from 1 on; and these texts.
     """
     contexts: dict[str, int] = {}
     of = [contexts.setdefault(text, len(contexts)) for text in rows.table["context"].to_pylist()]
-    asked, _ = _tokens(rows.table["question"].to_pylist(), encoding.tokenizer)
+    questions = rows.table["question"].to_pylist()
+    asked, where = _tokens(questions, encoding.tokenizer)
     read, spans = _tokens(list(contexts), encoding.tokenizer)
-    return {
+    pieces = (
+        _pieces([*questions, *contexts], [*(span[:max_question] for span in where), *spans]) if encoding.asks else {}
+    )
+    return pieces | {
         "question_ids": flat([ids[:max_question] for ids in asked], np.int32),
         "question_offsets": offsets([min(len(ids), max_question) for ids in asked]),
         "questions_cut": np.array([sum(len(ids) > max_question for ids in asked)]),
@@ -176,6 +191,16 @@ def report(rows: QuestionRows, windows: Windows, arrays: Arrays, wrong: int, los
     for trouble, count in troubles.items():
         if count:
             rank_zero_warn(f"{rows.origin}: {count} of {len(rows)} {trouble}")
+
+
+def _pieces(texts: list[str], spans: list[np.ndarray]) -> Arrays:
+    known: dict[str, int] = {}
+    found = [
+        known.setdefault(text[start:stop].strip(), len(known) + 1)
+        for text, own in zip(texts, spans, strict=True)
+        for start, stop in own.tolist()
+    ]
+    return {"pieces": np.array(found, np.int32), "surfaces": packed(known)}
 
 
 def _tokens(texts: list[str], tokenizer: Any) -> tuple[list[list[int]], list[np.ndarray]]:

@@ -118,7 +118,12 @@ class AdaptedModel(nn.Module):
         backbone = self.backbone
         tokenizer = framed(backbone.tokenizer, self.delimiter, extract=backbone.family.causal)
         return Encoding(
-            tokenizer, self.pairs, backbone.max_length, causal=backbone.family.causal, segments=backbone.segments
+            tokenizer,
+            self.pairs,
+            backbone.max_length,
+            causal=backbone.family.causal,
+            segments=backbone.segments,
+            asks=backbone.asks,
         )
 
     def layer_weights(self) -> list[float]:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from lm_lab.data.encode_texts import EncodedTexts, tokens
-from lm_lab.data.ragged import Ragged
+from lm_lab.data.encode_texts import encode_texts
 from lm_lab.data.text_rows import TextRows
 from lm_lab.errors import UsageError
 from lm_lab.tasks import TextTask
@@ -41,10 +40,8 @@ def batch(
     given = np.full(len(columns), np.nan) if labels is None else np.asarray(labels, dtype=float)
     rows = TextRows(tuple(map(list, zip(*columns, strict=True))), given, np.arange(len(columns)), "the texts given")
     encoding = model.encoding
-    encoding = replace(encoding, max_length=min(length, encoding.max_length))
-    arrays = tokens(rows, encoding)
-    towers = [Ragged.of(arrays, str(tower)) for tower in range(sum(name.startswith("ids") for name in arrays))]
-    encoded = EncodedTexts(towers, rows, encoding.tokenizer.pad_token_id, "")
+    encoding = replace(encoding, max_length=min(length, encoding.max_length), kept=False)
+    encoded = encode_texts(rows, encoding)
     found = encoded.collate(list(range(len(rows))))
     device = next(model.parameters()).device
     moved = [{name: value.to(device) for name, value in text.items()} for text in found["texts"]]

@@ -65,7 +65,12 @@ class Pretraining(L.LightningModule):
         """How the backbone wants its tokens: what `bind` gives to a corpus."""
         backbone = self.backbone
         return Encoding(
-            backbone.tokenizer, "joint", backbone.max_length, causal=backbone.family.causal, segments=backbone.segments
+            backbone.tokenizer,
+            "joint",
+            backbone.max_length,
+            causal=backbone.family.causal,
+            segments=backbone.segments,
+            asks=backbone.asks,
         )
 
     def forward(self, batch: dict[str, Tensor]) -> Loss:
