@@ -112,7 +112,7 @@ def test_every_pretraining_parses_and_its_backbone_is_there(path: Path, monkeypa
 def test_every_suite_loads_and_its_cells_parse(path: Path, parser: Any) -> None:
     suite = load_suite(path)
     for setting in suite.settings():
-        size, tuned = suite.sizes(setting.strategy)[0], suite.tuned(setting.strategy)[0]
+        size, tuned = suite.sizes(setting)[0], suite.tuned(setting)[0]
         parser.parse_object(suite.config(suite.cell(setting, size, tuned, seed=0)))
 
 

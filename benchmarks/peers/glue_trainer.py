@@ -36,8 +36,8 @@ from lm_lab.cli import exit_code
 from lm_lab.config.adapting import build
 from lm_lab.config.lightning_cli import quiet, restrict
 from lm_lab.data.glue import GLUE
-from lm_lab.training.callbacks import TrainingMeter
-from lm_lab.training.precision import usable
+from lm_lab.training.callbacks.meter import TrainingMeter
+from lm_lab.training.machine.precision import usable
 
 SOURCE = "sentence-transformers/paraphrase-MiniLM-L3-v2"
 RATES = {"full": 3e-4, "lora": 3e-3, "frozen": 1e-3}

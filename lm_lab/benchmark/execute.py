@@ -26,9 +26,9 @@ from lm_lab.redaction import redacted
 from lm_lab.results.coordinates import BACKBONE, TASK
 from lm_lab.results.predictions import Predictions
 from lm_lab.tasks import Task, task_score
-from lm_lab.training import memory
-from lm_lab.training.callbacks import TrainingMeter
-from lm_lab.training.watching import DivergedError
+from lm_lab.training.callbacks.meter import TrainingMeter
+from lm_lab.training.callbacks.watching import DivergedError
+from lm_lab.training.machine import memory
 
 Metrics = Callable[[torch.Tensor, torch.Tensor], dict[str, float]]
 

@@ -9,7 +9,7 @@ from rich.progress import Progress as Bar
 
 from lm_lab.results.coordinates import coordinates, shown
 from lm_lab.results.records import CellRecord
-from lm_lab.training.progress import duration
+from lm_lab.training.callbacks.progress import duration
 
 
 class Progress:

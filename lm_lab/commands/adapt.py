@@ -10,7 +10,7 @@ from lm_lab.config.resume import take_wishes
 from lm_lab.errors import UsageError
 from lm_lab.models import delta
 from lm_lab.models.trust import trusted_config
-from lm_lab.training.callbacks import SaveDelta
+from lm_lab.training.callbacks.delta import SaveDelta
 
 
 class Commands(AdaptCLI):

@@ -13,7 +13,7 @@ from lm_lab.data.module import TaskData
 from lm_lab.tasks import Task, TextTask
 from lm_lab.tasks.spans import SpanTask
 from lm_lab.tasks.submission import write_answers, write_submission
-from lm_lab.training.processes import gathered
+from lm_lab.training.machine.processes import gathered
 
 Answers = dict[int, dict[str, Any]]
 

@@ -11,9 +11,9 @@ from lm_lab.config.nulls import require_values
 from lm_lab.config.resume import take_wishes
 from lm_lab.data.corpus import Corpus
 from lm_lab.models.binding import bind
+from lm_lab.training.callbacks.throughput import Throughput
 from lm_lab.training.pretraining import Pretraining, SaveBackbone
-from lm_lab.training.resuming import ExactResume
-from lm_lab.training.throughput import Throughput
+from lm_lab.training.resuming.checkpoints import ExactResume
 
 
 class PretrainCLI(LabCLI):

@@ -20,7 +20,7 @@ from lm_lab.errors import UsageError
 from lm_lab.models import delta
 from lm_lab.models.binding import bind
 from lm_lab.training.adaptation import adaptation_of
-from lm_lab.training.resuming import ExactResume
+from lm_lab.training.resuming.checkpoints import ExactResume
 
 
 class AdaptCLI(LabCLI):

@@ -17,20 +17,20 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 
-import lm_lab.training.sharding  # noqa: F401  its strategy gets a name
+import lm_lab.training.machine.sharding  # noqa: F401  its strategy gets a name
 from lm_lab.config import checks
 from lm_lab.config.building import build, refusals_told
 from lm_lab.config.nulls import require_values
 from lm_lab.config.restoring import Begun, naming
 from lm_lab.config.resume import Wishes, place, read, require_local, require_same, require_whole, say
 from lm_lab.errors import UsageError
-from lm_lab.training import precision
-from lm_lab.training.progress import PlainProgress
-from lm_lab.training.resuming import TakeNewRates, WholeCheckpoints
-from lm_lab.training.run_folders import RunFolder
-from lm_lab.training.settings import deciding, key
-from lm_lab.training.unfinished import Stoppable, Unfinished
-from lm_lab.training.watching import RequireMonitors, StopAtNaN
+from lm_lab.training.callbacks.progress import PlainProgress
+from lm_lab.training.callbacks.watching import RequireMonitors, StopAtNaN
+from lm_lab.training.machine import precision
+from lm_lab.training.resuming.checkpoints import TakeNewRates, WholeCheckpoints
+from lm_lab.training.resuming.run_folders import RunFolder
+from lm_lab.training.resuming.settings import deciding, key
+from lm_lab.training.resuming.unfinished import Stoppable, Unfinished
 
 ALLOWED = (
     "lm_lab",

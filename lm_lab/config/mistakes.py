@@ -4,6 +4,7 @@ import errno
 import re
 import traceback
 
+from lm_lab.config.renamed import hint
 from lm_lab.errors import UsageError
 
 _DISK = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EDQUOT, errno.EFBIG}
@@ -49,4 +50,5 @@ def _argument(message: str) -> str:
     message = _DENIED.sub("say --allow-import with its package, if you trust it", message)
     lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
     kept = [line for line in lines if line and not _NOISE.match(line)]
-    return ": ".join(line.rstrip(":") for line in dict.fromkeys(kept)) + " (--help lists the options)"
+    told = ": ".join(line.rstrip(":") for line in dict.fromkeys(kept)) + hint(message)
+    return f"{told} (--help lists the options)"

@@ -15,9 +15,9 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lm_lab.errors import UsageError
-from lm_lab.training.resuming import ExactResume
-from lm_lab.training.settings import carries, changes, identity
-from lm_lab.training.unfinished import KEY
+from lm_lab.training.resuming.checkpoints import ExactResume
+from lm_lab.training.resuming.settings import carries, changes, identity
+from lm_lab.training.resuming.unfinished import KEY
 
 LAST = "last"
 CHANGED, FRESH = "--resume-changed", "--fresh"

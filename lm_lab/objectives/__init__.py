@@ -1,22 +1,22 @@
 """Pretraining objectives: what is hidden, what is predicted."""
 
-from lm_lab.objectives.bart import BART
+from lm_lab.objectives.autoregressive.causal_lm import CausalLM
+from lm_lab.objectives.autoregressive.permutation_lm import PermutationLM
+from lm_lab.objectives.autoregressive.transformer_xl import TransformerXL
 from lm_lab.objectives.base import Loss, Objective
-from lm_lab.objectives.causal_lm import CausalLM
-from lm_lab.objectives.masked_lm import MaskedLM
-from lm_lab.objectives.masking import Masking, NGramMasking, SpanMasking, TokenMasking, WholeWordMasking
-from lm_lab.objectives.mass import MASS
-from lm_lab.objectives.permutation_lm import PermutationLM
-from lm_lab.objectives.phrases import EntityMasking
+from lm_lab.objectives.denoising.bart import BART
+from lm_lab.objectives.denoising.mass import MASS
+from lm_lab.objectives.denoising.span_corruption import SpanCorruption
+from lm_lab.objectives.denoising.t5_noise import BertStyle, Deshuffling, DropTokens, MassStyle, PrefixLM, ReplaceSpans
+from lm_lab.objectives.masked.masked_lm import MaskedLM
+from lm_lab.objectives.masked.masking import Masking, NGramMasking, SpanMasking, TokenMasking, WholeWordMasking
+from lm_lab.objectives.masked.phrases import EntityMasking
+from lm_lab.objectives.masked.span_bert import SpanBERT
+from lm_lab.objectives.masked.unilm import UniLM
+from lm_lab.objectives.masked.word_structure import WordStructure
 from lm_lab.objectives.replaced_token import ReplacedToken
 from lm_lab.objectives.sentence_relation import NextSentence, SentenceOrder, SentenceStructure
-from lm_lab.objectives.span_bert import SpanBERT
-from lm_lab.objectives.span_corruption import SpanCorruption
-from lm_lab.objectives.t5_noise import BertStyle, Deshuffling, DropTokens, MassStyle, PrefixLM, ReplaceSpans
-from lm_lab.objectives.transformer_xl import TransformerXL
-from lm_lab.objectives.unilm import UniLM
 from lm_lab.objectives.weighted_sum import SumOfObjectives
-from lm_lab.objectives.word_structure import WordStructure
 
 __all__ = [
     "BART",

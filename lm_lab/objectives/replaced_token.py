@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.objectives.base import Loss, Objective, model_inputs
-from lm_lab.objectives.corruption import Corrupted, Corruption
 from lm_lab.objectives.generator import Generator
-from lm_lab.objectives.masked_lm import embeddings
-from lm_lab.objectives.masking import Masking
-from lm_lab.objectives.noise import IGNORED
+from lm_lab.objectives.masked.corruption import Corrupted, Corruption
+from lm_lab.objectives.masked.masked_lm import embeddings
+from lm_lab.objectives.masked.masking import Masking
+from lm_lab.objectives.masked.noise import IGNORED
 
 _SHARES = (0.85, 0.0)  # of the chosen: the mask, a random token
 

@@ -15,13 +15,13 @@ from lm_lab.models import AdaptedModel, delta
 from lm_lab.strategies import AdaptationStrategy
 from lm_lab.tasks import Task
 from lm_lab.training import budget
-from lm_lab.training.auxiliary import AuxiliaryLM
-from lm_lab.training.evaluation import Evaluation
+from lm_lab.training.losses.auxiliary import AuxiliaryLM
+from lm_lab.training.losses.evaluation import Evaluation
+from lm_lab.training.losses.step_mean import StepMean
+from lm_lab.training.machine.processes import keep_buffers
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups, require_rate
-from lm_lab.training.processes import keep_buffers
 from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
 from lm_lab.training.standardising import fit_standardisation
-from lm_lab.training.step_mean import StepMean
 
 _MODEL = "model."  # before the names of the model's parameters in a checkpoint
 

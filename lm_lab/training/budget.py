@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Timer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lm_lab.errors import UsageError
-from lm_lab.training.ramp import BatchRamp
+from lm_lab.training.callbacks.batch_size_warmup import BatchSizeWarmup
 
 TIME_STEPS = 1_000_000
 """Steps of the schedule of a run that time alone limits: each is a millionth of the time."""
@@ -69,14 +69,14 @@ def _time_share(trainer: L.Trainer) -> float | None:
 
 
 def _steps_of_epochs(trainer: L.Trainer, epochs: int) -> int:
-    ramp = next((c for c in trainer.callbacks if isinstance(c, BatchRamp)), None)  # type: ignore[attr-defined]
+    warmup = next((c for c in trainer.callbacks if isinstance(c, BatchSizeWarmup)), None)  # type: ignore[attr-defined]
     data = trainer.datamodule  # type: ignore[attr-defined]
-    if data is None and ramp is None:
+    if data is None and warmup is None:
         return int(trainer.estimated_stepping_batches)
     if data is None:
-        raise UsageError("BatchRamp without a data module: limit the run by max_steps alone.")
+        raise UsageError("BatchSizeWarmup without a data module: limit the run by max_steps alone.")
     batches, limit = len(data.train_dataloader()), trainer.limit_train_batches
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-    if ramp is not None:
-        return ramp.steps(batches, epochs)
+    if warmup is not None:
+        return warmup.steps(batches, epochs)
     return math.ceil(batches / trainer.accumulate_grad_batches) * epochs

@@ -15,15 +15,16 @@ from lm_lab.backbones import Backbone
 from lm_lab.data.encoding import Encoding
 from lm_lab.errors import UsageError
 from lm_lab.objectives import Loss, Objective
-from lm_lab.training import budget, pretrained, sharding
-from lm_lab.training.epoch_loss import EpochLoss
+from lm_lab.training import budget, pretrained
+from lm_lab.training.callbacks.throughput import Throughput
+from lm_lab.training.losses.epoch_loss import EpochLoss
+from lm_lab.training.losses.step_mean import StepMean
+from lm_lab.training.losses.unigram import UnigramLoss
+from lm_lab.training.machine import sharding
+from lm_lab.training.machine.processes import keep_buffers
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups, require_rate
 from lm_lab.training.pretrained import Facts
-from lm_lab.training.processes import keep_buffers
 from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
-from lm_lab.training.step_mean import StepMean
-from lm_lab.training.throughput import Throughput
-from lm_lab.training.unigram import UnigramLoss
 
 ObjectiveFactory = Callable[[Backbone], Objective]
 

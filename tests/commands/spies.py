@@ -11,7 +11,7 @@ from typing import Any
 import lightning as L
 import torch
 
-from lm_lab.training import resuming
+from lm_lab.training.resuming import checkpoints as resuming
 
 
 class Trace(L.Callback):

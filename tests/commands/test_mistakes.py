@@ -60,6 +60,10 @@ STOP = "--trainer.callbacks+=EarlyStopping"
         (["--model.optimizer=torch.optim.SGD", "--model.optimizer.momentum=-1"], "SGD cannot be built: ValueError"),
         (["--trainer.profiler=AdvancedProfiler", "--trainer.profiler.line_count_restriction=[]"], ""),
         (["--trainer.callbacks+=GradientAccumulationScheduler", "--trainer.callbacks.scheduling={x: 1}"], ""),
+        (
+            ["--trainer.callbacks+=BatchRamp", "--trainer.callbacks.over_steps=4"],
+            "'BatchRamp' is called 'BatchSizeWarmup' now",
+        ),
     ],
 )
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="about machines without an accelerator")
@@ -129,8 +133,8 @@ def test_only_the_command_line_lets_a_models_own_code_run(
 def test_progress_is_plain_lines_where_there_is_no_terminal(
     here: Callable[..., int], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lm_lab.training.progress.SECONDS", 0.0)
-    monkeypatch.setattr("lm_lab.training.progress.PlainProgress.__init__.__defaults__", (0.0,))
+    monkeypatch.setattr("lm_lab.training.callbacks.progress.SECONDS", 0.0)
+    monkeypatch.setattr("lm_lab.training.callbacks.progress.PlainProgress.__init__.__defaults__", (0.0,))
     assert here("--data.batch_size=4") == 0
     lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("epoch 1, step ")]
     assert len(lines) >= 3

@@ -15,7 +15,7 @@ from lm_lab.data.corpus import Corpus
 from lm_lab.data.rows import Documents, NextSentencePairs, Packed, RowsFactory
 from lm_lab.errors import UsageError
 from lm_lab.objectives import CausalLM, EntityMasking, MaskedLM
-from lm_lab.objectives.corruption import Corruption
+from lm_lab.objectives.masked.corruption import Corruption
 from lm_lab.training.pretraining import Pretraining
 
 Make = Callable[..., Backbone]

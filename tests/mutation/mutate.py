@@ -76,9 +76,10 @@ def _other(value: object) -> str | None:
 
 def tests_of(module: str) -> list[str]:
     """Tests that name the module or one that imports it, or what these define, its own first."""
-    imports = re.compile(rf"^from lm_lab\.objectives\.{module} import", re.MULTILINE)
-    every = (path.stem for path in (ROOT / OBJECTIVES).glob("*.py") if path.stem != "__init__")
-    named = [name for other in every if other == module or imports.search(source_of(other)) for name in names_of(other)]
+    imports = re.compile(rf"^from lm_lab\.objectives[.\w]*\.{module} import", re.MULTILINE)
+    named = [
+        name for other in places() if other == module or imports.search(source_of(other)) for name in names_of(other)
+    ]
     words = re.compile(rf"\b({'|'.join(named)})\b")
     tests = sorted((ROOT / "tests/objectives").glob("test_*.py"), key=lambda path: path.stem != f"test_{module}")
     return [str(path.relative_to(ROOT)) for path in tests if words.search(path.read_text())]
@@ -88,21 +89,27 @@ def names_of(module: str) -> list[str]:
     """The module's, and those of its classes and functions."""
     defined = ast.parse(source_of(module)).body
     return [
-        f"objectives.{module}",
+        ".".join(places()[module].with_suffix("").parts[1:]),
         *(node.name for node in defined if isinstance(node, ast.ClassDef | ast.FunctionDef)),
     ]
 
 
 def source_of(module: str) -> str:
     """The module as it is."""
-    return (ROOT / OBJECTIVES / f"{module}.py").read_text()
+    return (ROOT / places()[module]).read_text()
+
+
+def places() -> dict[str, Path]:
+    """The file of each module, from the project's folder; sorted by name."""
+    files = sorted((ROOT / OBJECTIVES).rglob("*.py"), key=lambda path: path.stem)
+    return {path.stem: path.relative_to(ROOT) for path in files if path.stem != "__init__"}
 
 
 def passes(module: str, source: str) -> bool:
     """Whether the tests of a module pass with this source of it."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copytree(ROOT, Path(folder, "copy"), ignore=LEFT_BEHIND))
-        (copy / OBJECTIVES / f"{module}.py").write_text(source)
+        (copy / places()[module]).write_text(source)
         child = os.fork()
         if not child:
             _run_tests(copy, tests_of(module))
@@ -137,7 +144,7 @@ def _as_it_is(module: str) -> str | None:
 def main() -> None:
     """Print what survives, and how many were tried."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    every = sorted(path.stem for path in (ROOT / OBJECTIVES).glob("*.py") if path.stem != "__init__")
+    every = list(places())
     parser.add_argument("modules", nargs="*", help="of lm_lab/objectives; all if none is named")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default: one a core)")
     chosen = parser.parse_args()

@@ -7,7 +7,7 @@ import torch
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.objectives import BART
-from lm_lab.objectives.bart_noise import delete, infill, mask_single, permute_sentences, rotate
+from lm_lab.objectives.denoising.bart_noise import delete, infill, mask_single, permute_sentences, rotate
 
 Make = Callable[..., Backbone]
 MANY, LENGTH, MASK = 20_000, 20, 4

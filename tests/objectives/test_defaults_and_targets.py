@@ -10,9 +10,9 @@ from torch import Tensor
 
 from lm_lab.backbones import Backbone
 from lm_lab.objectives import MaskedLM, ReplacedToken, SpanBERT, WordStructure
-from lm_lab.objectives.corruption import Corruption
-from lm_lab.objectives.masking import NGramMasking, SpanMasking, TokenMasking, WholeWordMasking
-from lm_lab.objectives.noise import IGNORED
+from lm_lab.objectives.masked.corruption import Corruption
+from lm_lab.objectives.masked.masking import NGramMasking, SpanMasking, TokenMasking, WholeWordMasking
+from lm_lab.objectives.masked.noise import IGNORED
 
 Make = Callable[..., Backbone]
 

@@ -23,7 +23,7 @@ from lm_lab.objectives import (
     ReplaceSpans,
     SpanCorruption,
 )
-from lm_lab.objectives.denoising import Denoising
+from lm_lab.objectives.denoising.denoising import Denoising
 
 Make = Callable[..., Backbone]
 OBJECTIVES: dict[str, tuple[type[Denoising], dict[str, Any]]] = {

@@ -10,7 +10,7 @@ from transformers import BertConfig, BertForMaskedLM
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.objectives import MaskedLM
-from lm_lab.objectives.noise import IGNORED, choose, hide, number
+from lm_lab.objectives.masked.noise import IGNORED, choose, hide, number
 
 MASK = 4
 Make = Callable[..., Backbone]

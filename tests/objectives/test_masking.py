@@ -17,8 +17,8 @@ from lm_lab.objectives import (
     TokenMasking,
     WholeWordMasking,
 )
-from lm_lab.objectives.noise import IGNORED
-from lm_lab.objectives.phrases import find_phrases
+from lm_lab.objectives.masked.noise import IGNORED
+from lm_lab.objectives.masked.phrases import find_phrases
 
 Make = Callable[..., Backbone]
 TEXTS = ["the beast was good and the plant was poor .", "the plant was good .", "it was poor and awful ."]

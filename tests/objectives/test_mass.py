@@ -7,7 +7,7 @@ from learning import texts
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.objectives import MASS
-from lm_lab.objectives.mass import one_span
+from lm_lab.objectives.denoising.mass import one_span
 
 Make = Callable[..., Backbone]
 MANY = 30_000
@@ -79,7 +79,7 @@ def test_the_first_token_of_a_span_is_predicted_from_the_start_token(
 ) -> None:
     backbone = make("bart")
     read = {}
-    monkeypatch.setattr("lm_lab.objectives.mass.teacher_forced", lambda *parts: read.update(parts[2]))
+    monkeypatch.setattr("lm_lab.objectives.denoising.mass.teacher_forced", lambda *parts: read.update(parts[2]))
     ids = torch.arange(10, 16)[None]
     span = torch.tensor([[0, 0, 1, 1, 1, 0]])
     MASS(backbone).states(backbone, {}, {"input_ids": ids, "attention_mask": span})

@@ -10,7 +10,7 @@ from transformers import XLNetLMHeadModel
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.objectives import NGramMasking, PermutationLM
-from lm_lab.objectives.permutation import draw_places, target_mapping, visible
+from lm_lab.objectives.autoregressive.permutation import draw_places, target_mapping, visible
 
 Make = Callable[..., Backbone]
 

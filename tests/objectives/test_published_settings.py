@@ -32,12 +32,12 @@ from lm_lab.objectives import (
     UniLM,
     WholeWordMasking,
     WordStructure,
-    mass,
     replaced_token,
-    unilm,
 )
-from lm_lab.objectives.corruption import Corruption
+from lm_lab.objectives.denoising import mass
 from lm_lab.objectives.generator import generator_config
+from lm_lab.objectives.masked import unilm
+from lm_lab.objectives.masked.corruption import Corruption
 
 Make = Callable[..., Backbone]
 PUBLISHED: dict[Any, dict[str, Any]] = {

@@ -9,8 +9,8 @@ from transformers import ElectraConfig, ElectraForMaskedLM, ElectraForPreTrainin
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.objectives import ReplacedToken
-from lm_lab.objectives.masked_lm import embeddings
-from lm_lab.objectives.noise import IGNORED
+from lm_lab.objectives.masked.masked_lm import embeddings
+from lm_lab.objectives.masked.noise import IGNORED
 from lm_lab.objectives.replaced_token import sample
 
 Make = Callable[..., Backbone]

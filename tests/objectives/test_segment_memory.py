@@ -12,8 +12,8 @@ from lm_lab.backbones import Backbone
 from lm_lab.data import microworld
 from lm_lab.errors import UsageError
 from lm_lab.objectives import Objective, PermutationLM, TransformerXL
-from lm_lab.objectives.permutation import target_mapping, visible
-from lm_lab.objectives.transformer_xl import later
+from lm_lab.objectives.autoregressive.permutation import target_mapping, visible
+from lm_lab.objectives.autoregressive.transformer_xl import later
 
 Make = Callable[..., Backbone]
 Batch = dict[str, Tensor]

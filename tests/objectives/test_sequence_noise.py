@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lm_lab.errors import UsageError
-from lm_lab.objectives.sequence_noise import compact, random_spans, segment, with_sentinels
+from lm_lab.objectives.denoising.sequence_noise import compact, random_spans, segment, with_sentinels
 
 MANY = 4000
 

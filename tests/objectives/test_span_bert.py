@@ -8,8 +8,8 @@ from torch import Tensor
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.objectives import SpanBERT
-from lm_lab.objectives.masked_lm import embeddings
-from lm_lab.objectives.span_bert import SpanBoundary, boundaries, inner
+from lm_lab.objectives.masked.masked_lm import embeddings
+from lm_lab.objectives.masked.span_bert import SpanBoundary, boundaries, inner
 
 Make = Callable[..., Backbone]
 TEXTS = ["the beast was good and the plant was poor .", "the plant was good .", "it was poor and awful ."]

@@ -6,8 +6,8 @@ import torch
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.objectives import SpanCorruption
-from lm_lab.objectives.sequence_noise import compact, pick, random_spans, segment, with_sentinels
-from lm_lab.objectives.span_corruption import sentinel_ids
+from lm_lab.objectives.denoising.sequence_noise import compact, pick, random_spans, segment, with_sentinels
+from lm_lab.objectives.denoising.span_corruption import sentinel_ids
 
 Make = Callable[..., Backbone]
 SENTINELS = torch.arange(999, 899, -1)

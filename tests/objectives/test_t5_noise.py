@@ -7,7 +7,7 @@ import torch
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.objectives import BertStyle, Deshuffling, DropTokens, MassStyle, PrefixLM, ReplaceSpans
-from lm_lab.objectives.denoising import Denoising
+from lm_lab.objectives.denoising.denoising import Denoising
 
 Make = Callable[..., Backbone]
 MANY, LENGTH = 20_000, 10

@@ -8,7 +8,7 @@ from lm_lab.backbones import Backbone
 from lm_lab.backbones.attention import attention_mask
 from lm_lab.errors import UsageError
 from lm_lab.objectives import MaskedLM, UniLM
-from lm_lab.objectives.unilm import KINDS, SHARES, sources, visible
+from lm_lab.objectives.masked.unilm import KINDS, SHARES, sources, visible
 
 Make = Callable[..., Backbone]
 FAMILIES = ("bert", "roberta", "electra", "albert", "distilbert")
@@ -89,7 +89,7 @@ def test_it_is_the_masked_language_model_where_every_row_is_bidirectional(
     plain.load_state_dict(objective.state_dict())
     batch = texts(backbone)
     mixed = objective(backbone, batch).total.item()
-    monkeypatch.setattr("lm_lab.objectives.unilm.SHARES", (1.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr("lm_lab.objectives.masked.unilm.SHARES", (1.0, 0.0, 0.0, 0.0))
     expected = plain(backbone, batch).total.item()
     assert objective(backbone, batch).total.item() == pytest.approx(expected, abs=1e-5)
     assert mixed != pytest.approx(expected, abs=1e-5)

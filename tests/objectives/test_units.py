@@ -6,9 +6,9 @@ from tokenizers import Tokenizer, models
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from lm_lab.objectives.masking import NGramMasking, SpanMasking
-from lm_lab.objectives.noise import IGNORED, hide, number
-from lm_lab.objectives.units import choose_units, continuations, word_begins
+from lm_lab.objectives.masked.masking import NGramMasking, SpanMasking
+from lm_lab.objectives.masked.noise import IGNORED, hide, number
+from lm_lab.objectives.masked.units import choose_units, continuations, word_begins
 
 ONE = torch.ones(1)
 

@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.objectives import MaskedLM, WordStructure
-from lm_lab.objectives.word_structure import shuffle_trigrams
+from lm_lab.objectives.masked.word_structure import shuffle_trigrams
 
 Make = Callable[..., Backbone]
 

@@ -13,13 +13,14 @@ from lm_lab.errors import UsageError
 from lm_lab.heads.scorers import Standardise
 from lm_lab.strategies import FullFineTuning, LinearProbe, LoRA
 from lm_lab.tasks import Judged, TextTask
-from lm_lab.training import adaptation, callbacks, standardising
+from lm_lab.training import adaptation, standardising
 from lm_lab.training.adaptation import adaptation_of
 from lm_lab.training.budget import total_steps
-from lm_lab.training.callbacks import TrainingMeter
-from lm_lab.training.evaluation import Evaluation
-from lm_lab.training.resuming import ExactResume
-from lm_lab.training.watching import DivergedError
+from lm_lab.training.callbacks import meter as meters
+from lm_lab.training.callbacks.meter import TrainingMeter
+from lm_lab.training.callbacks.watching import DivergedError
+from lm_lab.training.losses.evaluation import Evaluation
+from lm_lab.training.resuming.checkpoints import ExactResume
 
 QUIET = {
     "accelerator": "cpu",
@@ -184,7 +185,7 @@ def test_the_meter_counts_what_is_fitted_before_the_first_step(make, monkeypatch
 
     monkeypatch.setattr(adaptation, "fit_standardisation", fit)
     clock = SimpleNamespace(perf_counter=lambda: now[0], process_time=lambda: now[0] / 2)
-    monkeypatch.setattr(callbacks, "time", clock)
+    monkeypatch.setattr(meters, "time", clock)
     model = adaptation_of(make(), LinearProbe(), data.task)
     L.Trainer(max_epochs=2, callbacks=[meter], **QUIET).fit(model, bind(model.model, data))
     assert (meter.seconds, meter.cpu_seconds) == (60, 30)

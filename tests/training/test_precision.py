@@ -1,6 +1,6 @@
 import pytest
 
-from lm_lab.training import precision
+from lm_lab.training.machine import precision
 
 
 @pytest.mark.parametrize("wanted", ["bf16-mixed", "bf16-true"])

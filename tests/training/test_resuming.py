@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
 from lm_lab.data.batching import LengthGroupedBatches, ResumableLoader, grouped_loader
-from lm_lab.training.resuming import ExactResume, WholeCheckpoints
+from lm_lab.training.resuming.checkpoints import ExactResume, WholeCheckpoints
 
 EPOCHS, BATCHES = 4, 6
 

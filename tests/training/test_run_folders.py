@@ -7,7 +7,7 @@ from threading import Barrier
 import pytest
 from lightning.pytorch.utilities import rank_zero_only
 
-from lm_lab.training.run_folders import RunFolder
+from lm_lab.training.resuming.run_folders import RunFolder
 
 RUNS = 8
 

@@ -15,8 +15,8 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from lm_lab.backbones import Backbone
 from lm_lab.objectives import CausalLM, MaskedLM
+from lm_lab.training.callbacks.throughput import Throughput, operand_type, product_rate
 from lm_lab.training.pretraining import Pretraining
-from lm_lab.training.throughput import Throughput, operand_type, product_rate
 
 Make = Callable[..., Backbone]
 

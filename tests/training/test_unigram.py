@@ -14,8 +14,8 @@ from lm_lab.backbones import Backbone
 from lm_lab.data.corpus import Corpus
 from lm_lab.objectives import MASS, CausalLM, MaskedLM, NextSentence, ReplacedToken, SpanBERT, SumOfObjectives
 from lm_lab.objectives.base import Loss
+from lm_lab.training.losses.unigram import UnigramLoss
 from lm_lab.training.pretraining import Pretraining
-from lm_lab.training.unigram import UnigramLoss
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),

@@ -1,0 +1,1 @@
+"""What happens while a fit runs: watching, measuring, telling, saving."""

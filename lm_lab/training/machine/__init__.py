@@ -1,0 +1,1 @@
+"""Precision, memory, processes: what differs from machine to machine."""

@@ -1,0 +1,1 @@
+"""A run that stops keeps its place, and the same command goes on from there."""
