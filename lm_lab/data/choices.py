@@ -9,6 +9,7 @@ from lm_lab.data.choice_rows import ChoiceRows, check_choices
 from lm_lab.data.encode_choices import EncodedChoices, encode_choices
 from lm_lab.data.encoding import Encoding
 from lm_lab.data.labels import UNLABELLED
+from lm_lab.data.lines import Lines
 from lm_lab.data.module import TaskData
 from lm_lab.data.sources import Place, read_table
 from lm_lab.tasks.choices import ChoiceTask
@@ -35,7 +36,7 @@ class MultipleChoice(TaskData):
         UsageError: an unknown split, a bad row, or limits that leave nothing to train on.
     """
 
-    truncates = False
+    truncates, more = False, True
     task: ChoiceTask
 
     def __init__(self, task: str = "hellaswag", **settings: Any) -> None:
@@ -52,11 +53,15 @@ class MultipleChoice(TaskData):
         rows = check_choices(*read_table(self.place, split, self.source, columns, _WORDS, self.encoding))
         return require_labels(self.task, rows, split, "answer") if labelled else rows
 
-    def read_text(self) -> ChoiceRows:
-        """A context and two or more options a line, tabs between them."""
-        lines = self.lines(("context", "option", "option"), more=True)
-        unknown = np.full(len(lines.ids), UNLABELLED)
-        return ChoiceRows(lines.column(0), [texts[1:] for texts in lines.texts], unknown, lines.ids, lines.origin)
+    @property
+    def given_columns(self) -> tuple[str, ...]:
+        """A context and two or more options."""
+        return ("context", "option", "option")
+
+    def given_rows(self, given: Lines) -> ChoiceRows:
+        """A context and its options a row."""
+        unknown = np.full(len(given.ids), UNLABELLED)
+        return ChoiceRows(given.column(0), [texts[1:] for texts in given.texts], unknown, given.ids, given.origin)
 
     def encode_rows(self, rows: ChoiceRows, encoding: Encoding, train: bool) -> EncodedChoices:  # noqa: ARG002
         """An option a sequence."""

@@ -14,7 +14,7 @@ from lm_lab.data.batching import LengthGroupedBatches, ResumableLoader, grouped_
 from lm_lab.data.binding import BoundData
 from lm_lab.data.encoding import Encoding, Side
 from lm_lab.data.limits import at_least
-from lm_lab.data.lines import TEXT, Lines, read_lines
+from lm_lab.data.lines import TEXT, Lines, given_lines, read_lines
 from lm_lab.data.protocols import Encoded, Rows
 from lm_lab.data.texts import UTF_8, codec
 from lm_lab.errors import UsageError
@@ -53,6 +53,7 @@ class TaskData(BoundData, ABC):
     """
 
     truncates: ClassVar[bool] = True  # False: the form has its own way with what is too long
+    more: ClassVar[bool] = False  # True: an example may have more of the last kind
     carries: ClassVar[bool] = False  # True: the form reads columns of a number a word
 
     def __init__(
@@ -102,9 +103,14 @@ class TaskData(BoundData, ABC):
     def read(self, split: str, labelled: bool) -> Any:
         """The checked `Rows` of a split; without those that have no label if `labelled`."""
 
+    @property
     @abstractmethod
-    def read_text(self) -> Any:
-        """`Rows` without labels, of the `lines` that a user gives to predict on."""
+    def given_columns(self) -> tuple[str, ...]:
+        """What an example is of that a user gives to predict on, in order."""
+
+    @abstractmethod
+    def given_rows(self, given: Lines) -> Any:
+        """`Rows` without labels, of examples that a user gives."""
 
     @abstractmethod
     def encode_rows(self, rows: Any, encoding: Encoding, train: bool) -> Encoded:
@@ -135,11 +141,15 @@ class TaskData(BoundData, ABC):
             return rows.take(_order(rows)[: self.validation_limit])
         return rows
 
-    def lines(self, columns: Sequence[str], more: bool = False) -> Lines:
-        """The lines of the user's text, kept to be shown with what they get; arguments as in `read_lines`."""
+    def read_text(self) -> Any:
+        """`Rows` of the lines of the user's text, which are kept to be shown with what they get."""
         assert self.text is not None
-        self.given = read_lines(self.text, columns, more, self.encoding)
-        return self.given
+        self.given = read_lines(self.text, self.given_columns, self.more, self.encoding)
+        return self.given_rows(self.given)
+
+    def read_examples(self, examples: Sequence[Any]) -> Any:
+        """`Rows` of examples from Python: texts, or sequences of as many as an example has. Raises `UsageError`."""
+        return self.given_rows(given_lines(examples, self.given_columns, self.more))
 
     def fingerprint(self) -> str:
         """Hash of every row that is trained or evaluated on."""

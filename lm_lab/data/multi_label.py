@@ -10,6 +10,7 @@ from lm_lab.data.checks import read_beside, read_columns, read_ids, require_labe
 from lm_lab.data.encode_texts import EncodedTexts, encode_texts
 from lm_lab.data.encoding import Encoding
 from lm_lab.data.labels import Label, classes, given_labels, key, word
+from lm_lab.data.lines import Lines
 from lm_lab.data.module import TaskData
 from lm_lab.data.own_settings import COLUMNS, known_columns
 from lm_lab.data.sources import Place, read_table
@@ -85,9 +86,14 @@ class MultiLabelTexts(TaskData):
             raise UsageError(f"{origin}, column 'label': all rows have the same; there is nothing to learn from.")
         return rows
 
-    def read_text(self) -> TextRows:
-        """A text a line, or two with a tab between them."""
-        rows = text_rows(self.lines(self.task.columns))
+    @property
+    def given_columns(self) -> tuple[str, ...]:
+        """A text, or two."""
+        return self.task.columns
+
+    def given_rows(self, given: Lines) -> TextRows:
+        """A text a row, or two."""
+        rows = text_rows(given)
         return TextRows(rows.texts, np.full((len(rows), self.task.outputs), np.nan), rows.ids, rows.origin)
 
     def encode_rows(self, rows: TextRows, encoding: Encoding, train: bool) -> EncodedTexts:  # noqa: ARG002

@@ -10,6 +10,7 @@ from lm_lab.data.checks import labelled_rows
 from lm_lab.data.encode_sequences import EncodedSequences, SequenceRows, encode_sequences, source_rows
 from lm_lab.data.encoding import Encoding
 from lm_lab.data.limits import at_least, finite
+from lm_lab.data.lines import Lines
 from lm_lab.data.module import TaskData
 from lm_lab.data.sources import Place, read_split, read_table
 from lm_lab.errors import UsageError
@@ -71,10 +72,14 @@ class Sequences(TaskData):
         given = [self.prompt + sources[row] for row in kept]
         return SequenceRows(given, [targets[row] for row in kept], np.zeros(len(kept)), np.array(kept), origin)
 
-    def read_text(self) -> SequenceRows:
-        """A source a line."""
-        lines = self.lines(("source",))
-        return source_rows([self.prompt + text for text in lines.column(0)], lines)
+    @property
+    def given_columns(self) -> tuple[str, ...]:
+        """A source."""
+        return ("source",)
+
+    def given_rows(self, given: Lines) -> SequenceRows:
+        """A source a row."""
+        return source_rows([self.prompt + text for text in given.column(0)], given)
 
     def encode_rows(self, rows: SequenceRows, encoding: Encoding, train: bool) -> EncodedSequences:  # noqa: ARG002
         """Sources and targets as tokens."""
@@ -110,10 +115,14 @@ class TextToTextGLUE(TaskData):
         targets = [written(self.texts, label) if known[i] else "" for i, label in enumerate(rows.labels.tolist())]
         return SequenceRows(sources, targets, rows.labels, rows.ids, rows.origin)
 
-    def read_text(self) -> SequenceRows:
-        """A text a line, or two with a tab between them."""
-        lines = self.lines(self.texts.columns)
-        return source_rows([cast(self.texts, texts) for texts in lines.texts], lines)
+    @property
+    def given_columns(self) -> tuple[str, ...]:
+        """A text, or two."""
+        return self.texts.columns
+
+    def given_rows(self, given: Lines) -> SequenceRows:
+        """A text a row, or two, as T5 casts them."""
+        return source_rows([cast(self.texts, texts) for texts in given.texts], given)
 
     def encode_rows(self, rows: SequenceRows, encoding: Encoding, train: bool) -> EncodedSequences:  # noqa: ARG002
         """Sources and targets as tokens."""

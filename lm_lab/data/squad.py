@@ -7,6 +7,7 @@ from typing import Any
 from lm_lab.data.encode_spans import EncodedSpans, encode_spans
 from lm_lab.data.encoding import Encoding
 from lm_lab.data.limits import at_least
+from lm_lab.data.lines import Lines
 from lm_lab.data.module import TaskData
 from lm_lab.data.questions import (
     QuestionRows,
@@ -81,9 +82,14 @@ class SQuAD(TaskData):
             return rows.take(by_article(rows, self.validation_articles)[split == "validation"])
         return self._table(split, labelled)
 
-    def read_text(self) -> QuestionRows:
-        """A question, a tab and its context a line."""
-        return question_rows(self.lines(("question", "context")))
+    @property
+    def given_columns(self) -> tuple[str, ...]:
+        """A question and its context."""
+        return ("question", "context")
+
+    def given_rows(self, given: Lines) -> QuestionRows:
+        """A question and its context a row."""
+        return question_rows(given)
 
     def encode_rows(self, rows: QuestionRows, encoding: Encoding, train: bool) -> EncodedSpans:
         """Windows to train on, or questions to evaluate."""

@@ -9,6 +9,7 @@ from lm_lab.data import conll
 from lm_lab.data.encode_tags import EncodedTags, encode_tags
 from lm_lab.data.encoding import Encoding
 from lm_lab.data.labels import Label, given_labels
+from lm_lab.data.lines import Lines, given_lines
 from lm_lab.data.module import TaskData
 from lm_lab.data.sources import Place, Read, find, read_table
 from lm_lab.data.tagged import TAGS, TaggedRows, check, collect
@@ -85,10 +86,20 @@ class TokenClassification(TaskData):
             _require_contrast(self.task.labels, rows)
         return rows
 
-    def read_text(self) -> TaggedRows:
-        """A sentence a line, with spaces between its words."""
-        lines = self.lines(("words",))
-        return TaggedRows([text.split() for text in lines.column(0)], None, lines.ids, lines.origin)
+    @property
+    def given_columns(self) -> tuple[str, ...]:
+        """A sentence, with spaces between its words."""
+        return ("words",)
+
+    def given_rows(self, given: Lines) -> TaggedRows:
+        """A sentence a row."""
+        return TaggedRows([text.split() for text in given.column(0)], None, given.ids, given.origin)
+
+    def read_examples(self, examples: Sequence[Any]) -> TaggedRows:
+        """Sentences, each a text with spaces between its words, or a list of words. Raises `UsageError`."""
+        sentences = [example.split() if isinstance(example, str) else example for example in examples]
+        words = given_lines(sentences, (), more=True)
+        return TaggedRows(words.texts, None, words.ids, words.origin)
 
     def encode_rows(self, rows: TaggedRows, encoding: Encoding, train: bool) -> EncodedTags:  # noqa: ARG002
         """Words as tokens."""

@@ -2,6 +2,7 @@
 
 from lm_lab.data.encode_texts import EncodedTexts, encode_texts
 from lm_lab.data.encoding import Encoding
+from lm_lab.data.lines import Lines
 from lm_lab.data.module import TaskData
 from lm_lab.data.text_rows import TextRows, text_rows
 from lm_lab.tasks import TextTask
@@ -13,9 +14,14 @@ class TextData(TaskData):
     task: TextTask
     carries = True
 
-    def read_text(self) -> TextRows:
-        """A text a line, or two with a tab between them."""
-        return text_rows(self.lines(self.task.columns))
+    @property
+    def given_columns(self) -> tuple[str, ...]:
+        """A text, or two."""
+        return self.task.columns
+
+    def given_rows(self, given: Lines) -> TextRows:
+        """A text a row, or two."""
+        return text_rows(given)
 
     def encode_rows(self, rows: TextRows, encoding: Encoding, train: bool) -> EncodedTexts:  # noqa: ARG002
         """One or two texts a row as tokens."""

@@ -104,9 +104,9 @@ class AdaptedModel(nn.Module):
         """A batch of texts, or pairs of texts, for `forward` and `loss`; arguments and errors as of `texts.batch`."""
         return texts.batch(self, given, labels)
 
-    def predict(self, given: Sequence[texts.Text]) -> list[dict[str, Any]]:
-        """What the task answers to each text, in words; errors as of `texts.batch`."""
-        return texts.predict(self, given)
+    def predict(self, examples: Sequence[Any]) -> list[dict[str, Any]]:
+        """What the task answers to each example, in words; arguments and errors as of `texts.predict`."""
+        return texts.predict(self, examples)
 
     def disabled(self) -> AbstractContextManager[None]:
         """A context in which the backbone computes what it did when it was loaded; errors as of `disabling`."""

@@ -96,7 +96,7 @@ def test_texts_are_answered_in_words(make: Make) -> None:
 def test_pairs_are_pairs(make: Make) -> None:
     model = built(make, LoRA(rank=2), "mrpc", pairs="towers")
     assert len(model.predict([("it was good .", "it was poor .")] * 3)) == 3
-    with pytest.raises(UsageError, match="the task 'mrpc' reads 2 text"):
+    with pytest.raises(UsageError, match="1 texts, but this task needs 2"):
         model.predict(["it was good ."])
 
 
@@ -150,9 +150,9 @@ def test_it_is_saved_loaded_and_merged(make: Make, tmp_path: Path) -> None:
     assert torch.allclose(fresh(batch), scores, atol=1e-5)
 
 
-def test_a_task_of_another_form_asks_for_its_data(make: Make) -> None:
+def test_a_task_of_another_form_has_no_batch_of_texts(make: Make) -> None:
     from lm_lab.data.squad import SQuAD
 
     model = AdaptedModel(make("bert"), LinearProbe(), SQuAD().task)
     with pytest.raises(UsageError, match="does not read whole texts"):
-        model.predict(TEXTS)
+        model.batch(TEXTS)
