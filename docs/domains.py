@@ -25,8 +25,8 @@ def table() -> str:
     points = sorted(selected(records.values()), key=lambda point: list(plan["strategies"]).index(point.key["strategy"]))
     lines = [f"| strategy | trained | SQuAD | {' | '.join(DOMAINS.values())} | lost |", "|---|---|---|---|---|---|"]
     lines += [_line(point, [records[cell] for cell in point.cells]) for point in points]
-    (trivial,) = read_baselines(RESULTS).values()
-    return "\n".join([*lines, f"| {trivial['what']} | | {text.score(trivial['score'])} | | | |"]) + "\n"
+    (baseline,) = read_baselines(RESULTS).values()
+    return "\n".join([*lines, f"| {baseline['what']} | | {text.score(baseline['score'])} | | | |"]) + "\n"
 
 
 def filled(page: str) -> str:

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from torch import Tensor
 
 from lm_lab.errors import UsageError
+
+Tokens = dict[str, Tensor]  # input_ids and attention_mask (b, t) of texts, padded on the right
 
 
 class TokenInput(Protocol):

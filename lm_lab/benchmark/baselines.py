@@ -1,4 +1,4 @@
-"""What a score has to beat: trivial answers, which know counts of the training set and understand nothing.
+"""What a score has to beat: baselines, which know counts of the training set and understand nothing.
 
 one class or a score a text   the constant answer that scores best on the training set
 a tag a word                  each word's commonest tag in the training set, O for a new word
@@ -32,7 +32,7 @@ from lm_lab.tasks.spans import SpanTask
 from lm_lab.tasks.tags import TagTask, count, judged
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s")
-Scorer = Callable[[Any], float]  # the task's score of the trivial answers to a split's rows
+Scorer = Callable[[Any], float]  # the task's score of the baseline's answers to a split's rows
 
 
 def write_baselines(root: Path, cells: Iterable[PlannedCell]) -> None:
@@ -49,7 +49,7 @@ def write_baselines(root: Path, cells: Iterable[PlannedCell]) -> None:
 
 
 def baseline(data: TaskData, fingerprint: str) -> Baseline | None:
-    """The trivial answer to a task and its mean score over the validation splits; None for a form without one."""
+    """The baseline of a task and its mean score over the validation splits; None for a form without one."""
     learned = _learn(data.task, data.rows("train"))
     if learned is None:
         return None
@@ -59,7 +59,7 @@ def baseline(data: TaskData, fingerprint: str) -> Baseline | None:
 
 @singledispatch
 def _learn(task: Task, train: Any) -> tuple[str, Scorer] | None:  # noqa: ARG001
-    """What the trivial answer to a task is called, and its scorer, from the rows of the training set."""
+    """What the baseline of a task is called, and its scorer, from the rows of the training set."""
     return None
 
 

@@ -83,7 +83,7 @@ def _measure(planned: PlannedCell, job: Job) -> tuple[dict[str, Any], Prediction
     fitted = time.perf_counter()
     predictions = _predict(cli.trainer, cli.model, cli.datamodule)
     ended = time.perf_counter()
-    task, predictions = _tuned(cli.datamodule.task, predictions)
+    task, predictions = _calibrated(cli.datamodule.task, predictions)
     scores = _by_kind(task, predictions, cli.datamodule.domains, task.scores)
     measured = {
         "scores": scores,
@@ -146,12 +146,12 @@ def _predict(trainer: L.Trainer, model: L.LightningModule, data: TaskData) -> Pr
     )
 
 
-def _tuned(task: Task, predictions: Predictions) -> tuple[Task, Predictions]:
-    """The task with what it tunes on held-out examples, and predictions as its metrics take them then."""
+def _calibrated(task: Task, predictions: Predictions) -> tuple[Task, Predictions]:
+    """The task, calibrated on held-out examples, and predictions as its metrics take them then."""
     values, labels = torch.from_numpy(predictions.prediction), torch.from_numpy(predictions.label)
     held_out = torch.from_numpy(predictions.split == HELD_OUT)
     if held_out.any():
-        task = task.tuned(values[held_out], labels[held_out])
+        task = task.calibrated(values[held_out], labels[held_out])
     return task, predictions._replace(prediction=task.kept(values, labels).numpy())
 
 

@@ -11,7 +11,7 @@ from lm_lab.data.texts import UTF_8
 from lm_lab.errors import UsageError
 
 
-class Text(NamedTuple):
+class AnnotatedText(NamedTuple):
     """A document, and where its phrases and entities are: from a character to before another."""
 
     text: str
@@ -20,7 +20,7 @@ class Text(NamedTuple):
 
 def annotated(
     sources: Sequence[str], column: str, spans: str, split: str = "train", encoding: str = UTF_8
-) -> Iterator[Text]:
+) -> Iterator[AnnotatedText]:
     """Yield the documents of data files with their spans; those without text are left out.
 
     Args:
@@ -39,7 +39,7 @@ def annotated(
         rows = zip(read_texts(path, column, encoding), _lists(path, spans, encoding), strict=True)
         for row, (text, pairs) in enumerate(rows):
             if text.strip():
-                yield Text(text, _checked(pairs, text, f"{path}, row {row}, column '{spans}'"))
+                yield AnnotatedText(text, _checked(pairs, text, f"{path}, row {row}, column '{spans}'"))
 
 
 def _lists(path: Path, name: str, encoding: str) -> Iterator[Any]:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile
 
-from lm_lab.data.annotated import Text
+from lm_lab.data.annotated import AnnotatedText
 from lm_lab.data.sentences import ends
 from lm_lab.errors import UsageError
 
@@ -96,9 +96,9 @@ class NameChunker(Chunker):
         return names
 
 
-def chunked(texts: Iterable[str], chunker: Chunker) -> Iterator[Text]:
+def chunked(texts: Iterable[str], chunker: Chunker) -> Iterator[AnnotatedText]:
     """Texts with the spans that a chunker finds in them."""
-    return (Text(text, tuple(chunker(text))) for text in texts)
+    return (AnnotatedText(text, tuple(chunker(text))) for text in texts)
 
 
 def _is_content(word: re.Match[str]) -> bool:

@@ -18,7 +18,7 @@ _FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"} | {
 
 
 @dataclass(frozen=True)
-class Layout:
+class FileLayout:
     """Folder, text columns and label column as the files' headers call them."""
 
     folder: str
@@ -27,17 +27,17 @@ class Layout:
 
 
 LAYOUTS = {
-    "cola": Layout("CoLA", ("sentence",)),
-    "sst2": Layout("SST-2", ("sentence",)),
-    "mrpc": Layout("MRPC", ("#1 String", "#2 String"), "Quality"),
-    "stsb": Layout("STS-B", ("sentence1", "sentence2"), "score"),
-    "qqp": Layout("QQP", ("question1", "question2"), "is_duplicate"),
-    "mnli": Layout("MNLI", ("sentence1", "sentence2"), "gold_label"),
-    "qnli": Layout("QNLI", ("question", "sentence")),
-    "rte": Layout("RTE", ("sentence1", "sentence2")),
-    "wnli": Layout("WNLI", ("sentence1", "sentence2")),
-    "ax": Layout("AX", ("sentence1", "sentence2")),
-    "snli": Layout("SNLI", ("sentence1", "sentence2"), "gold_label"),
+    "cola": FileLayout("CoLA", ("sentence",)),
+    "sst2": FileLayout("SST-2", ("sentence",)),
+    "mrpc": FileLayout("MRPC", ("#1 String", "#2 String"), "Quality"),
+    "stsb": FileLayout("STS-B", ("sentence1", "sentence2"), "score"),
+    "qqp": FileLayout("QQP", ("question1", "question2"), "is_duplicate"),
+    "mnli": FileLayout("MNLI", ("sentence1", "sentence2"), "gold_label"),
+    "qnli": FileLayout("QNLI", ("question", "sentence")),
+    "rte": FileLayout("RTE", ("sentence1", "sentence2")),
+    "wnli": FileLayout("WNLI", ("sentence1", "sentence2")),
+    "ax": FileLayout("AX", ("sentence1", "sentence2")),
+    "snli": FileLayout("SNLI", ("sentence1", "sentence2"), "gold_label"),
 }
 _COLA_HEADER = ["source", "label", "mark", "sentence"]
 _AX_FILES = ("diagnostic/diagnostic.tsv", "AX/AX.tsv", "AX/diagnostic.tsv", "AX/test.tsv")

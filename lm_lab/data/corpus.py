@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from lm_lab.data import checksums, raw, store
-from lm_lab.data.annotated import Text, annotated
+from lm_lab.data.annotated import AnnotatedText, annotated
 from lm_lab.data.batching import ResumableLoader, grouped_loader, pins, place
 from lm_lab.data.binding import BoundData
 from lm_lab.data.chunkers import Chunker, chunked
 from lm_lab.data.encoding import Encoding, cache_folder
 from lm_lab.data.limits import at_least
 from lm_lab.data.microworld import corpus
-from lm_lab.data.rows import Documents, Layout, Rows, RowsFactory
+from lm_lab.data.rows import CorpusRows, Documents, RowLayout, RowsFactory
 from lm_lab.data.rows.batches import RowBatches
 from lm_lab.data.store import TokenStore
 from lm_lab.data.texts import UTF_8, codec
@@ -83,8 +83,8 @@ class Corpus(BoundData):
         self.seed, self.num_workers = seed, num_workers
         self.column, self.starts, self.spans, self.rows = column, starts, spans, rows
         self.encoding = encoding
-        self.training: Rows | None = None
-        self.validation: Rows | None = None
+        self.training: CorpusRows | None = None
+        self.validation: CorpusRows | None = None
 
     @property
     def description(self) -> str:
@@ -118,7 +118,7 @@ class Corpus(BoundData):
         reading = self.reading
         if not 0 < self.max_length <= reading.max_length:
             raise UsageError(f"max_length={self.max_length}: this backbone takes 1 to {reading.max_length} tokens.")
-        layout = Layout.of(reading.tokenizer, reading.causal, self.max_length, self.seed, reading.segments)
+        layout = RowLayout.of(reading.tokenizer, reading.causal, self.max_length, self.seed, reading.segments)
         training, validation = self._stores(reading.tokenizer)
         self.training, self.validation = self.rows(training, layout), self.rows(validation, layout)
         for rows, use in ((self.training, "train"), (self.validation, "validate")):
@@ -136,7 +136,7 @@ class Corpus(BoundData):
         """Batches of the held-out documents, the same rows at every epoch."""
         return self._loader(self.validation, shuffle=False)
 
-    def _loader(self, rows: Rows | None, shuffle: bool) -> ResumableLoader:
+    def _loader(self, rows: CorpusRows | None, shuffle: bool) -> ResumableLoader:
         assert rows is not None, "setup comes first"
         batches = RowBatches(rows, self.batch_size, self.seed, shuffle, **place(self.trainer))
         return grouped_loader(rows, batches, rows.collate, self.num_workers, pins(self.trainer))
@@ -168,14 +168,16 @@ class Corpus(BoundData):
         _require_known(found, tokenizer)
         return found
 
-    def _texts(self, split: str) -> Iterator[str | Text]:
+    def _texts(self, split: str) -> Iterator[str | AnnotatedText]:
         if isinstance(self.spans, str):
-            texts: Iterable[str | Text] = annotated([self.source], self.column, self.spans, split, self.encoding)
+            texts: Iterable[str | AnnotatedText] = annotated(
+                [self.source], self.column, self.spans, split, self.encoding
+            )
         else:
             texts = self._chunked(raw.documents([self.source], self.column, self.starts, split, self.encoding))
         return islice(texts, self.documents if split == "train" else None)
 
-    def _chunked(self, texts: Iterable[str]) -> Iterable[str | Text]:
+    def _chunked(self, texts: Iterable[str]) -> Iterable[str | AnnotatedText]:
         return chunked(texts, self.spans) if isinstance(self.spans, Chunker) else texts
 
     def fingerprint(self) -> str:

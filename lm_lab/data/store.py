@@ -26,7 +26,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from lm_lab.atomic import replacing
 from lm_lab.data import checksums
-from lm_lab.data.annotated import Text
+from lm_lab.data.annotated import AnnotatedText
 from lm_lab.data.tokenised import Shard, join_ends, tokenise
 
 UNIT_BITS = 32  # below the number of a token's span
@@ -101,7 +101,7 @@ class TokenStore:
         return sum((np.bincount(part, minlength=size) for part in parts), np.zeros(size, np.int64))
 
 
-def build(folder: Path, documents: Iterable[str | Text], tokenizer: Any) -> TokenStore:
+def build(folder: Path, documents: Iterable[str | AnnotatedText], tokenizer: Any) -> TokenStore:
     """The store in `folder`; whatever of it is not there yet is tokenised from `documents` and written.
 
     Args:
@@ -133,7 +133,7 @@ def fingerprint(tokenizer: Any, *parts: Any) -> str:
     return hashlib.sha256(json.dumps([state, parts]).encode()).hexdigest()[:32]
 
 
-def _write(folder: Path, documents: Iterator[str | Text], tokenizer: Any) -> list[Shard]:
+def _write(folder: Path, documents: Iterator[str | AnnotatedText], tokenizer: Any) -> list[Shard]:
     shards, counts = list[Shard](), {"shards": 0, "documents": 0, "tokens": 0}
     columns = TextColumn("tokenising: {task.completed:,.0f} tokens"), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -153,8 +153,8 @@ def _write(folder: Path, documents: Iterator[str | Text], tokenizer: Any) -> lis
     return shards
 
 
-def _next_shard(documents: Iterator[str | Text]) -> list[str | Text]:
-    texts, size = list[str | Text](), 0
+def _next_shard(documents: Iterator[str | AnnotatedText]) -> list[str | AnnotatedText]:
+    texts, size = list[str | AnnotatedText](), 0
     while size < _SHARD and (following := next(documents, None)) is not None:
         texts.append(following)
         size += len(following if isinstance(following, str) else following.text)

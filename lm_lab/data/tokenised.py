@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lm_lab.data.annotated import Text
+from lm_lab.data.annotated import AnnotatedText
 from lm_lab.data.microworld import SEGMENT
 from lm_lab.data.sentences import ends
 
@@ -33,7 +33,7 @@ class Shard(NamedTuple):
     units: np.ndarray
 
 
-def tokenise(texts: Sequence[str | Text], tokenizer: Any) -> Shard:
+def tokenise(texts: Sequence[str | AnnotatedText], tokenizer: Any) -> Shard:
     """Tokenise documents on all cores; a tab in one ends its first segment.
 
     Args:
@@ -43,12 +43,12 @@ def tokenise(texts: Sequence[str | Text], tokenizer: Any) -> Shard:
     backend = tokenizer.backend_tokenizer
     backend.no_truncation(), backend.no_padding()
     kind = np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32
-    documents = [Text(text) if isinstance(text, str) else text for text in texts]
+    documents = [AnnotatedText(text) if isinstance(text, str) else text for text in texts]
     return _join([_tokenise(group, backend, kind) for group in _groups(documents)], kind)
 
 
-def _groups(texts: Sequence[Text]) -> Iterator[list[Text]]:
-    group, size = list[Text](), 0
+def _groups(texts: Sequence[AnnotatedText]) -> Iterator[list[AnnotatedText]]:
+    group, size = list[AnnotatedText](), 0
     for text in texts:
         group.append(text)
         size += len(text.text)
@@ -69,7 +69,7 @@ class _Piece(NamedTuple):
     stops: list[int]
 
 
-def _tokenise(texts: Sequence[Text], backend: Any, kind: type) -> Shard:
+def _tokenise(texts: Sequence[AnnotatedText], backend: Any, kind: type) -> Shard:
     pieces = [piece for place, text in enumerate(texts) for piece in _pieces(place, text.text)]
     encodings = backend.encode_batch([piece.text for piece in pieces], add_special_tokens=False)
     ids, sentences, units, size = list[np.ndarray](), list[np.ndarray](), list[np.ndarray](), 0
@@ -107,7 +107,7 @@ def _pieces(place: int, text: str) -> Iterator[_Piece]:
         begin += len(segment) + len(SEGMENT)
 
 
-def _owners(text: Text) -> np.ndarray:
+def _owners(text: AnnotatedText) -> np.ndarray:
     """The number of the span that each character lies in, 1 to 255 over and over; 0 outside and at the end."""
     owners = np.zeros(len(text.text) + 1 if text.spans else 0, np.uint8)
     for number, (first, last) in enumerate(text.spans):

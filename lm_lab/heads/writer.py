@@ -28,9 +28,7 @@ from lm_lab.heads.base import Head
 from lm_lab.heads.beam import search
 from lm_lab.tasks import Task
 from lm_lab.tasks.sequences import SequenceTask
-from lm_lab.tokens import end_token
-
-Text = dict[str, Tensor]  # input_ids and attention_mask (b, t), padded on the right
+from lm_lab.tokens import Tokens, end_token
 
 
 class TransformedOutput(nn.Module):
@@ -68,11 +66,11 @@ class Writer(Head):
         return False
 
     @abstractmethod
-    def states(self, backbone: Backbone, source: Text, target: Text) -> Tensor:
+    def states(self, backbone: Backbone, source: Tokens, target: Tokens) -> Tensor:
         """The state (b, u, d) that predicts each token of the target (b, u), given the source and those before it."""
 
     @abstractmethod
-    def begin(self, backbone: Backbone, source: Text) -> tuple[Tensor, Any]:
+    def begin(self, backbone: Backbone, source: Tokens) -> tuple[Tensor, Any]:
         """The state (b, d) that predicts the first token, and what `go_on` needs."""
 
     @abstractmethod
@@ -99,7 +97,7 @@ class Writer(Head):
         return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
     @torch.no_grad()
-    def write(self, backbone: Backbone, source: Text, beams: int, longest: int, penalty: float) -> list[list[int]]:
+    def write(self, backbone: Backbone, source: Tokens, beams: int, longest: int, penalty: float) -> list[list[int]]:
         """Token ids of the best hypothesis of each source."""
         state, memory = self.begin(backbone, source)
 
@@ -109,7 +107,7 @@ class Writer(Head):
         return search(self.output(state), step, beams, longest, self.end, penalty)
 
     @torch.no_grad()
-    def choose(self, backbone: Backbone, source: Text, candidates: Text) -> Tensor:
+    def choose(self, backbone: Backbone, source: Tokens, candidates: Tokens) -> Tensor:
         """Log-probability (b, c) of each of c texts after each source."""
         found = []
         for ids, mask in zip(candidates["input_ids"], candidates["attention_mask"], strict=True):
@@ -119,7 +117,7 @@ class Writer(Head):
             found.append(scores.gather(-1, target["input_ids"].unsqueeze(-1)).sum((1, 2)))
         return torch.stack(found, dim=1)
 
-    def _candidates(self, backbone: Backbone, task: SequenceTask) -> Text:
+    def _candidates(self, backbone: Backbone, task: SequenceTask) -> Tokens:
         """The candidates, each with its end token, padded on the right: (c, u)."""
         listed = backbone.tokenizer(list(task.candidates), add_special_tokens=False)["input_ids"]
         ended = [torch.tensor([*ids[: task.max_target - 1], self.end]) for ids in listed]
@@ -135,11 +133,11 @@ class EncoderDecoderWriter(Writer):
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone, LanguageOutput(backbone), end_token(backbone.tokenizer))
 
-    def states(self, backbone: Backbone, source: Text, target: Text) -> Tensor:
+    def states(self, backbone: Backbone, source: Tokens, target: Tokens) -> Tensor:
         """Teacher forcing: the decoder gets the target shifted right by one."""
         return teacher_forced(backbone, source, {"input_ids": shift_right(target["input_ids"], backbone.start_id)})
 
-    def begin(self, backbone: Backbone, source: Text) -> tuple[Tensor, Any]:
+    def begin(self, backbone: Backbone, source: Tokens) -> tuple[Tensor, Any]:
         """Encode, and let the decoder read its start token."""
         start = torch.full_like(source["input_ids"][:, :1], backbone.start_id)
         read = backbone.model(**source, decoder_input_ids=start, use_cache=True)
@@ -180,7 +178,7 @@ class OneModelWriter(Writer):
         )
         self.causal = causal
 
-    def states(self, backbone: Backbone, source: Text, target: Text) -> Tensor:
+    def states(self, backbone: Backbone, source: Tokens, target: Tokens) -> Tensor:
         """Source and target in one sequence; the last token of the target is predicted and not read."""
         n = source["attention_mask"].sum(1, keepdim=True)  # (b, 1)
         total = n + target["attention_mask"].sum(1, keepdim=True) - 1
@@ -199,7 +197,7 @@ class OneModelWriter(Writer):
         predicts = predicts.clamp(max=read.shape[1] - 1).unsqueeze(-1).expand(-1, -1, read.shape[-1])
         return read.gather(1, predicts)
 
-    def begin(self, backbone: Backbone, source: Text) -> tuple[Tensor, Any]:
+    def begin(self, backbone: Backbone, source: Tokens) -> tuple[Tensor, Any]:
         """Read the source, moved to the right: what is written then stands right behind it."""
         mask = source["attention_mask"]
         n, width = mask.sum(1, keepdim=True), mask.shape[1]

@@ -15,7 +15,7 @@ from lm_lab.results.records import AVERAGE
 _LEFT, _WIDTH, _ROW, _TOP = 150, 700, 22, 40
 _SHIFT = 4  # how far apart the strategies of a row are drawn, so that intervals do not cover each other
 _GREY = "rgba(128,128,128,0.35)"
-Rows = dict[str, list[Point]]
+PointsByBackbone = dict[str, list[Point]]
 
 
 def side_by_side(points: Sequence[Point]) -> str:
@@ -30,16 +30,16 @@ def side_by_side(points: Sequence[Point]) -> str:
     return figures[0] + others
 
 
-def _rows(points: Sequence[Point], task: str) -> Rows:
+def _rows(points: Sequence[Point], task: str) -> PointsByBackbone:
     """The points of a task by backbone: best mean first, controls last."""
-    found: Rows = {}
+    found: PointsByBackbone = {}
     for point in points:
         if point.task == task:
             found.setdefault(point.key.backbone, []).append(point)
     return dict(sorted(found.items(), key=lambda row: (row[1][0].control, -fmean(point.mean for point in row[1]))))
 
 
-def _figure(rows: Rows, palette: Mapping[str, str], task: str) -> str:
+def _figure(rows: PointsByBackbone, palette: Mapping[str, str], task: str) -> str:
     every = [point for row in rows.values() for point in row]
     low = min(point.mean - _half(point) for point in every)
     high = max(point.mean + _half(point) for point in every)

@@ -75,9 +75,9 @@ def _strategies(points: Sequence[Point]) -> Iterator[str]:
         marked = [p for p in pretrained if (p.key, p.task) in best(pretrained)]
         top = max(pretrained, key=lambda p: p.mean)
         told = (
-            f"{len(marked) - 1} of {len(pretrained) - 1} other backbones are not told from it over the seeds"
+            f"{len(marked) - 1} of {len(pretrained) - 1} other backbones are not significantly different from it"
             if len(top.scores) > 1
-            else "a single seed tells no two backbones apart"
+            else "a single seed allows no test of differences"
         )
         sentence = f"{top.key.method.label} does best on {top.key.backbone}, {text.plus_minus(top.interval)}; {told}."
         if random:

@@ -31,13 +31,13 @@ from lm_lab.report.style import CSS
 from lm_lab.report.svg import write_svg
 from lm_lab.report.table import (
     all_points,
+    baselines_line,
     cells_csv,
     columns,
     progress,
     results_csv,
     rows,
     terminal_table,
-    trivial_answers,
 )
 from lm_lab.results.records import AVERAGE, Baseline, Scan, read_baselines, read_suite, scan
 
@@ -159,10 +159,10 @@ def _warnings(suite: Mapping[str, Any], found: Scan, points: Sequence[Point], pr
 
 
 def _table_note(points: Sequence[Point], known: Mapping[str, Baseline]) -> str:
-    marked = "Bold: the best of its column, or not told from it by Welch's t-test over seeds at 5%. "
+    marked = "Bold: the best of its column, or not significantly different from it by Welch's t-test over seeds at 5%. "
     shared = ", ".join(shared_tasks(points))
     over = f"The average is over {escape(shared)}. " if AVERAGE in columns(points) else ""
-    beat = f"What any model has to beat, {escape(trivial_answers(points, known))}. " if known else ""
+    beat = f"What any model has to beat, {escape(baselines_line(points, known))}. " if known else ""
     return f"{marked}{over}{beat}Click a heading to sort."
 
 

@@ -11,7 +11,7 @@ from lm_lab.report import text
 from lm_lab.report.comparisons import Comparison
 from lm_lab.report.curves import Point
 from lm_lab.report.figures import colours
-from lm_lab.report.table import TRIVIAL, best, columns, rows, trivial
+from lm_lab.report.table import BASELINE, baseline_scores, best, columns, rows
 from lm_lab.results.coordinates import BACKBONE, TASK, Coordinates, coordinates
 from lm_lab.results.records import AVERAGE, Baseline, CellRecord
 from lm_lab.results.selection import on_edge
@@ -37,7 +37,7 @@ def table(header: Sequence[str], body: Sequence[tuple[Sequence[Data], str]]) -> 
 
 
 def results(points: Sequence[Point], known: Mapping[str, Baseline]) -> str:
-    """Return the table of scores: a row a strategy and size, a column a task, what it costs; trivial answers last."""
+    """Return the table of scores: a row a strategy and size, a column a task, what it costs; the baseline last."""
     tasks, marked, palette = columns(points), best(points), colours(p.key.line.label for p in points)
     many = len({p.key.backbone for p in points}) > 1
     body = []
@@ -49,8 +49,8 @@ def results(points: Sequence[Point], known: Mapping[str, Baseline]) -> str:
         scores = [_score(by_task.get(task), (key, task) in marked) for task in tasks]
         body.append(([*named, *scores, *_costs(point)], 'class="control"' if point.control else ""))
     if known:
-        scored = trivial(points, known)
-        named = [Data(TRIVIAL, TRIVIAL), *([Data("", css="word")] if many else [])]
+        scored = baseline_scores(points, known)
+        named = [Data(BASELINE, BASELINE), *([Data("", css="word")] if many else [])]
         scores = [Data(text.score(scored[task]), scored[task]) if task in scored else Data(text.NONE) for task in tasks]
         body.append(([*named, *scores, *[Data(text.NONE)] * 5], 'class="control"'))
     header = ["strategy", *(["backbone"] if many else []), *tasks]

@@ -17,7 +17,8 @@ from lm_lab.results.coordinates import Coordinates, axis_columns, coordinates
 from lm_lab.results.records import AVERAGE, Baseline, CellRecord, read_baselines, read_suite, scan
 
 MARK = "*"  # the best of a column, and what Welch's t-test over seeds cannot tell from it at 5%
-TRIVIAL = "trivial answers"  # of lm_lab/benchmark/baselines.py
+BEST = f"{MARK} best of its column, or not significantly different from it"
+BASELINE = "baseline"  # of lm_lab/benchmark/baselines.py
 _LEDGER = ("backbone_trained", "added", "head", "trained", "total", "delta_bytes")
 
 
@@ -42,7 +43,7 @@ def columns(points: Iterable[Point]) -> list[str]:
 
 
 def best(points: Iterable[Point]) -> set[tuple[Coordinates, str]]:
-    """Return the (key, task) that have a column's best mean or cannot be told from it over the seeds."""
+    """Return the (key, task) that have a column's best mean or do not differ significantly from it."""
     points = [p for p in points if p.scores and not p.control]
     marked: set[tuple[Coordinates, str]] = set()
     for task in columns(points):
@@ -53,8 +54,8 @@ def best(points: Iterable[Point]) -> set[tuple[Coordinates, str]]:
     return marked
 
 
-def trivial(points: Sequence[Point], known: Mapping[str, Baseline]) -> dict[str, float]:
-    """Return the trivial answers' scores of the tasks of `points`, and of their average where every task has one."""
+def baseline_scores(points: Sequence[Point], known: Mapping[str, Baseline]) -> dict[str, float]:
+    """Return the baselines' scores of the tasks of `points`, and of their average where every task has one."""
     found = {task: known[task]["score"] for task in columns(points) if task in known}
     averaged = shared_tasks(points)
     if len(found) > 1 and averaged and all(task in found for task in averaged):
@@ -62,10 +63,10 @@ def trivial(points: Sequence[Point], known: Mapping[str, Baseline]) -> dict[str,
     return found
 
 
-def trivial_answers(points: Sequence[Point], known: Mapping[str, Baseline]) -> str:
-    """Return a line that says what the trivial answer to each task is."""
+def baselines_line(points: Sequence[Point], known: Mapping[str, Baseline]) -> str:
+    """Return a line that says what the baseline of each task is."""
     named = (f"{task}: {known[task]['what']}" for task in columns(points) if task in known)
-    return f"{TRIVIAL}: {'; '.join(named)}"
+    return f"baselines: {'; '.join(named)}"
 
 
 def terminal_table(root: Path) -> str:
@@ -73,12 +74,12 @@ def terminal_table(root: Path) -> str:
     suite, found = read_suite(root), scan(root)
     points = all_points(found.records, suite)
     header, body = _cells(points)
-    lines = [*progress(found.records, found.broken, suite), f"{MARK} best of its column, or not told from it"]
+    lines = [*progress(found.records, found.broken, suite), BEST]
     if known := read_baselines(root):
-        scored = trivial(points, known)
+        scored = baseline_scores(points, known)
         scores = (text.score(scored[task]) if task in scored else text.NONE for task in header[1:-2])
-        body.append([TRIVIAL, *scores, text.NONE, text.NONE])
-        lines.append(trivial_answers(points, known))
+        body.append([BASELINE, *scores, text.NONE, text.NONE])
+        lines.append(baselines_line(points, known))
     if not sys.stdout.isatty():
         return "\n".join([*_plain([header, *body]), *lines])
     return _rich(header, body, suite.get("name", root.name)) + "\n".join(lines)

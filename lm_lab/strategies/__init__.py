@@ -1,6 +1,6 @@
 """Adaptation strategies: what is frozen, what is added, and where."""
 
-from lm_lab.strategies.adapters import HoulsbyAdapter, PfeifferAdapter
+from lm_lab.strategies.adapter import HoulsbyAdapter, PfeifferAdapter
 from lm_lab.strategies.base import AdaptationStrategy
 from lm_lab.strategies.bitfit import BitFit
 from lm_lab.strategies.combination import Combination
@@ -17,7 +17,7 @@ from lm_lab.strategies.probe import LinearProbe, MLPProbe
 from lm_lab.strategies.prompt import PromptTuning
 from lm_lab.strategies.random_mask import RandomMask
 from lm_lab.strategies.vera import VeRA
-from lm_lab.strategies.weighted import WeightedFeatures
+from lm_lab.strategies.weighted_features import WeightedFeatures
 
 __all__ = [
     "IA3",

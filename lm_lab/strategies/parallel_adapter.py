@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lm_lab.backbones import Backbone
 from lm_lab.strategies import limits
 from lm_lab.strategies.about import Group, Paper
-from lm_lab.strategies.adapters import ACTIVATIONS, Activation, require_size
+from lm_lab.strategies.adapter import ACTIVATIONS, Activation, require_size
 from lm_lab.strategies.base import AdaptationStrategy, Delta, above, attach
 
 

@@ -4,8 +4,8 @@
     answer = argmax S . h_i + E . h_j over i <= j < i + max_answer, both in the context
 
 SQuAD 2.0 has questions without an answer, trained to point at the first token. No answer is predicted where
-S . h_0 + E . h_0 > best span + threshold; the threshold is tuned on held-out examples. A context longer than a window
-is read in several that overlap; the best span of all windows counts, and the smallest score of no answer.
+S . h_0 + E . h_0 > best span + threshold; the threshold is calibrated on held-out examples. A context longer than a
+window is read in several that overlap; the best span of all windows counts, and the smallest score of no answer.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -135,7 +135,7 @@ class SpanTask(Task):
         silent = (values[:, 2] > self.threshold).unsqueeze(1)
         return torch.where(silent, (1 - labels).unsqueeze(1).to(values.dtype), values[:, :2])
 
-    def tuned(self, values: Tensor, labels: Tensor) -> Self:
+    def calibrated(self, values: Tensor, labels: Tensor) -> Self:
         """The task with the threshold that gives the best mean F1 on these examples."""
         if self.version == 1:
             return self

@@ -103,8 +103,8 @@ class Task(ABC):
         """What `metrics` take of judged values, where a setting of the task decides on them."""
         return values
 
-    def tuned(self, values: Tensor, labels: Tensor) -> Self:  # noqa: ARG002
-        """This task with the settings that suit these held-out examples best; most have nothing to set."""
+    def calibrated(self, values: Tensor, labels: Tensor) -> Self:  # noqa: ARG002
+        """This task, calibrated: with the settings that suit these held-out examples best; most have none."""
         return self
 
     def scores(self, values: Tensor, labels: Tensor) -> dict[str, float]:

@@ -94,7 +94,7 @@ def test_records_hold_what_an_honest_point_needs(suite_path, tmp_path):
     assert right.mean() == pytest.approx(record["score"]["validation"])
 
 
-def test_a_run_keeps_what_trivial_answers_score(suite_path, tmp_path, monkeypatch):
+def test_a_run_keeps_what_baselines_score(suite_path, tmp_path, monkeypatch):
     run(suite_path, tmp_path / "out")
     found = read_baselines(tmp_path / "out")
     record = read_records(tmp_path / "out")[0]

@@ -11,7 +11,7 @@ import pytest
 
 from lm_lab import hub
 from lm_lab.data import raw
-from lm_lab.data.annotated import Text, annotated
+from lm_lab.data.annotated import AnnotatedText, annotated
 from lm_lab.errors import UsageError
 
 WIKITEXT = [" ", " = One = ", " ", " The first .", " = = A part = = ", " More .", " = Two = ", " Another ."]
@@ -91,9 +91,9 @@ def spanned(path: Path, spans: list[Any]) -> str:
 def test_spans_come_with_their_text(tmp_path: Path) -> None:
     source = spanned(tmp_path / "texts.jsonl", [[[6, 9], [2, 5]], [], None])
     assert list(annotated([source], "text", "spans")) == [
-        Text("a cat sat", ((2, 5), (6, 9))),
-        Text("a cat sat"),
-        Text("a cat sat"),
+        AnnotatedText("a cat sat", ((2, 5), (6, 9))),
+        AnnotatedText("a cat sat"),
+        AnnotatedText("a cat sat"),
     ]
 
 

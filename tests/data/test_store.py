@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from lm_lab.backbones import Backbone
 from lm_lab.data import checksums, store, tokenised
-from lm_lab.data.annotated import Text
+from lm_lab.data.annotated import AnnotatedText
 from lm_lab.data.microworld import corpus
 from lm_lab.data.microworld import tokenizer as microworld_tokenizer
 from lm_lab.data.rows import Documents, Layout, Packed
@@ -158,7 +158,7 @@ def test_the_tokens_of_a_span_share_a_number(tokenizer: object, monkeypatch: pyt
     spans = ((2, 9), (11, 13), (14, 19))  # "cat sat", "It", "slept"
     for piece in (20_000, 12):
         monkeypatch.setattr(tokenised, "_PIECE", piece)
-        found = TokenStore.of(tokenised.tokenise(["one two", Text(text, spans)], tokenizer))
+        found = TokenStore.of(tokenised.tokenise(["one two", AnnotatedText(text, spans)], tokenizer))
         start, stop = found.bounds[1:3]
         units = found.tokens(int(start), int(stop)) >> 32
         assert (found.tokens(0, int(start)) >> 32 == 0).all()
@@ -172,7 +172,11 @@ def test_the_tokens_of_a_span_share_a_number(tokenizer: object, monkeypatch: pyt
 def test_spans_survive_the_disk_and_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "_SHARD", 30)
     tokenizer = microworld_tokenizer()
-    texts = [Text("the beast was good .", ((0, 9),)), *["it was fine ."] * 6, Text("it was not good .", ((7, 15),))]
+    texts = [
+        AnnotatedText("the beast was good .", ((0, 9),)),
+        *["it was fine ."] * 6,
+        AnnotatedText("it was not good .", ((7, 15),)),
+    ]
     found = store.build(tmp_path, texts, tokenizer)
     assert len(found.parts) > 2
     for make in (Documents, Packed):

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from lm_lab.backbones import Backbone
 from lm_lab.data.microworld import corpus
-from lm_lab.data.rows import Documents, Layout
+from lm_lab.data.rows import Documents, RowLayout
 from lm_lab.data.store import TokenStore
 from lm_lab.data.tokenised import tokenise
 from lm_lab.objectives import Objective
@@ -14,7 +14,7 @@ from lm_lab.objectives import Objective
 def texts(backbone: Backbone, documents: int = 32) -> dict[str, Tensor]:
     """A batch of documents of different lengths."""
     store = TokenStore.of(tokenise(corpus(documents, 0), backbone.tokenizer))
-    rows = Documents(store, Layout.of(backbone.tokenizer, backbone.family.causal, 64, 0))
+    rows = Documents(store, RowLayout.of(backbone.tokenizer, backbone.family.causal, 64, 0))
     return rows.collate([rows[0, i] for i in range(documents)])
 
 

@@ -7,7 +7,7 @@ from transformers import BertForNextSentencePrediction, BertForPreTraining
 
 from lm_lab.backbones import Backbone
 from lm_lab.data.microworld import corpus
-from lm_lab.data.rows import Layout, NextSentencePairs, SentenceOrderPairs, SentencePairs, ThreeWayPairs
+from lm_lab.data.rows import NextSentencePairs, RowLayout, SentenceOrderPairs, SentencePairs, ThreeWayPairs
 from lm_lab.data.store import TokenStore
 from lm_lab.data.tokenised import tokenise
 from lm_lab.errors import UsageError
@@ -21,7 +21,7 @@ kinds = pytest.mark.parametrize(("kind", "rows"), KINDS)
 
 def pairs(backbone: Backbone, rows: type[SentencePairs], count: int = 32, epoch: int = 0) -> dict[str, Tensor]:
     texts = [text for text in corpus(300) if "\t" not in text]
-    layout = Layout.of(backbone.tokenizer, False, 60, 0, backbone.config.type_vocab_size)
+    layout = RowLayout.of(backbone.tokenizer, False, 60, 0, backbone.config.type_vocab_size)
     found = rows(TokenStore.of(tokenise(texts, backbone.tokenizer)), layout)
     return found.collate([found[epoch, i] for i in range(count)])
 

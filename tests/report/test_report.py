@@ -14,7 +14,7 @@ from lm_lab.report.comparisons import compare
 from lm_lab.report.figures import AXES, references
 from lm_lab.report.headline import headline
 from lm_lab.report.page import terminal_table, write_report
-from lm_lab.report.table import all_points, best, trivial
+from lm_lab.report.table import all_points, baseline_scores, best
 from lm_lab.report.text import percent
 from lm_lab.results.predictions import Predictions, read_predictions
 from lm_lab.results.records import AVERAGE, Baseline, read_records, read_suite, save_baselines, write_record
@@ -206,23 +206,23 @@ def test_a_run_without_a_finished_cell_has_a_page(results):
     assert "0 of 260 cells done" in terminal_table(results)
 
 
-def test_trivial_answers_have_a_row(results):
+def test_the_baseline_has_a_row(results):
     save_baselines(results, {task: Baseline(what=f"<{task}>", score=0.5, data="") for task in ("cola", "sst2")})
     header, *body = terminal_table(results).splitlines()
-    row = next(line for line in body if line.startswith("trivial answers"))
-    assert re.split("  +", row) == ["trivial answers", "50.0", "–", "50.0", "–", "–", "–", "–"]
+    row = next(line for line in body if line.startswith("baseline"))
+    assert re.split("  +", row) == ["baseline", "50.0", "–", "50.0", "–", "–", "–", "–"]
     assert re.split("  +", header)[1:6] == ["cola", "mrpc", "sst2", "stsb", "average"]
-    assert body[-1] == "trivial answers: cola: <cola>; sst2: <sst2>"
+    assert body[-1] == "baselines: cola: <cola>; sst2: <sst2>"
     text = write_report(results, draws=20).read_text()
-    assert "trivial answers: cola: &lt;cola&gt;; sst2: &lt;sst2&gt;." in text
+    assert "baselines: cola: &lt;cola&gt;; sst2: &lt;sst2&gt;." in text
 
 
-def test_the_average_of_trivial_answers_takes_all_of_its_tasks(finished, points):
+def test_the_average_of_baselines_takes_all_of_its_tasks(finished, points):
     scores = zip(TASKS, (0.1, 0.2, 0.3, 0.6), strict=True)
     known = {task: Baseline(what="", score=score, data="") for task, score in scores}
-    assert trivial(points, known)[AVERAGE] == pytest.approx(0.3)
+    assert baseline_scores(points, known)[AVERAGE] == pytest.approx(0.3)
     del known["cola"]
-    assert AVERAGE not in trivial(points, known)
+    assert AVERAGE not in baseline_scores(points, known)
 
 
 def test_text_from_records_cannot_become_markup(results):

@@ -55,10 +55,10 @@ def test_the_first_sentences_say_which_backbone_is_best_for_each_strategy(points
     sentences = headline(points, [])
     assert [sentence.split(" does best on ")[0] for sentence in sentences] == ["probe", "full"]
     assert all("best on model_4, " in sentence for sentence in sentences)
-    assert all("of 4 other backbones are not told from it" in sentence for sentence in sentences)
+    assert all("of 4 other backbones are not significantly different from it" in sentence for sentence in sentences)
     assert all("random weights is bert-random, " in sentence for sentence in sentences)
     one = [replace(p, scores={0: p.scores[0]}, interval=t_interval([p.scores[0]])) for p in points]
-    assert all("; a single seed tells no two backbones apart." in sentence for sentence in headline(one, []))
+    assert all("; a single seed allows no test of differences." in sentence for sentence in headline(one, []))
 
 
 def test_a_line_of_full_fine_tuning_for_each_would_hide_the_curves(points: list[Point]) -> None:

@@ -89,19 +89,19 @@ def test_a_context_without_any_token_gets_an_empty_answer():
     assert TASK.judge(outputs, examples).values[0, :2].tolist() == [0, 0]
 
 
-def test_the_threshold_decides_and_is_tuned():
+def test_the_threshold_decides_and_is_calibrated():
     # exact match, F1, by how much no answer scores better
     values = torch.tensor([[1, 1, -3.0], [0, 0.5, -1.0], [0, 0, 0.5], [0, 0, 2.0], [0, 0, -2.0]])
     labels = torch.tensor([1.0, 1, 0, 0, 1])
     assert SECOND.scores(values, labels)["answer_f1"] == pytest.approx((1 + 0.5 + 1 + 1 + 0) / 5)
     assert replace(SECOND, threshold=1.0).scores(values, labels)["answer_f1"] == pytest.approx(2.5 / 5)
-    tuned = replace(SECOND, threshold=9.0).tuned(values, labels)
+    calibrated = replace(SECOND, threshold=9.0).calibrated(values, labels)
     every = [replace(SECOND, threshold=t).scores(values, labels)["answer_f1"] for t in torch.arange(-5, 5, 0.25)]
-    assert tuned.scores(values, labels)["answer_f1"] == pytest.approx(max(every))
+    assert calibrated.scores(values, labels)["answer_f1"] == pytest.approx(max(every))
     details = SECOND.detailed(values, labels)
     assert details["no_answer_accuracy"] == 1
     assert details["has_answer_f1"] == pytest.approx(0.5)
-    assert TASK.tuned(values, labels) is TASK
+    assert TASK.calibrated(values, labels) is TASK
 
 
 @pytest.mark.parametrize("all_silent", [True, False])
@@ -110,7 +110,7 @@ def test_the_threshold_where_all_or_no_answer_is_right(all_silent):
     gaps = torch.randn(50, 1)
     values = torch.cat([torch.full((50, 2), float(not all_silent)), gaps], 1)
     labels = torch.full((50,), float(not all_silent))
-    assert SECOND.tuned(values, labels).scores(values, labels)["answer_f1"] == 1
+    assert SECOND.calibrated(values, labels).scores(values, labels)["answer_f1"] == 1
 
 
 def test_the_loss_leaves_out_padding():

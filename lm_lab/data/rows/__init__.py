@@ -1,6 +1,6 @@
 """How a corpus becomes rows: one a document, packed, going on from batch to batch, pairs of sentences."""
 
-from lm_lab.data.rows.base import Layout, Rows, RowsFactory
+from lm_lab.data.rows.base import CorpusRows, RowLayout, RowsFactory
 from lm_lab.data.rows.continuing import Continuing
 from lm_lab.data.rows.documents import Documents
 from lm_lab.data.rows.packed import Packed
@@ -8,11 +8,11 @@ from lm_lab.data.rows.sentence_pairs import NextSentencePairs, SentenceOrderPair
 
 __all__ = [
     "Continuing",
+    "CorpusRows",
     "Documents",
-    "Layout",
     "NextSentencePairs",
     "Packed",
-    "Rows",
+    "RowLayout",
     "RowsFactory",
     "SentenceOrderPairs",
     "SentencePairs",

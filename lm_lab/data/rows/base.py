@@ -16,7 +16,7 @@ from lm_lab.data.store import UNIT_BITS, TokenStore
 from lm_lab.errors import UsageError
 
 _ID_MASK = (1 << UNIT_BITS) - 1
-Key = tuple[int, int]  # an epoch and the number of a row in it
+RowKey = tuple[int, int]  # an epoch and the number of a row in it
 
 
 class Row(NamedTuple):
@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Layout:
+class RowLayout:
     """How rows are laid out.
 
     Attributes:
@@ -56,7 +56,7 @@ class Layout:
     seed: int
 
     @staticmethod
-    def of(tokenizer: Any, causal: bool, max_length: int, seed: int, segments: int = 2) -> "Layout":
+    def of(tokenizer: Any, causal: bool, max_length: int, seed: int, segments: int = 2) -> "RowLayout":
         """The layout of a tokenizer's own template, for a model that embeds so many segments.
 
         Between documents stands what ends one, or begins the next.
@@ -65,7 +65,7 @@ class Layout:
         ends = (frame.end + frame.start) if causal else frame.end
         spare = [token for token in (tokenizer.eos_token_id, tokenizer.sep_token_id) if token is not None]
         typed = "token_type_ids" in tokenizer.model_input_names and segments > 1
-        return Layout(frame, ends or tuple(spare[:1]), not causal, max_length, tokenizer.pad_token_id, typed, seed)
+        return RowLayout(frame, ends or tuple(spare[:1]), not causal, max_length, tokenizer.pad_token_id, typed, seed)
 
     def row(self, first: np.ndarray, second: np.ndarray | None = None, **labels: int) -> "Row":
         """One or two texts in their frame."""
@@ -87,7 +87,7 @@ class Layout:
             raise UsageError(f"max_length={self.max_length}: expected {least} or more, for special tokens and a text.")
 
 
-class Rows(Dataset[Row], ABC):
+class CorpusRows(Dataset[Row], ABC):
     """Rows of a corpus; an epoch has the same number of them as any other.
 
     Args:
@@ -98,7 +98,7 @@ class Rows(Dataset[Row], ABC):
         UsageError: a row has no room for a text.
     """
 
-    def __init__(self, store: TokenStore, layout: Layout) -> None:
+    def __init__(self, store: TokenStore, layout: RowLayout) -> None:
         layout.require_room(2 if (store.firsts >= 0).any() else 1)
         self.store, self.layout = store, layout
 
@@ -117,7 +117,7 @@ class Rows(Dataset[Row], ABC):
     def __len__(self) -> int:
         return len(self.lengths(0))
 
-    def __getitem__(self, key: Key) -> Row:
+    def __getitem__(self, key: RowKey) -> Row:
         return self.row(*key)
 
     def random(self, *numbers: int) -> np.random.Generator:
@@ -151,4 +151,4 @@ def _join(*parts: np.ndarray | tuple[int, ...]) -> np.ndarray:
     return np.concatenate([np.asarray(part, np.int64) for part in parts])
 
 
-RowsFactory = Callable[[TokenStore, Layout], Rows]
+RowsFactory = Callable[[TokenStore, RowLayout], CorpusRows]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from lm_lab.data.batching import LengthGroupedBatches
-from lm_lab.data.rows.base import Rows
+from lm_lab.data.rows.base import CorpusRows
 from lm_lab.errors import UsageError
 
 # batches group lengths this coarsely: documents of exactly one length are of one kind, and batches of one kind
@@ -27,7 +27,7 @@ class RowBatches(LengthGroupedBatches):
     """
 
     def __init__(
-        self, rows: Rows, batch_size: int, seed: int = 0, shuffle: bool = True, rank: int = 0, world: int = 1
+        self, rows: CorpusRows, batch_size: int, seed: int = 0, shuffle: bool = True, rank: int = 0, world: int = 1
     ) -> None:
         if not shuffle and len(rows.lengths(0)) < world:
             raise UsageError(

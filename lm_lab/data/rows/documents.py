@@ -10,11 +10,11 @@ from functools import cached_property
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_warn
 
-from lm_lab.data.rows.base import Layout, Row, Rows
+from lm_lab.data.rows.base import CorpusRows, Row, RowLayout
 from lm_lab.data.store import TokenStore
 
 
-class Documents(Rows):
+class Documents(CorpusRows):
     """One row a document, for texts that are shorter than a row.
 
     Args:
@@ -22,7 +22,7 @@ class Documents(Rows):
         layout: how rows are laid out.
     """
 
-    def __init__(self, store: TokenStore, layout: Layout) -> None:
+    def __init__(self, store: TokenStore, layout: RowLayout) -> None:
         super().__init__(store, layout)
         if cut := int((self._sizes.sum(axis=1) < np.diff(store.bounds)).sum()):
             rank_zero_warn(

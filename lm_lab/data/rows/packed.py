@@ -9,7 +9,7 @@ in RoBERTa and GPT; what stands between them is all that tells them apart.
 
 import numpy as np
 
-from lm_lab.data.rows.base import Layout, Row, Rows
+from lm_lab.data.rows.base import CorpusRows, Row, RowLayout
 from lm_lab.data.store import TokenStore
 from lm_lab.errors import UsageError
 
@@ -49,7 +49,7 @@ class Stream:
         return np.concatenate([ids, self.glue[max(0, begin - stop) :]])[:count]
 
 
-class Packed(Rows):
+class Packed(CorpusRows):
     """Full rows of one stream of documents.
 
     Args:
@@ -60,7 +60,7 @@ class Packed(Rows):
         UsageError: the documents do not fill one row.
     """
 
-    def __init__(self, store: TokenStore, layout: Layout) -> None:
+    def __init__(self, store: TokenStore, layout: RowLayout) -> None:
         super().__init__(store, layout)
         self.stream = Stream(store, layout.glue)
         self.size = layout.room() if layout.framed else layout.max_length

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lm_lab.data.rows.base import Layout, Row, Rows
+from lm_lab.data.rows.base import CorpusRows, Row, RowLayout
 from lm_lab.data.store import TokenStore
 from lm_lab.errors import UsageError
 
@@ -26,7 +26,7 @@ NEXT, PREVIOUS, RANDOM = "next", "previous", "random"
 Span = tuple[int, int]
 
 
-class SentencePairs(Rows, ABC):
+class SentencePairs(CorpusRows, ABC):
     """Pairs of segments with the label of their relation.
 
     Attributes:
@@ -44,7 +44,7 @@ class SentencePairs(Rows, ABC):
     label: ClassVar[str]
     relations: ClassVar[tuple[str, ...]]
 
-    def __init__(self, store: TokenStore, layout: Layout) -> None:
+    def __init__(self, store: TokenStore, layout: RowLayout) -> None:
         super().__init__(store, layout)
         layout.require_room(2)
         if RANDOM in self.relations and len(store) < 2:

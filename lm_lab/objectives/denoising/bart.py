@@ -16,7 +16,7 @@ from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.objectives.denoising.bart_noise import delete, infill, mask_single, permute_sentences, rotate
 from lm_lab.objectives.denoising.denoising import Denoising
-from lm_lab.objectives.denoising.sequence_noise import Rows
+from lm_lab.objectives.denoising.sequence_noise import Padded
 
 _SHARES = ("infilling", "masking", "deletion")
 
@@ -62,7 +62,7 @@ class BART(Denoising):
         self.mask_id: int = _mask_id(backbone, needed=bool(infilling or masking))
         self.register_buffer("sentence_ends", torch.tensor(known, dtype=torch.long), persistent=False)
 
-    def noise(self, ids: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Rows, Rows]:
+    def noise(self, ids: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Padded, Padded]:
         """Apply what is switched on."""
         noisy, left = ids, real
         if self.permute:

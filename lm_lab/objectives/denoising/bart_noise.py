@@ -14,16 +14,18 @@ counts covered tokens: max(1, round(probability * L)), and the last span drawn i
 import torch
 from torch import Tensor
 
-from lm_lab.objectives.denoising.sequence_noise import Rows, compact, pick
+from lm_lab.objectives.denoising.sequence_noise import Padded, compact, pick
 from lm_lab.objectives.masked.noise import choose
 
 
-def mask_single(ids: Tensor, real: Tensor, mask_id: int, probability: float, generator: torch.Generator | None) -> Rows:
+def mask_single(
+    ids: Tensor, real: Tensor, mask_id: int, probability: float, generator: torch.Generator | None
+) -> Padded:
     """Mask max(1, round(probability * L)) tokens of each row."""
     return torch.where(choose(real, probability, generator), mask_id, ids), real
 
 
-def delete(ids: Tensor, real: Tensor, pad: int, probability: float, generator: torch.Generator | None) -> Rows:
+def delete(ids: Tensor, real: Tensor, pad: int, probability: float, generator: torch.Generator | None) -> Padded:
     """Delete max(1, round(probability * L)) tokens of each row."""
     return compact(ids, real & ~choose(real, probability, generator), pad)
 
@@ -36,7 +38,7 @@ def infill(
     probability: float,
     mean: float,
     generator: torch.Generator | None = None,
-) -> Rows:
+) -> Padded:
     """Put one mask for each span, whose places among the tokens that stay are all equally likely.
 
     A row of L tokens, n of them in k spans, becomes L - n + k items: the k that are spans are chosen among these.

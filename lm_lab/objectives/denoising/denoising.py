@@ -22,10 +22,9 @@ from lm_lab.backbones.teacher_forcing import shift_right, teacher_forced
 from lm_lab.errors import UsageError
 from lm_lab.objectives.autoregressive.causal_lm import trained_output
 from lm_lab.objectives.base import Loss, Objective
-from lm_lab.objectives.denoising.sequence_noise import Rows, compact
-from lm_lab.tokens import end_token
+from lm_lab.objectives.denoising.sequence_noise import Padded, compact
+from lm_lab.tokens import Tokens, end_token
 
-Text = dict[str, Tensor]  # input_ids and attention_mask (b, t), padded on the right
 _EVALUATION_SEED = 0
 
 
@@ -55,7 +54,7 @@ class Denoising(Objective):
         self.output = trained_output(backbone)
 
     @abstractmethod
-    def noise(self, ids: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Rows, Rows]:
+    def noise(self, ids: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Padded, Padded]:
         """From words (b, t) to those of source and target, each with a mask of its real tokens."""
 
     def forward(self, backbone: Backbone, batch: Mapping[str, Tensor]) -> Loss:
@@ -67,7 +66,7 @@ class Denoising(Objective):
         scores = self.output(self.states(backbone, source, target)[real])  # (n, v)
         return Loss.of_tokens(self.name, scores, target["input_ids"][real])
 
-    def corrupt(self, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> tuple[Text, Text]:
+    def corrupt(self, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> tuple[Tokens, Tokens]:
         """Return source and target of a batch, which is left as it is.
 
         Args:
@@ -77,7 +76,7 @@ class Denoising(Objective):
         source, target = self.noise(*self.words(batch), generator)
         return self.frame(source, self._lead(batch)), self.frame(target)
 
-    def words(self, batch: Mapping[str, Tensor]) -> Rows:
+    def words(self, batch: Mapping[str, Tensor]) -> Padded:
         """The tokens that are neither special nor padding, moved to the left."""
         ids = batch["input_ids"]
         return compact(ids, batch["attention_mask"].bool() & ~torch.isin(ids, self.special), self.pad)
@@ -86,7 +85,7 @@ class Denoising(Objective):
         """Ids that a random token is drawn from, (v,): those of the tokenizer that are not special."""
         return torch.tensor(sorted(set(range(len(backbone.tokenizer))) - set(self.special.tolist())))
 
-    def frame(self, rows: Rows, lead: Rows | None = None) -> Text:
+    def frame(self, rows: Padded, lead: Padded | None = None) -> Tokens:
         """Put a token in front, if there is one, and the end token behind; cut what the model has no positions for."""
         ids, real = rows
         if lead is not None:
@@ -95,11 +94,11 @@ class Denoising(Objective):
         ids, real = compact(F.pad(ids, (0, 1), value=self.end), F.pad(real, (0, 1), value=True), self.pad)
         return {"input_ids": ids, "attention_mask": real.long()}
 
-    def states(self, backbone: Backbone, source: Text, target: Text) -> Tensor:
+    def states(self, backbone: Backbone, source: Tokens, target: Tokens) -> Tensor:
         """The state (b, u, d) that predicts each token of the target (b, u)."""
         return teacher_forced(backbone, source, {"input_ids": shift_right(target["input_ids"], backbone.start_id)})
 
-    def _lead(self, batch: Mapping[str, Tensor]) -> Rows:
+    def _lead(self, batch: Mapping[str, Tensor]) -> Padded:
         """The first token of each row, real where it is special and not the end itself."""
         first = batch["input_ids"][:, :1]
         return first, torch.isin(first, self.special) & (first != self.end) & batch["attention_mask"][:, :1].bool()

@@ -21,8 +21,9 @@ from torch import Tensor
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.teacher_forcing import shift_right, teacher_forced
 from lm_lab.errors import UsageError
-from lm_lab.objectives.denoising.denoising import Denoising, Text
-from lm_lab.objectives.denoising.sequence_noise import Rows
+from lm_lab.objectives.denoising.denoising import Denoising
+from lm_lab.objectives.denoising.sequence_noise import Padded
+from lm_lab.tokens import Tokens
 
 _MASKED, _RANDOM = 0.8, 0.1
 
@@ -52,7 +53,7 @@ class MASS(Denoising):
         self.probability, self.mask_id = probability, int(backbone.tokenizer.mask_token_id)
         self.register_buffer("replacements", self.ordinary(backbone), persistent=False)
 
-    def noise(self, ids: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Rows, Rows]:
+    def noise(self, ids: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Padded, Padded]:
         """Hide a span; the second mask says where it is, among all the words."""
         span = one_span(real, self.probability, generator)
         action = torch.rand(ids.shape, generator=generator, device=ids.device)
@@ -61,7 +62,7 @@ class MASS(Denoising):
         hidden = torch.where(span & (action >= 1 - _RANDOM), self.replacements[drawn], hidden)
         return (hidden, real), (ids, span)
 
-    def corrupt(self, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> tuple[Text, Text]:
+    def corrupt(self, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> tuple[Tokens, Tokens]:
         """Return source and target; the target holds all words, and its `attention_mask` is 1 in the span alone."""
         ids, real = self.words(batch)
         source, (_, span) = self.noise(ids, real, generator)
@@ -70,7 +71,7 @@ class MASS(Denoising):
         span[:, 0] |= ~real.any(dim=1)  # a text without words has its end token to predict
         return self.frame(source, self._lead(batch)), target | {"attention_mask": span.long()}
 
-    def states(self, backbone: Backbone, source: Text, target: Text) -> Tensor:
+    def states(self, backbone: Backbone, source: Tokens, target: Tokens) -> Tensor:
         """The state (b, u, d) that predicts each token of the span; those outside it mean nothing."""
         span, start = target["attention_mask"].bool(), backbone.start_id
         first = span & ~F.pad(span, (1, 0))[:, :-1]

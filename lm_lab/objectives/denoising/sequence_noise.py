@@ -9,10 +9,10 @@ from torch import Tensor
 
 from lm_lab.errors import UsageError
 
-Rows = tuple[Tensor, Tensor]  # ids (b, t), and which of them are real (b, t)
+Padded = tuple[Tensor, Tensor]  # ids (b, t), and which of them are real (b, t)
 
 
-def compact(ids: Tensor, keep: Tensor, pad: int) -> Rows:
+def compact(ids: Tensor, keep: Tensor, pad: int) -> Padded:
     """Move the tokens to keep, (b, t) bool, to the left in their order and cut off what no row needs."""
     order = (~keep).byte().argsort(dim=1, stable=True)
     real = keep.gather(1, order)
@@ -76,7 +76,7 @@ def random_spans(
     return real & (torch.searchsorted(ends, place, right=True) % 2 == 1)
 
 
-def with_sentinels(ids: Tensor, real: Tensor, noise: Tensor, sentinels: Tensor, pad: int) -> tuple[Rows, Rows]:
+def with_sentinels(ids: Tensor, real: Tensor, noise: Tensor, sentinels: Tensor, pad: int) -> tuple[Padded, Padded]:
     """Put the k-th sentinel for the k-th run of noise; the target is each sentinel and the tokens it stands for.
 
     Args:

@@ -18,7 +18,7 @@ from torch import Tensor
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.objectives.denoising.denoising import Denoising
-from lm_lab.objectives.denoising.sequence_noise import Rows, random_spans, with_sentinels
+from lm_lab.objectives.denoising.sequence_noise import Padded, random_spans, with_sentinels
 
 
 def sentinel_ids(backbone: Backbone, reserved: int) -> Tensor:
@@ -99,7 +99,7 @@ class SpanCorruption(SentinelDenoising):
             raise UsageError(f"mean={mean}: spans have 1 token or more on average (T5: 3).")
         self.mean, self.roll = mean, roll
 
-    def noise(self, ids: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Rows, Rows]:
+    def noise(self, ids: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Padded, Padded]:
         """Hide spans behind sentinels."""
         spans = random_spans(real, self.probability, self.mean, self.roll, generator)
         return with_sentinels(ids, real, spans, self.sentinels, self.pad)

@@ -19,7 +19,7 @@ from torch import Tensor
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.objectives.denoising.denoising import Denoising
-from lm_lab.objectives.denoising.sequence_noise import Rows, compact, shuffle, with_sentinels
+from lm_lab.objectives.denoising.sequence_noise import Padded, compact, shuffle, with_sentinels
 from lm_lab.objectives.denoising.span_corruption import SentinelDenoising, sentinel_ids
 from lm_lab.objectives.masked.noise import choose
 
@@ -29,7 +29,7 @@ class PrefixLM(Denoising):
 
     name = "prefix_lm"
 
-    def noise(self, ids: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Rows, Rows]:
+    def noise(self, ids: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Padded, Padded]:
         """Cut behind 1 to L - 1 tokens; a single token is all target."""
         length = real.sum(dim=1, keepdim=True)
         drawn = torch.rand(length.shape, generator=generator, device=ids.device) * (length - 1)
@@ -43,7 +43,7 @@ class Deshuffling(Denoising):
 
     name = "deshuffling"
 
-    def noise(self, ids: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Rows, Rows]:
+    def noise(self, ids: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Padded, Padded]:
         """Permute; all orders are equally likely."""
         return (shuffle(ids, real, generator), real), (ids, real)
 
@@ -75,7 +75,7 @@ class BertStyle(Denoising):
         self.mask_id = int(sentinel_ids(backbone, sentinels)[0]) if mask is None else int(mask)
         self.register_buffer("replacements", self.ordinary(backbone), persistent=False)
 
-    def noise(self, ids: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Rows, Rows]:
+    def noise(self, ids: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Padded, Padded]:
         """Replace single tokens where they stand."""
         chosen = choose(real, self.probability, generator)
         action = torch.rand(ids.shape, generator=generator, device=ids.device)
@@ -107,7 +107,7 @@ class ReplaceSpans(SentinelDenoising):
 
     name = "replace_spans"
 
-    def noise(self, ids: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Rows, Rows]:
+    def noise(self, ids: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Padded, Padded]:
         """Hide runs of chosen tokens behind sentinels."""
         return with_sentinels(ids, real, choose(real, self.probability, generator), self.sentinels, self.pad)
 
@@ -131,7 +131,7 @@ class DropTokens(Denoising):
             raise UsageError(f"probability={probability}: the share of tokens to drop must be above 0 and at most 1.")
         self.probability = probability
 
-    def noise(self, ids: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Rows, Rows]:
+    def noise(self, ids: Tensor, real: Tensor, generator: torch.Generator | None) -> tuple[Padded, Padded]:
         """Drop single tokens."""
         chosen = choose(real, self.probability, generator)
         return compact(ids, real & ~chosen, self.pad), compact(ids, chosen, self.pad)

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.language import LanguageOutput, next_token_loss
 from lm_lab.errors import UsageError
-
-Text = dict[str, Tensor]
+from lm_lab.tokens import Tokens
 
 
 class AuxiliaryLM(nn.Module):
@@ -40,7 +39,7 @@ class AuxiliaryLM(nn.Module):
             )
         self.output, self.weight = LanguageOutput(backbone), weight
 
-    def forward(self, read: Iterable[tuple[Tensor, Text]]) -> Tensor:
+    def forward(self, read: Iterable[tuple[Tensor, Tokens]]) -> Tensor:
         """Mean loss over sequences, each given as its final hidden states (b, t, d) and its tokens."""
         losses = [next_token_loss(self.output, final, t["input_ids"], t["attention_mask"]) for final, t in read]
         return torch.stack(losses).mean()

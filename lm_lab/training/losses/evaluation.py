@@ -37,7 +37,7 @@ class Evaluation:
         """
         found = {split: judged(batches) for split, batches in self._everywhere().items()}
         if HELD_OUT in found:
-            task = task.tuned(*found[HELD_OUT])
+            task = task.calibrated(*found[HELD_OUT])
         logged: dict[str, float] = {}
         for split, (values, labels) in found.items():
             scores = task.scores(values, labels)
