@@ -15,9 +15,9 @@ from lm_lab.data.microworld import corpus, tokenizer
 from lm_lab.data.rows import (
     Continuing,
     Documents,
-    Layout,
     NextSentencePairs,
     Packed,
+    RowLayout,
     SentenceOrderPairs,
     SentencePairs,
     ThreeWayPairs,
@@ -41,7 +41,7 @@ def stories(count: int = 40, sentences: int = 12) -> list[str]:
 
 def made(texts: list[str], make: Any, max_length: int = 32, seed: int = 0, causal: bool = False) -> Any:
     words = tokenizer()
-    return make(TokenStore.of(tokenise(texts, words)), Layout.of(words, causal, max_length, seed))
+    return make(TokenStore.of(tokenise(texts, words)), RowLayout.of(words, causal, max_length, seed))
 
 
 def bpe(template: str | None = None) -> PreTrainedTokenizerFast:
@@ -74,7 +74,7 @@ def roberta() -> PreTrainedTokenizerFast:
 def test_a_document_is_framed_and_cut_as_the_tokenizer_does_it(family: str, max_length: int) -> None:
     words = {"roberta": roberta, "gpt2": bpe, "llama": lambda: bpe("<s> $A")}.get(family, tokenizer)()
     texts = [*corpus(60), "the good beast was very good .\tit was", "a\tthe plant was poor and good and poor ."]
-    rows = Documents(TokenStore.of(tokenise(texts, words)), Layout.of(words, False, max_length, 0))
+    rows = Documents(TokenStore.of(tokenise(texts, words)), RowLayout.of(words, False, max_length, 0))
     for i, text in enumerate(texts):
         expected = words(*text.split("\t"), truncation=True, max_length=max_length, return_tensors="pt")
         row = {name: values[0] for name, values in rows.collate([rows[0, i]]).items()}
@@ -112,7 +112,7 @@ def test_a_decoder_reads_one_stream_with_an_end_behind_each_document() -> None:
     texts = stories(4)
     bare, begun = bpe(), bpe("<s> $A")  # as GPT-2's, as Llama's
     for words, glue in ((bare, bare.eos_token_id), (begun, begun.bos_token_id)):
-        rows = Packed(TokenStore.of(tokenise(texts, words)), Layout.of(words, True, 16, 0))
+        rows = Packed(TokenStore.of(tokenise(texts, words)), RowLayout.of(words, True, 16, 0))
         own = [words(text, add_special_tokens=False)["input_ids"] for text in texts]
         stream = [token for ids in own for token in [*ids, glue]]
         assert [t for i in range(len(rows)) for t in rows[0, i].ids.tolist()] == stream[: 16 * len(rows)]

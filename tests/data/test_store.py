@@ -14,7 +14,7 @@ from lm_lab.data import checksums, store, tokenised
 from lm_lab.data.annotated import AnnotatedText
 from lm_lab.data.microworld import corpus
 from lm_lab.data.microworld import tokenizer as microworld_tokenizer
-from lm_lab.data.rows import Documents, Layout, Packed
+from lm_lab.data.rows import Documents, Packed, RowLayout
 from lm_lab.data.sentences import ends
 from lm_lab.data.store import TokenStore
 from lm_lab.data.tokenizers import RECIPES, save, train
@@ -180,7 +180,7 @@ def test_spans_survive_the_disk_and_the_batch(tmp_path: Path, monkeypatch: pytes
     found = store.build(tmp_path, texts, tokenizer)
     assert len(found.parts) > 2
     for make in (Documents, Packed):
-        rows = make(found, Layout.of(tokenizer, False, 16, 0))
+        rows = make(found, RowLayout.of(tokenizer, False, 16, 0))
         batch = rows.collate([rows[0, i] for i in range(len(rows))])
         marked = [row[unit > 0].tolist() for row, unit in zip(batch["input_ids"], batch["units"], strict=True)]
         words = [" ".join(tokenizer.convert_ids_to_tokens(row)) for row in marked if row]

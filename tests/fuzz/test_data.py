@@ -23,7 +23,7 @@ from lm_lab.data.module import TaskData
 from lm_lab.data.multi_label import MultiLabelTexts
 from lm_lab.data.own import OwnTexts
 from lm_lab.data.raw import documents
-from lm_lab.data.rows import Documents, Layout, NextSentencePairs, Packed
+from lm_lab.data.rows import Documents, NextSentencePairs, Packed, RowLayout
 from lm_lab.data.sequences import Sequences
 from lm_lab.data.squad import SQuAD
 from lm_lab.data.tags import TokenClassification
@@ -230,7 +230,7 @@ def test_a_corpus(suffix: str, data: st.DataObject) -> None:
     def rows_of(texts: Any) -> None:
         found = store.TokenStore.of(store.tokenise(list(texts), TOKENIZER))
         for kind in (Documents, Packed, NextSentencePairs):
-            made = kind(found, Layout.of(TOKENIZER, False, length, 0))
+            made = kind(found, RowLayout.of(TOKENIZER, False, length, 0))
             made.collate([made[0, i] for i in range(min(3, len(made)))]) if len(made) else None
 
     ends(lambda: rows_of(documents([str(path)], starts=starts)))
