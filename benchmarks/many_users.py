@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file
 
 from lm_lab import provenance
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import TransformersBackbone
 from lm_lab.cli import exit_code
 from lm_lab.models import AdaptedModel, delta
 from lm_lab.serving import Bank
@@ -40,7 +40,7 @@ KINDS: dict[str, AdaptationStrategy] = {
 
 def build(source: str, strategy: AdaptationStrategy) -> AdaptedModel:
     """An adaptation in eval mode whose delta is random."""
-    model = AdaptedModel(Backbone(source), strategy, glue_task("sst2"), pooling="mean").eval()
+    model = AdaptedModel(TransformersBackbone(source), strategy, glue_task("sst2"), pooling="mean").eval()
     with torch.no_grad():
         for name in model.trained:
             model.get_parameter(name).add_(torch.randn_like(model.get_parameter(name)), alpha=0.01)

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from model_types import SETTINGS, config_of
 from tiny_models import CONFIGS
 
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.data import microworld
 from lm_lab.doctor.examine import APPLIES, Result, examine
 from lm_lab.doctor.examples import EXAMPLES
@@ -50,7 +50,7 @@ def _backbone(config: transformers.PreTrainedConfig, folder: str, seed: int) -> 
     torch.manual_seed(seed)
     microworld.tokenizer().save_pretrained(folder)
     config.save_pretrained(folder)
-    return Backbone(folder)
+    return TransformersBackbone(folder)
 
 
 def _put(page: str, name: str, table: str) -> str:

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lm_lab.backbones import Backbone
+    from lm_lab.backbones import Backbone, TransformersBackbone
     from lm_lab.data.glue import GLUE
     from lm_lab.errors import UsageError
     from lm_lab.models import AdaptedModel
@@ -20,11 +20,21 @@ _HOMES = {
     "adaptation_of": "lm_lab.training.adaptation",
     "bind": "lm_lab.models.binding",
     "Backbone": "lm_lab.backbones",
+    "TransformersBackbone": "lm_lab.backbones",
     "GLUE": "lm_lab.data.glue",
     "UsageError": "lm_lab.errors",
 }
 
-__all__ = ["GLUE", "Adaptation", "AdaptedModel", "Backbone", "UsageError", "adaptation_of", "bind"]
+__all__ = [
+    "GLUE",
+    "Adaptation",
+    "AdaptedModel",
+    "Backbone",
+    "TransformersBackbone",
+    "UsageError",
+    "adaptation_of",
+    "bind",
+]
 
 
 def __getattr__(name: str) -> Any:

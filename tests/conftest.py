@@ -19,7 +19,7 @@ from fake_results import write_results
 from tiny_models import CONFIGS
 from transformers import AutoModel
 
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.data import microworld
 from lm_lab.report.table import all_points
 from lm_lab.results.records import read_records, read_suite
@@ -41,7 +41,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture
 def make(folders: dict[str, Path]) -> Callable[..., Backbone]:
     """A tiny backbone of a family."""
-    return lambda family="bert", **options: Backbone(str(folders[family]), **options)
+    return lambda family="bert", **options: TransformersBackbone(str(folders[family]), **options)
 
 
 @pytest.fixture(autouse=True)

@@ -11,10 +11,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from pages import PAGES, ROOT, blocks, fenced, named, prose
 
+from lm_lab.data import microworld
 from lm_lab.doctor.examine import examine
+from lm_lab.strategies import FullFineTuning, WeightedFeatures
 
 MADE_BY_RUNS = re.compile(r"docs/images/|.*[A-Z]{2,}")  # outputs, and names that stand for the reader's own
 
@@ -73,6 +76,19 @@ def test_the_strategy_of_the_extending_page_works(make: Callable[..., Any], monk
     exec(source, vars(module))
     results = examine(make("bert"), "SublayerShift", module.SublayerShift())
     assert [f"{result.check}: {result.detail}" for result in results if not result.ok or result.refused] == []
+
+
+def test_the_backbone_of_the_extending_page_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = next(source for source in blocks(ROOT / "docs/extending.md", "python") if "(Backbone)" in source)
+    module = ModuleType("my_package")
+    monkeypatch.setitem(sys.modules, "my_package", module)
+    exec(source, vars(module))
+    tokenizer = microworld.tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    torch.save(torch.randn(len(tokenizer), 8), tmp_path / "vectors.pt")
+    for strategy in (FullFineTuning(), WeightedFeatures()):
+        results = examine(module.StaticVectors(str(tmp_path)), type(strategy).__name__, strategy)
+        assert [f"{result.check}: {result.detail}" for result in results if not result.ok or result.refused] == []
 
 
 def test_the_pictures_are_those_their_script_draws(monkeypatch: pytest.MonkeyPatch) -> None:

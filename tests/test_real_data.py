@@ -4,7 +4,7 @@ import lightning as L
 import pytest
 import torch
 
-from lm_lab import GLUE, Backbone, adaptation_of, bind
+from lm_lab import GLUE, TransformersBackbone, adaptation_of, bind
 from lm_lab.backbones.pooling import pool
 from lm_lab.data.encode_texts import encode_texts
 from lm_lab.data.encoding import Encoding
@@ -23,7 +23,7 @@ def minilm(real_data, monkeypatch):
     monkeypatch.setenv("LM_LAB_DATA", real_data)
     if hub.local_weights(MINILM) is None:
         pytest.skip(f"needs the weights of {MINILM} in a folder beside LM_LAB_DATA, or LM_LAB_WEIGHTS")
-    return Backbone(MINILM)
+    return TransformersBackbone(MINILM)
 
 
 @torch.no_grad()

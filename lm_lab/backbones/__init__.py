@@ -1,5 +1,8 @@
 """Backbones: token ids in, hidden states of every layer out."""
 
-from lm_lab.backbones.backbone import Backbone
+from lm_lab.backbones.base import Backbone
+from lm_lab.backbones.transformers_backbone import TransformersBackbone
 
-__all__ = ["Backbone"]
+UNNAMED = {"class_path": "lm_lab.backbones.TransformersBackbone"}  # what a configuration means that names no class
+
+__all__ = ["UNNAMED", "Backbone", "TransformersBackbone"]

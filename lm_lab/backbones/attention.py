@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from lm_lab.backbones.backbone import Backbone
+from lm_lab.backbones.base import Backbone
+from lm_lab.backbones.transformers_backbone import require_transformers
 
 _FORBIDDEN = torch.finfo(torch.float32).min
 
@@ -11,6 +12,6 @@ _FORBIDDEN = torch.finfo(torch.float32).min
 def attention_mask(backbone: Backbone, allowed: Tensor) -> Tensor:
     """(b, q, k) bool to (b, 1, q, k): eager attention adds it to the scores, all others take what it says."""
     allowed = allowed.unsqueeze(1)
-    if backbone.model.config._attn_implementation != "eager":
+    if require_transformers(backbone, "a mask of queries and keys").model.config._attn_implementation != "eager":
         return allowed
     return torch.zeros(allowed.shape, device=allowed.device).masked_fill(~allowed, _FORBIDDEN)

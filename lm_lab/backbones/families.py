@@ -2,7 +2,7 @@
 
 A row is a correction. What it leaves open is inferred: sites (`inference.py`), and here, from the configuration, what a
 family reads with and which way it looks. Rows are keyed by the `model_type` of a `transformers` configuration; a
-family from elsewhere comes with a row of its own (`Backbone(family=...)`).
+family from elsewhere comes with a row of its own (`TransformersBackbone(family=...)`).
 """
 
 from collections.abc import Mapping

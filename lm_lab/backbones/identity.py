@@ -5,11 +5,14 @@ A name and a revision are no identity: branches move, and mirrors and folders ho
 
 import hashlib
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
 from transformers import PreTrainedConfig
 from transformers.utils import cached_file
 
@@ -35,6 +38,18 @@ def fingerprint(source: str, config: PreTrainedConfig, pretrained: bool, revisio
     weights = _digest(tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files))
     settings = {name: value for name, value in config.to_diff_dict().items() if name not in _UNREAD}
     return _short(weights + json.dumps(settings, sort_keys=True, default=str))
+
+
+def of_weights(kind: str, settings: Mapping[str, Any], weights: Mapping[str, Tensor], pretrained: bool) -> str:
+    """Sixteen hexadecimal digits of a class, its settings without names of files, and all weights; of random weights
+    "random-" and those of their shapes."""
+    known = {name: value for name, value in settings.items() if not _is_path(value)}
+    digest = hashlib.sha256(json.dumps([kind, known], sort_keys=True, default=str).encode())
+    for name, value in sorted(weights.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        if pretrained:
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return f"{'' if pretrained else 'random-'}{digest.hexdigest()[:16]}"
 
 
 def weight_files(source: str, revision: str | None = None) -> list[Path]:
@@ -74,6 +89,10 @@ def _shard(source: str, name: str, revision: str | None, index: Path) -> Path:
     if found := _file(source, str(name), revision):
         return found
     raise UsageError(f"{index} names {name}, which is not at '{source}'; get the weights again.")
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str | Path) and os.path.exists(value)
 
 
 @cache

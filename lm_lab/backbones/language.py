@@ -8,26 +8,21 @@ scale is d^-1/2 for a T5 that ties them (Raffel et al. 2020, https://arxiv.org/a
 layer of its own stays as it was pretrained.
 """
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 
-import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lm_lab.backbones import identity, loading
-from lm_lab.backbones.backbone import Backbone
+from lm_lab.backbones.base import Backbone
 from lm_lab.errors import UsageError
-
-_WEIGHT, _BIAS = "lm_head.weight", "final_logits_bias"
 
 
 class LanguageOutput(nn.Module):
     """The output layer of a decoder or an encoder-decoder; it has no parameters of its own.
 
     Raises:
-        UsageError: the backbone is an encoder, or its configuration unties an output layer that its weights lack.
+        UsageError: the backbone is an encoder, its configuration unties an output layer that its weights lack, or it
+            has no table of embeddings as wide as its states.
     """
 
     weight: Tensor | None
@@ -35,36 +30,27 @@ class LanguageOutput(nn.Module):
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
-        config = backbone.config
-        if not (backbone.family.causal or config.is_encoder_decoder):
+        if not (backbone.causal or backbone.encoder_decoder):
             raise UsageError(
-                f"{config.model_type} is an encoder: it predicts no next token; give a decoder (gpt2, llama) or an "
+                f"{backbone.kind} is an encoder: it predicts no next token; give a decoder (gpt2, llama) or an "
                 "encoder-decoder (t5, bart)."
             )
-        self.embeddings = (backbone.embeddings,)  # in a tuple: the table stays a child of the backbone alone
-        self.scale = config.hidden_size**-0.5 if getattr(config, "scale_decoder_outputs", False) else 1.0
-        found = read_tensors(backbone, (_WEIGHT, _BIAS)) if backbone.pretrained else {}
-        self.register_buffer("weight", self._own(backbone, found.get(_WEIGHT)), persistent=False)
-        self.register_buffer("bias", found[_BIAS].float().flatten() if _BIAS in found else None, persistent=False)
+        found = backbone.language_output()
+        if found.weight is None and backbone.embedding_size != backbone.hidden_size:
+            raise UsageError(
+                f"{backbone.kind} has states {backbone.hidden_size} wide and embeddings {backbone.embedding_size} "
+                "wide: its output layer cannot be the table of embeddings."
+            )
+        # in a tuple: the table stays a child of the backbone alone
+        self.embeddings: tuple[nn.Module, ...] = () if found.weight is not None else (backbone.embeddings,)
+        self.scale = found.scale
+        self.register_buffer("weight", found.weight, persistent=False)
+        self.register_buffer("bias", found.bias, persistent=False)
 
     def forward(self, states: Tensor) -> Tensor:
         """Final hidden states (..., d) -> scores of every token (..., V)."""
         weight = self.embeddings[0].get_parameter("weight") if self.weight is None else self.weight
         return F.linear(states * self.scale, weight, self.bias)
-
-    def _own(self, backbone: Backbone, saved: Tensor | None) -> Tensor | None:
-        """The weight where it is not the table of embeddings."""
-        table = self.embeddings[0].get_parameter("weight")
-        if saved is not None:
-            return None if torch.equal(saved.float(), table) else saved.float()
-        if backbone.config.tie_word_embeddings:
-            return None
-        if backbone.pretrained:
-            raise UsageError(
-                f"the weights at '{backbone.spec['source']}' have no {_WEIGHT}, and their configuration says that it "
-                "is not the table of embeddings (tie_word_embeddings: false); give weights that were saved with it."
-            )
-        return torch.empty_like(table).normal_(std=getattr(backbone.config, "initializer_range", 0.02))
 
 
 def next_token_loss(output: Callable[[Tensor], Tensor], states: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
@@ -84,17 +70,3 @@ def next_tokens(states: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tens
     """The states (n, d) that a real token follows, and those tokens (n,); states (b, t, d), ids and mask (b, t)."""
     real = (mask[:, 1:] * mask[:, :-1]).bool()
     return states[:, :-1][real], ids[:, 1:][real]  # none for padding, since its scores would be many
-
-
-def read_tensors(backbone: Backbone, names: Iterable[str]) -> dict[str, Tensor]:
-    """Those of the tensors called `names` that the backbone's weights on disk hold; nothing is unpickled."""
-    found: dict[str, Tensor] = {}
-    source = loading.locate(backbone.spec["source"])
-    for file in identity.weight_files(source, None if Path(source).exists() else backbone.spec["revision"]):
-        if file.suffix == ".safetensors":
-            with safe_open(file, "pt") as tensors:
-                found |= {name: tensors.get_tensor(name) for name in names if name in tensors.keys()}  # noqa: SIM118
-        else:
-            held = torch.load(file, weights_only=True, mmap=True, map_location="cpu")
-            found |= {name: held[name] for name in names if name in held}
-    return found

@@ -109,18 +109,16 @@ class Sites:
                 return number
         return len(self.layers) + 1 if any(within(name, module) for module in self.behind) else 0
 
-    def find(self, model: nn.Module, role: str) -> list[Match]:
-        """Modules of `model` that play `role`.
+    def find(self, model: nn.Module, role: str, described: str) -> list[Match]:
+        """Modules of `model`, `described` in messages, that play `role`.
 
         Raises:
             MissingSiteError: naming the model, the role, why it is missing and the roles that the model has.
         """
         if role not in self.roles:
-            kind = getattr(getattr(model, "config", None), "model_type", "")
+            why = f": {self.missing[role]}" if role in self.missing else ""
             raise MissingSiteError(
-                f"{type(model).__name__} ({kind}) has no site for the role '{role}'"
-                f"{': ' + self.missing[role] if role in self.missing else ''}; it has: {', '.join(sorted(self.roles))}."
-                " A row for the family can name it (docs/backbones.md)."
+                f"{described} has no site for the role '{role}'{why}; it has: {', '.join(sorted(self.roles))}."
             )
         return [Match(name, model.get_submodule(name), part, self.depth(name)) for name, part in self.roles[role]]
 

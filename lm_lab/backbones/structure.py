@@ -1,4 +1,4 @@
-"""Where the blocks of a model are, what stands around them, and its norms: from its modules alone."""
+"""Where the blocks of a model are, what stands around them, its norms and linear layers: from its modules alone."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -6,10 +6,34 @@ from itertools import chain
 from torch import nn
 from transformers import PreTrainedConfig
 
-from lm_lab.backbones.sites import within
+from lm_lab.backbones.sites import LINEAR, Sites, is_linear, within
 
 _DEPTHS = ("num_hidden_layers", "encoder_layers", "decoder_layers", "num_layers", "num_decoder_layers")
 Layers = list[tuple[str, ...]]
+_UNKNOWN = "what a linear layer does is inferred of models of transformers alone; the role linear takes them all"
+
+
+def sites(model: nn.Module, depth: int) -> Sites:
+    """What plays which role in a module of any making: its blocks, all linear layers in them, norms, and the rest.
+
+    Blocks are a list of `depth` modules, of several the one with most parameters.
+    """
+    lists = [names for _, names in _lists(model, "") if len(names) == depth]
+    blocks = max(lists, key=lambda names: _size(model, names), default=[])
+    inside = [name for name, module in model.named_modules() if is_linear(module)]
+    rest = around(model, [(name,) for name in blocks])
+    order = {name: number for number, (name, _) in enumerate(model.named_modules())}
+    behind = [name for name in rest if blocks and order[name] > order[blocks[-1]]]
+    found = {
+        "block": blocks,
+        "embeddings": [name for name in rest if name not in behind],
+        "final_norm": behind,
+        "norm": norms(model),
+        "linear": [name for name in inside if any(within(name, block) for block in blocks)],
+    }
+    roles = {role: [(name, None) for name in names] for role, names in found.items() if names}
+    why = _UNKNOWN if "linear" in roles else "it has no blocks with linear layers"
+    return Sites(roles, dict.fromkeys(LINEAR, why), [(name,) for name in blocks], behind)
 
 
 def layers(model: nn.Module, config: PreTrainedConfig) -> Layers:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from lm_lab.backbones.backbone import Backbone
+from lm_lab.backbones.base import Backbone
+from lm_lab.backbones.transformers_backbone import require_transformers
 
 
 def shift_right(ids: Tensor, start: int) -> Tensor:
@@ -27,4 +28,5 @@ def teacher_forced(backbone: Backbone, source: Mapping[str, Tensor], decoder: Ma
             real token of a causal decoder sees it.
     """
     inputs = {f"decoder_{name}": value for name, value in decoder.items()}
-    return backbone.model(**source, **inputs, use_cache=False).last_hidden_state
+    model = require_transformers(backbone, "teacher forcing").model
+    return model(**source, **inputs, use_cache=False).last_hidden_state

@@ -9,7 +9,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 import lm_lab.config.adapting  # noqa: F401  the parser finds short class names among what is imported
-from lm_lab.backbones import loading
+from lm_lab.config.backbones import identify
 from lm_lab.data.module import TaskData
 
 
@@ -30,7 +30,7 @@ def cache_fingerprints() -> Callable[[dict[str, Any]], dict[str, str]]:
 
     @cache
     def weights_print(arguments: str) -> str:
-        return loading.origin(**json.loads(arguments)).fingerprint
+        return identify(json.loads(arguments))
 
     def prints(config: dict[str, Any]) -> dict[str, str]:
         data, backbone = config["data"], config["model"]["backbone"]

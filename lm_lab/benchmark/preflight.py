@@ -17,11 +17,11 @@ import lightning as L
 import torch
 from jsonargparse import ArgumentParser
 
-from lm_lab.backbones import loading
-from lm_lab.backbones.families import family_of
+from lm_lab.backbones import UNNAMED
 from lm_lab.benchmark.execute import TRAINER
 from lm_lab.benchmark.fingerprints import build_data
 from lm_lab.benchmark.suite import Suite
+from lm_lab.config.backbones import outline
 from lm_lab.config.checks import require_device
 from lm_lab.config.lightning_cli import quiet, restrict
 from lm_lab.data.module import TaskData
@@ -94,11 +94,10 @@ def _parse_model(config: Config) -> None:
 
 
 def _build_model(config: Config, task: Task) -> None:
-    if config["backbone"].get(_TRUST):
+    if _asks_for_trust(config["backbone"]):
         return  # code of others runs in the workers alone
-    own = config["backbone"].get("family") is not None  # a row of the suite's own: only its cells know more
-    static = not own and family_of(loading.load_config(loading.locate(config["backbone"]["source"]))).static
-    config = copy.deepcopy(config) | {"backbone": config["backbone"] | {"pretrained": False}}
+    backbone, static = outline(config["backbone"])
+    config = copy.deepcopy(config) | {"backbone": backbone}
     parser = _model_parser()
     # what needs numbers cannot stand on the meta device; its cells will tell what is wrong
     with torch.device("meta" if static else "cpu"), suppress(NotImplementedError, RuntimeError):
@@ -108,6 +107,7 @@ def _build_model(config: Config, task: Task) -> None:
 def _model_parser() -> ArgumentParser:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_function_arguments(adaptation_of, "model", skip={"task"})
+    parser.set_defaults({"model.backbone": UNNAMED})
     return parser
 
 

@@ -50,9 +50,10 @@ def _seeds(source: Mapping[str, Any], path: str) -> None:
 
 def _backbone(entry: Any, where: str) -> None:
     _sections(entry, where, _KEYS["backbones"])
-    _required(entry, "backbone", dict, "a mapping with a 'source'", where)
-    _keys_are_text(entry["backbone"], f"{where}, backbone")
-    _required(entry["backbone"], "source", str, "text", f"{where}, backbone")
+    _required(entry, "backbone", dict, "a mapping with a 'source' or a 'class_path'", where)
+    backbone = entry["backbone"]
+    _keys_are_text(backbone, f"{where}, backbone")
+    _required(backbone, "class_path" if "class_path" in backbone else "source", str, "text", f"{where}, backbone")
     _require(isinstance(entry.get("control", False), bool), where, "control", "true or false", entry.get("control"))
 
 

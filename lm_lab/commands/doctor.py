@@ -6,8 +6,8 @@ from dataclasses import asdict
 from jsonargparse import ArgumentParser, Namespace
 
 import lm_lab.strategies  # noqa: F401  the parser finds short class names among what is imported
-from lm_lab.backbones import Backbone
 from lm_lab.backbones.families import Correction
+from lm_lab.config.backbones import add_backbone, built
 from lm_lab.config.lightning_cli import allow_imports, quiet
 from lm_lab.doctor.examine import examine
 from lm_lab.doctor.examples import EXAMPLES
@@ -20,7 +20,7 @@ def main(args: list[str]) -> int:
     options = parse(allow_imports(args))
     named = {type(options.strategy).__name__: options.strategy} if options.strategy else EXAMPLES
     with quiet():
-        backbone = Backbone(options.backbone, family=options.family)
+        backbone = built(options.backbone, family=options.family)
         results = [row for name, strategy in named.items() for row in examine(backbone, name, strategy)]
     print(json.dumps([asdict(row) for row in results], indent=2) if options.json else matrix(results))
     return 0 if all(row.ok for row in results) else 1
@@ -31,7 +31,7 @@ def parse(args: list[str]) -> Namespace:
     parser = ArgumentParser(
         "lm-lab doctor", description="Does every strategy keep its promises on this backbone?", exit_on_error=False
     )
-    parser.add_argument("--backbone", type=str, required=True, help="hub id, folder or configuration file")
+    add_backbone(parser)
     parser.add_argument("--family", type=Correction | None, help="a row of a family (docs/backbones.md)")
     parser.add_argument(
         "--strategy",

@@ -16,7 +16,7 @@ def main(args: list[str]) -> int:
     options = parse(args)
 
     from lm_lab.atomic import writable
-    from lm_lab.backbones import Backbone
+    from lm_lab.backbones import TransformersBackbone
     from lm_lab.config.lightning_cli import quiet, restrict
     from lm_lab.interchange.peft_read import read
     from lm_lab.models import delta
@@ -27,7 +27,7 @@ def main(args: list[str]) -> int:
     with quiet():
         data = _data(options.config) if options.config else None
         task = data.task if data else glue_task(options.task)
-        backbone = Backbone(options.backbone)
+        backbone = TransformersBackbone(options.backbone)
         found = read(options.peft, backbone, task, options.pooling, options.pairs, options.fresh_head)
         if data:
             bind(found.model, data)

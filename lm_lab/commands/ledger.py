@@ -5,6 +5,7 @@ import json
 from jsonargparse import ArgumentParser, Namespace
 
 import lm_lab.strategies  # noqa: F401  the parser finds short class names among what is imported
+from lm_lab.config.backbones import add_backbone
 from lm_lab.config.lightning_cli import allow_imports, quiet
 from lm_lab.errors import UsageError
 from lm_lab.models.ledger import full_ledger
@@ -35,7 +36,7 @@ def main(args: list[str]) -> int:
     if options.json:
         print(json.dumps(counts, indent=2))
         return 0
-    print(f"{type(strategy).__name__} on {options.backbone}, {options.task}")
+    print(f"{type(strategy).__name__} on {getattr(options.backbone, 'kind', options.backbone)}, {options.task}")
     for name, words in _WORDS.items():
         value = f"{counts[name]:.3f}" if name.endswith("ratio") else f"{counts[name]:,}"
         print(f"  {words.format(serve=options.serve):<48}{value:>18}")
@@ -47,7 +48,7 @@ def parse(args: list[str]) -> Namespace:
     parser = ArgumentParser(
         "lm-lab ledger", description="What an adaptation costs, without training anything.", exit_on_error=False
     )
-    parser.add_argument("--backbone", type=str, required=True, help="hub id, folder or configuration file")
+    add_backbone(parser)
     parser.add_argument(
         "--strategy", type=AdaptationStrategy, required=True, help="class name; settings as --strategy.NAME VALUE"
     )

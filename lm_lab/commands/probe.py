@@ -12,25 +12,25 @@ from lm_lab.errors import UsageError
 
 def main(args: list[str]) -> int:
     """Print the table, and write it if asked."""
-    options = parse(args)
+    options, settings = parse(args)
     if options.limit is not None and options.limit < 20:
         raise UsageError(f"--limit {options.limit}: a probe needs at least 20 training examples.")
 
     import torch
 
-    from lm_lab.backbones import Backbone
-    from lm_lab.config.lightning_cli import quiet
+    from lm_lab.config.backbones import read
+    from lm_lab.config.lightning_cli import quiet, restrict
     from lm_lab.data.glue import GLUE
     from lm_lab.probing.sweep import Layer, reader, sweep
 
+    restrict(options.allow_import)
     with quiet():
         torch.manual_seed(options.seed)
         data = GLUE(options.task, source=options.source, train_limit=options.limit, max_length=options.max_length)
         reading = {"pooling": options.pooling, "pairs": options.pairs}
-        model = reader(Backbone(options.backbone), data, **reading)
-        random = None
-        if not options.no_random:
-            random = reader(Backbone(options.backbone, pretrained=False), data, **reading)
+        backbone = read(["--backbone", options.backbone, *settings])
+        random = None if options.no_random else reader(backbone.randomised(), data, **reading)
+        model = reader(backbone, data, **reading)
         rows = [asdict(layer) for layer in sweep(model, data, random, options.seed)]
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -58,10 +58,12 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}"
 
 
-def parse(args: list[str]) -> argparse.Namespace:
-    """The arguments."""
+def parse(args: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The arguments, and those that are the backbone's own."""
     parser = Arguments("lm-lab probe", description="Probe every layer of a frozen backbone.")
-    parser.add_argument("--backbone", required=True, help="hub id or folder")
+    parser.add_argument(
+        "--backbone", required=True, help="hub id or folder; or a class, settings as --backbone.NAME VALUE"
+    )
     parser.add_argument("--task", required=True, help="a GLUE task")
     parser.add_argument("--source", help='folder of the data, "hub" or "microworld" (default: LM_LAB_DATA, else hub)')
     parser.add_argument("--limit", type=int, help="training examples to use")
@@ -72,4 +74,7 @@ def parse(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--out", type=Path, help="CSV file")
-    return parser.parse_args(args)
+    parser.add_argument(
+        "--allow-import", action="append", default=[], metavar="PACKAGE", help="package the backbone may come from"
+    )
+    return parser.parse_known_args(args)

@@ -18,6 +18,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 
 import lm_lab.training.machine.sharding  # noqa: F401  its strategy gets a name
+from lm_lab.backbones import UNNAMED
 from lm_lab.config import checks
 from lm_lab.config.building import build, refusals_told
 from lm_lab.config.nulls import require_values
@@ -82,6 +83,7 @@ class LabCLI(LightningCLI):
                 "trainer.gradient_clip_val": 1.0,
                 "trainer.use_distributed_sampler": False,  # our batches share themselves out
                 "trainer.default_root_dir": "runs",
+                "model.backbone": UNNAMED,
             }
         )
 

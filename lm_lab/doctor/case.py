@@ -54,7 +54,7 @@ class Case:
     def tokens(self, seed: int = SEED) -> Tensor:
         """(4, 6) token ids without special tokens."""
         special = set(self.original.tokenizer.all_special_ids)
-        size = min(len(self.original.tokenizer), self.original.config.vocab_size)
+        size = min(len(self.original.tokenizer), self.original.vocabulary_size)
         usable = torch.tensor([token for token in range(size) if token not in special])
         generator = torch.Generator().manual_seed(seed)
         return usable[torch.randint(len(usable), (ROWS, LENGTH), generator=generator)]

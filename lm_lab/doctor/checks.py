@@ -128,7 +128,7 @@ def padding_changes_nothing(case: Case) -> str:
 
 def no_token_sees_a_later_one(case: Case) -> str:
     """In a decoder, a changed token changes no state before it."""
-    if not case.original.family.causal:
+    if not case.original.causal:
         return "not a decoder"
     before, after = _states_with_another_token(case, position=3)
     return _within(_distance(before[-1][:, :3], after[-1][:, :3]), TOGETHER)
@@ -138,8 +138,10 @@ def tokens_keep_their_places(case: Case) -> str:
     """One state a token, in every layer; at the embeddings, a changed token changes its own state and no other (or
     those of its neighbours, in a family whose embeddings are made of several)."""
     before, after = _states_with_another_token(case, position=3)
-    reach = case.original.family.row.reach
+    reach = case.original.reach
     shape = (*case.tokens().shape, case.original.hidden_size)
+    if len(before) != case.original.num_layers + 1:
+        raise CheckError(f"{len(before)} states for {case.original.num_layers} layers, expected one more than these")
     for state in before:
         if state.shape != shape:
             raise CheckError(f"states are {tuple(state.shape)}, expected {shape}")

@@ -30,7 +30,7 @@ class Result:
 
 def examine(backbone: Backbone, name: str, strategy: AdaptationStrategy) -> list[Result]:
     """Run every check; a pair that is refused with a clear error gives that one row."""
-    family = backbone.config.model_type
+    family = backbone.kind
     case = Case(backbone, strategy)
     try:
         case.adapted()

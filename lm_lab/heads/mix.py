@@ -19,7 +19,7 @@ class ScalarMix(nn.Module):
     def __init__(self, layers: int, norm: bool = False) -> None:
         super().__init__()
         self.norm = norm
-        self.weights = nn.Parameter(torch.zeros(layers))
+        self.weights = nn.Parameter(torch.zeros(layers), requires_grad=layers > 1)  # a single state has it all
         self.gamma = nn.Parameter(torch.ones(()))
 
     def prepare(self, state: Tensor, mask: Tensor) -> Tensor:

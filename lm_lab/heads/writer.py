@@ -19,10 +19,11 @@ from torch.nn import functional as F
 from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutput
 
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.backbones.attention import attention_mask
 from lm_lab.backbones.language import LanguageOutput
 from lm_lab.backbones.teacher_forcing import shift_right, teacher_forced
+from lm_lab.backbones.transformers_backbone import require_transformers
 from lm_lab.errors import UsageError
 from lm_lab.heads.base import Head
 from lm_lab.heads.beam import search
@@ -30,13 +31,15 @@ from lm_lab.tasks import Task
 from lm_lab.tasks.sequences import SequenceTask
 from lm_lab.tokens import Tokens, end_token
 
+_WRITING = "a head that writes texts"
+
 
 class TransformedOutput(nn.Module):
     """BERT's output layer: a trained transform, then the table of token embeddings and a bias a token."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
-        table = backbone.embeddings.get_parameter("weight")
+        table = backbone.token_embeddings
         vocabulary, width = table.shape
         self.transform = nn.Sequential(nn.Linear(backbone.hidden_size, width), nn.GELU(), nn.LayerNorm(width))
         self.bias = nn.Parameter(torch.zeros(vocabulary))
@@ -55,7 +58,7 @@ class Writer(Head):
         end: id of the token that ends a text.
     """
 
-    def __init__(self, backbone: Backbone, output: nn.Module, end: int) -> None:
+    def __init__(self, backbone: TransformersBackbone, output: nn.Module, end: int) -> None:
         super().__init__()
         self.layers, self.mix = (backbone.num_layers,), None
         self.output, self.end = output, end
@@ -66,21 +69,21 @@ class Writer(Head):
         return False
 
     @abstractmethod
-    def states(self, backbone: Backbone, source: Tokens, target: Tokens) -> Tensor:
+    def states(self, backbone: TransformersBackbone, source: Tokens, target: Tokens) -> Tensor:
         """The state (b, u, d) that predicts each token of the target (b, u), given the source and those before it."""
 
     @abstractmethod
-    def begin(self, backbone: Backbone, source: Tokens) -> tuple[Tensor, Any]:
+    def begin(self, backbone: TransformersBackbone, source: Tokens) -> tuple[Tensor, Any]:
         """The state (b, d) that predicts the first token, and what `go_on` needs."""
 
     @abstractmethod
-    def go_on(self, backbone: Backbone, memory: Any, token: Tensor, parent: Tensor) -> Tensor:
+    def go_on(self, backbone: TransformersBackbone, memory: Any, token: Tensor, parent: Tensor) -> Tensor:
         """The states (n, d) behind one more token (n,), each on the row `parent` (n,) of the call before."""
 
     def features(self, backbone: Backbone, batch: dict[str, Any]) -> Tensor:
         """The states (n, d) that predict the n real tokens of the batch's targets, in their order."""
         real = batch["target"]["attention_mask"].bool()
-        return self.states(backbone, batch["source"], batch["target"])[real]
+        return self.states(require_transformers(backbone, _WRITING), batch["source"], batch["target"])[real]
 
     def scores(self, backbone: Backbone, batch: dict[str, Any]) -> Tensor:
         """Scores (n, V) of the n real tokens of the batch's targets, in their order."""
@@ -89,15 +92,17 @@ class Writer(Head):
     def outputs(self, backbone: Backbone, batch: dict[str, Any], task: Task) -> list[str]:
         """The text after each source: searched for, or the likeliest of the task's candidates."""
         assert isinstance(task, SequenceTask)
-        tokenizer, source = backbone.tokenizer, batch["source"]
+        tokenizer, source, model = backbone.tokenizer, batch["source"], require_transformers(backbone, _WRITING)
         if task.candidates:
-            choice = self.choose(backbone, source, self._candidates(backbone, task)).argmax(1).tolist()
+            choice = self.choose(model, source, self._candidates(model, task)).argmax(1).tolist()
             return [task.candidates[index] for index in choice]
-        ids = self.write(backbone, source, task.beams, task.max_target, task.length_penalty)
+        ids = self.write(model, source, task.beams, task.max_target, task.length_penalty)
         return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
     @torch.no_grad()
-    def write(self, backbone: Backbone, source: Tokens, beams: int, longest: int, penalty: float) -> list[list[int]]:
+    def write(
+        self, backbone: TransformersBackbone, source: Tokens, beams: int, longest: int, penalty: float
+    ) -> list[list[int]]:
         """Token ids of the best hypothesis of each source."""
         state, memory = self.begin(backbone, source)
 
@@ -107,7 +112,7 @@ class Writer(Head):
         return search(self.output(state), step, beams, longest, self.end, penalty)
 
     @torch.no_grad()
-    def choose(self, backbone: Backbone, source: Tokens, candidates: Tokens) -> Tensor:
+    def choose(self, backbone: TransformersBackbone, source: Tokens, candidates: Tokens) -> Tensor:
         """Log-probability (b, c) of each of c texts after each source."""
         found = []
         for ids, mask in zip(candidates["input_ids"], candidates["attention_mask"], strict=True):
@@ -117,12 +122,12 @@ class Writer(Head):
             found.append(scores.gather(-1, target["input_ids"].unsqueeze(-1)).sum((1, 2)))
         return torch.stack(found, dim=1)
 
-    def _candidates(self, backbone: Backbone, task: SequenceTask) -> Tokens:
+    def _candidates(self, backbone: TransformersBackbone, task: SequenceTask) -> Tokens:
         """The candidates, each with its end token, padded on the right: (c, u)."""
         listed = backbone.tokenizer(list(task.candidates), add_special_tokens=False)["input_ids"]
         ended = [torch.tensor([*ids[: task.max_target - 1], self.end]) for ids in listed]
         mask: list[Tensor] = [torch.ones_like(ids) for ids in ended]
-        device = backbone.embeddings.get_parameter("weight").device
+        device = backbone.device
         padded = [nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device) for rows in (ended, mask)]
         return {"input_ids": padded[0], "attention_mask": padded[1]}
 
@@ -130,21 +135,21 @@ class Writer(Head):
 class EncoderDecoderWriter(Writer):
     """T5 and BART: the decoder writes, attending to the encoder's states."""
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: TransformersBackbone) -> None:
         super().__init__(backbone, LanguageOutput(backbone), end_token(backbone.tokenizer))
 
-    def states(self, backbone: Backbone, source: Tokens, target: Tokens) -> Tensor:
+    def states(self, backbone: TransformersBackbone, source: Tokens, target: Tokens) -> Tensor:
         """Teacher forcing: the decoder gets the target shifted right by one."""
         return teacher_forced(backbone, source, {"input_ids": shift_right(target["input_ids"], backbone.start_id)})
 
-    def begin(self, backbone: Backbone, source: Tokens) -> tuple[Tensor, Any]:
+    def begin(self, backbone: TransformersBackbone, source: Tokens) -> tuple[Tensor, Any]:
         """Encode, and let the decoder read its start token."""
         start = torch.full_like(source["input_ids"][:, :1], backbone.start_id)
         read = backbone.model(**source, decoder_input_ids=start, use_cache=True)
         memory = {"cache": read.past_key_values, "mask": source["attention_mask"]}
         return read.last_hidden_state[:, -1], memory
 
-    def go_on(self, backbone: Backbone, memory: Any, token: Tensor, parent: Tensor) -> Tensor:
+    def go_on(self, backbone: TransformersBackbone, memory: Any, token: Tensor, parent: Tensor) -> Tensor:
         """Keys and values of the encoder are in the cache: its states are asked for their shape alone."""
         cache = memory["cache"]
         cache.reorder_cache(parent)
@@ -166,19 +171,19 @@ class OneModelWriter(Writer):
         UsageError: the family cannot keep keys and values of what it has read.
     """
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: TransformersBackbone) -> None:
         if "past_key_values" not in inspect.signature(backbone.model.forward).parameters:
             raise UsageError(
-                f"{backbone.config.model_type} cannot write: its model keeps no keys and values of what it has read; "
+                f"{backbone.kind} cannot write: its model keeps no keys and values of what it has read; "
                 "give BERT, RoBERTa, ELECTRA, a decoder or an encoder-decoder."
             )
-        causal = backbone.family.causal
+        causal = backbone.causal
         super().__init__(
             backbone, LanguageOutput(backbone) if causal else TransformedOutput(backbone), end_token(backbone.tokenizer)
         )
         self.causal = causal
 
-    def states(self, backbone: Backbone, source: Tokens, target: Tokens) -> Tensor:
+    def states(self, backbone: TransformersBackbone, source: Tokens, target: Tokens) -> Tensor:
         """Source and target in one sequence; the last token of the target is predicted and not read."""
         n = source["attention_mask"].sum(1, keepdim=True)  # (b, 1)
         total = n + target["attention_mask"].sum(1, keepdim=True) - 1
@@ -197,7 +202,7 @@ class OneModelWriter(Writer):
         predicts = predicts.clamp(max=read.shape[1] - 1).unsqueeze(-1).expand(-1, -1, read.shape[-1])
         return read.gather(1, predicts)
 
-    def begin(self, backbone: Backbone, source: Tokens) -> tuple[Tensor, Any]:
+    def begin(self, backbone: TransformersBackbone, source: Tokens) -> tuple[Tensor, Any]:
         """Read the source, moved to the right: what is written then stands right behind it."""
         mask = source["attention_mask"]
         n, width = mask.sum(1, keepdim=True), mask.shape[1]
@@ -211,7 +216,7 @@ class OneModelWriter(Writer):
         memory = {"cache": cache, "mask": (place >= 0).long(), "next": n + backbone.reserved}
         return read.last_hidden_state[:, -1], memory
 
-    def go_on(self, backbone: Backbone, memory: Any, token: Tensor, parent: Tensor) -> Tensor:
+    def go_on(self, backbone: TransformersBackbone, memory: Any, token: Tensor, parent: Tensor) -> Tensor:
         """Read one more token of each hypothesis."""
         cache = memory["cache"]
         cache.reorder_cache(parent)
@@ -227,7 +232,7 @@ class OneModelWriter(Writer):
         return read.last_hidden_state[:, -1]
 
     def _inputs(
-        self, backbone: Backbone, ids: Tensor, mask: Tensor, place: Tensor, written: Tensor
+        self, backbone: TransformersBackbone, ids: Tensor, mask: Tensor, place: Tensor, written: Tensor
     ) -> dict[str, Tensor]:
         """Positions are given, as padding may stand anywhere; what is written has a segment of its own, if any."""
         inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": place + backbone.first_position}
@@ -238,4 +243,5 @@ class OneModelWriter(Writer):
 
 def writer(backbone: Backbone) -> Writer:
     """The writer that suits the backbone."""
-    return EncoderDecoderWriter(backbone) if backbone.config.is_encoder_decoder else OneModelWriter(backbone)
+    model = require_transformers(backbone, _WRITING)
+    return EncoderDecoderWriter(model) if model.encoder_decoder else OneModelWriter(model)

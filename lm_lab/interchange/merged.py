@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lm_lab.atomic import replacing
-from lm_lab.backbones import Backbone, loading
+from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.interchange.peft_write import HEAD, reading
 from lm_lab.models import AdaptedModel
@@ -37,10 +37,9 @@ def save_merged(model: AdaptedModel, folder: str | Path) -> Path:
     if folder.exists():
         raise UsageError(f"'{folder}' exists; give a new folder for the merged model.")
     merge(model)
-    with replacing(folder) as new, loading.quiet():
+    with replacing(folder) as new:
         new.mkdir()
-        model.backbone.model.save_pretrained(new)
-        model.backbone.tokenizer.save_pretrained(new)
+        model.backbone.write(new)
         save_file(
             {name: value.detach().contiguous() for name, value in model.head.state_dict().items()},
             new / HEAD,
@@ -57,10 +56,10 @@ def merge(model: AdaptedModel) -> None:
     for part in _parts(model.strategy):
         if part.merges:
             part.merge(backbone)
-    left = [where for where, module in backbone.model.named_modules() if isinstance(module, Delta)]
+    left = [where for where, module in backbone.named_modules() if isinstance(module, Delta)]
     if left:
         raise UsageError(
-            f"{name} cannot be merged into the weights of {backbone.config.model_type}: {left[0]} computes what none "
+            f"{name} cannot be merged into the weights of {backbone.kind}: {left[0]} computes what none "
             "of them does. LoRA, DoRA, VeRA, IA3, random masks, and what trains the weights themselves can."
         )
     difference = (_states(backbone) - before).abs().max().item()
@@ -81,6 +80,6 @@ def _parts(strategy: AdaptationStrategy) -> Iterator[AdaptationStrategy]:
 
 def _states(backbone: Backbone) -> Tensor:
     """(2, 8, d) of random tokens."""
-    size = backbone.embeddings.get_parameter("weight").shape[0]
+    size = backbone.vocabulary_size
     ids = torch.randint(size, (ROWS, LENGTH), generator=torch.Generator().manual_seed(0))
     return backbone.last(input_ids=ids, attention_mask=torch.ones_like(ids))

@@ -53,14 +53,14 @@ def read_head(folder: Path, own: Mapping[str, Tensor], backbone: Backbone, task:
         return Head("mlp" if "scorer.classifier.out.weight" in tensors else None, tensors, _reading(folder / HEAD))
     if not own:
         return Head()
-    first = backbone.config.model_type in ("roberta", "xlm-roberta", "longformer")
+    first = backbone.kind in ("roberta", "xlm-roberta", "longformer")
     names, kind = (_ROBERTA, "mlp") if first else (_DECODER, "linear")
     wanted: Pooling = "cls" if first else "last"
     plain = isinstance(task, TextTask) and not task.regression
     if set(own) != set(names) or (pooling or backbone.pooling) != wanted or not plain:
         raise UsageError(
             f"the adapter brings a head, {sorted(own)[0]} (modules_to_save), which has no counterpart for the task "
-            f"'{task.name}' on {backbone.config.model_type} here; {_FRESH}."
+            f"'{task.name}' on {backbone.kind} here; {_FRESH}."
         )
     tensors = {names[name]: value for name, value in own.items()}
     if not first:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.backbones.pooling import Pooling
 from lm_lab.backbones.sites import linear_sizes
 from lm_lab.data.encoding import Pairs
@@ -34,7 +34,7 @@ class Imported(NamedTuple):
 
 def read(
     folder: str | Path,
-    backbone: Backbone,
+    backbone: TransformersBackbone,
     task: Task,
     pooling: Pooling | None = None,
     pairs: Pairs | None = None,
@@ -66,7 +66,7 @@ def read(
 
 
 def _strategy(
-    config: Config, modules: Mapping[str, Module], prompt: Tensor | None, backbone: Backbone
+    config: Config, modules: Mapping[str, Module], prompt: Tensor | None, backbone: TransformersBackbone
 ) -> AdaptationStrategy:
     if config["peft_type"] == "PROMPT_TUNING":
         return _prompt(config, modules, prompt, backbone)
@@ -87,10 +87,12 @@ def _strategy(
     return cls(r, float(alpha), float(config["lora_dropout"]), roles, config["use_rslora"])
 
 
-def _prompt(config: Config, modules: Mapping[str, Module], prompt: Tensor | None, backbone: Backbone) -> PromptTuning:
+def _prompt(
+    config: Config, modules: Mapping[str, Module], prompt: Tensor | None, backbone: TransformersBackbone
+) -> PromptTuning:
     if prompt is None or modules:
         raise UsageError(f"the adapter's tensors are not those of a prompt; expected {_PROMPT} and nothing else.")
-    if backbone.config.is_encoder_decoder:
+    if backbone.encoder_decoder:
         raise UsageError("the prompt of an encoder-decoder cannot be imported; those of encoders and decoders can.")
     length = config["num_virtual_tokens"]
     shape = (len(prompt) if length is None and prompt.dim() else length, backbone.embedding_size)
@@ -99,7 +101,7 @@ def _prompt(config: Config, modules: Mapping[str, Module], prompt: Tensor | None
     return PromptTuning(length=len(prompt))
 
 
-def _roles(backbone: Backbone, modules: Collection[str]) -> tuple[str, ...]:
+def _roles(backbone: TransformersBackbone, modules: Collection[str]) -> tuple[str, ...]:
     """Roles whose sites are exactly `modules`."""
     if not modules:
         raise UsageError("the adapter has no tensor of any module; was it saved empty?")
@@ -119,7 +121,7 @@ def _roles(backbone: Backbone, modules: Collection[str]) -> tuple[str, ...]:
 
 def _fill(model: AdaptedModel, config: Config, modules: Mapping[str, Module], prompt: Tensor | None) -> None:
     if prompt is not None:
-        model.backbone.model.get_submodule("prompt").get_parameter("vectors").copy_(prompt)
+        model.backbone.get_submodule("model.prompt").get_parameter("vectors").copy_(prompt)
     elif isinstance(model.strategy, LoRA):
         _fill_updates(model.backbone, model.strategy, config, modules)
     else:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import TransformersBackbone
 from lm_lab.errors import UsageError
 
 _KEY = re.compile(r"(?P<module>.+)\.(?P<part>lora_A|lora_B|lora_magnitude_vector|ia3_l)(\.weight)?")
@@ -29,7 +29,9 @@ class Module(NamedTuple):
         return found
 
 
-def by_module(tensors: Mapping[str, Tensor], backbone: Backbone) -> tuple[dict[str, Module], dict[str, Tensor]]:
+def by_module(
+    tensors: Mapping[str, Tensor], backbone: TransformersBackbone
+) -> tuple[dict[str, Module], dict[str, Tensor]]:
     """Module of the backbone -> its tensors; name in the head -> tensor.
 
     Raises:
@@ -56,9 +58,9 @@ def by_module(tensors: Mapping[str, Tensor], backbone: Backbone) -> tuple[dict[s
     return modules, head
 
 
-def _ours(name: str, known: set[str], backbone: Backbone) -> str:
+def _ours(name: str, known: set[str], backbone: TransformersBackbone) -> str:
     """The backbone's name of a module; a task's model calls its backbone by a name of its own."""
     for candidate in (name, name.partition(".")[2]):
         if candidate in known and candidate:
             return candidate
-    raise UsageError(f"the adapter changes {name}, which {type(backbone.model).__name__} does not have.")
+    raise UsageError(f"the adapter changes {name}, which {backbone.architecture} does not have.")

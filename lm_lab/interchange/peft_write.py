@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
+from lm_lab.backbones.transformers_backbone import require_transformers
 from lm_lab.errors import UsageError
 from lm_lab.interchange.peft_config import CONFIG
 from lm_lab.models import AdaptedModel
@@ -22,6 +24,7 @@ from lm_lab.strategies.ia3 import InputScale, OutputScale
 from lm_lab.strategies.lora import LowRank
 
 TENSORS, HEAD = "adapter_model.safetensors", "head.safetensors"
+_PEFT = "PEFT's format"
 Adapter = tuple[dict[str, Any], dict[str, Tensor]]
 
 
@@ -31,8 +34,8 @@ def export(model: AdaptedModel, folder: str | Path) -> Path:
     Raises:
         UsageError: PEFT has no such method, or its version of it computes something else.
     """
+    source = require_transformers(model.backbone, _PEFT).settings["source"]
     config, tensors = _adapter(model)
-    source = model.backbone.spec["source"]
     config |= {"base_model_name_or_path": source, "inference_mode": True, "task_type": "FEATURE_EXTRACTION"}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,16 +52,20 @@ def reading(model: AdaptedModel) -> dict[str, str]:
     return {name: value for name, value in said.items() if value is not None}
 
 
+def _bare(model: AdaptedModel) -> PreTrainedModel:
+    return require_transformers(model.backbone, _PEFT).model
+
+
 def _adapter(model: AdaptedModel) -> Adapter:
     strategy = model.strategy
     if isinstance(strategy, LoRA):
         return _lora(model, strategy)
     if isinstance(strategy, IA3):
         return _ia3(model)
-    if isinstance(strategy, PromptTuning) and not model.backbone.config.is_encoder_decoder:
+    if isinstance(strategy, PromptTuning) and not model.backbone.encoder_decoder:
         return _prompt(model)
     raise UsageError(
-        f"{type(strategy).__name__} on {model.backbone.config.model_type} cannot be exported: PEFT has no such method, "
+        f"{type(strategy).__name__} on {model.backbone.kind} cannot be exported: PEFT has no such method, "
         "cuts its matrices from those of the largest site (VeRA), moves the text's positions (prefixes) or changes the "
         "decoder alone. LoRA, DoRA, IA3 and the prompts of encoders and decoders can."
     )
@@ -67,7 +74,7 @@ def _adapter(model: AdaptedModel) -> Adapter:
 def _by_module(model: AdaptedModel, *kinds: type[nn.Module]) -> dict[str, list[Any]]:
     """Module of the model -> its deltas."""
     found: dict[str, list[Any]] = {}
-    for name, module in model.backbone.model.named_modules():
+    for name, module in _bare(model).named_modules():
         if isinstance(module, kinds):
             found.setdefault(name.rpartition(".")[0], []).append(module)
     return found
@@ -114,18 +121,18 @@ def _ia3(model: AdaptedModel) -> Adapter:
 
 
 def _prompt(model: AdaptedModel) -> Adapter:
-    vectors: Tensor = model.backbone.model.get_submodule("prompt").get_parameter("vectors")
+    vectors: Tensor = _bare(model).get_submodule("prompt").get_parameter("vectors")
     config = {
         "peft_type": "PROMPT_TUNING",
         "num_virtual_tokens": len(vectors),
         "token_dim": vectors.shape[1],
         "num_transformer_submodules": 1,
-        "num_attention_heads": model.backbone.config.num_attention_heads,
+        "num_attention_heads": _bare(model).config.num_attention_heads,
         "num_layers": model.backbone.num_layers,
     }
     return config, {"prompt_embeddings": vectors}
 
 
 def _targets(model: AdaptedModel, names: list[str]) -> dict[str, Any]:
-    transposed = any(type(model.backbone.model.get_submodule(name)).__name__ == "Conv1D" for name in names)
+    transposed = any(type(_bare(model).get_submodule(name)).__name__ == "Conv1D" for name in names)
     return {"target_modules": names, "fan_in_fan_out": transposed}

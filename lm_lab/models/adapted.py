@@ -1,6 +1,6 @@
 """A backbone, adapted to a task by a strategy: a plain `torch` module, for any loop of training or none.
 
-model = AdaptedModel(Backbone("bert-base-uncased"), LoRA(rank=8), glue_task("sst2"))
+model = AdaptedModel(TransformersBackbone("bert-base-uncased"), LoRA(rank=8), glue_task("sst2"))
 batch = model.batch(["a fine film .", "dull"], labels=[1, 0])
 model.loss(batch).backward()
 """
@@ -44,6 +44,8 @@ class AdaptedModel(nn.Module):
 
     Attributes:
         trained: names of the parameters that train.
+        fingerprint: of the backbone as it was, before any of it trains.
+        fingerprint: of the backbone as it was, before any of it trains.
         read_by: the data module that the model is bound to, as plain data; None before `bind`.
 
     Raises:
@@ -62,6 +64,7 @@ class AdaptedModel(nn.Module):
         frozen_dropout: bool = False,
     ) -> None:
         super().__init__()
+        self.fingerprint = backbone.fingerprint
         strategy = strategy.given_labels(task.labels)
         strategy.apply(backbone)
         self.backbone, self.strategy, self.task = backbone, strategy, task
@@ -71,7 +74,7 @@ class AdaptedModel(nn.Module):
         self.trained = trained_names(self)
         if not self.trained:
             raise UsageError(
-                f"{type(strategy).__name__} trains nothing here: a {backbone.config.model_type} writes with the output "
+                f"{type(strategy).__name__} trains nothing here: a {backbone.kind} writes with the output "
                 "layer that it was pretrained with; use a strategy that adapts the backbone."
             )
         self.read_by: dict[str, Any] | None = None
@@ -116,12 +119,12 @@ class AdaptedModel(nn.Module):
     def encoding(self) -> Encoding:
         """How this model wants its tokens: what `bind` gives to a data module."""
         backbone = self.backbone
-        tokenizer = framed(backbone.tokenizer, self.delimiter, extract=backbone.family.causal)
+        tokenizer = framed(backbone.tokenizer, self.delimiter, extract=backbone.causal)
         return Encoding(
             tokenizer,
             self.pairs,
             backbone.max_length,
-            causal=backbone.family.causal,
+            causal=backbone.causal,
             segments=backbone.segments,
             asks=backbone.asks,
         )

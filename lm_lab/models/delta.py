@@ -41,7 +41,7 @@ def describe(model: "AdaptedModel", chosen: Mapping[str, Any] | None = None) -> 
         "format": FORMAT,
         "chosen": chosen,
         "bound": model.read_by is not None,
-        "fingerprint": model.backbone.fingerprint,
+        "fingerprint": model.fingerprint,
         "task": saved.spec(model.task),
         "config": {
             "model": {
@@ -121,11 +121,11 @@ def load(model: "AdaptedModel", folder: str | Path) -> None:
         UsageError: a damaged delta, other keys or shapes than this strategy trains, or a delta of another backbone.
     """
     description = read_description(folder)
-    if description["fingerprint"] != model.backbone.fingerprint:
-        source = description["config"]["model"]["backbone"].get("source")
+    if description["fingerprint"] != model.fingerprint:
+        said = description["config"]["model"]["backbone"]
         raise UsageError(
-            f"the delta in '{folder}' belongs to the backbone {source!r:.300} "
-            f"with weights {description['fingerprint']:.80}; this one has {model.backbone.fingerprint}."
+            f"the delta in '{folder}' belongs to the backbone {said.get('source', said.get('class_path'))!r:.300} "
+            f"with weights {description['fingerprint']:.80}; this one has {model.fingerprint}."
         )
     put(model, read_tensors(Path(folder) / TENSORS), f"the delta in '{folder}'")
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.strategies.base import Delta
 
@@ -54,7 +53,7 @@ def _pretrained(model: "AdaptedModel", own: dict[str, Tensor]) -> dict[str, Tens
             f"{type(model.strategy).__name__} trains weights that were random when the backbone was made, so there is "
             "nothing to go back to; keep a copy of the model from before."
         )
-    before = dict(Backbone(**model.backbone.spec).named_parameters())
+    before = dict(model.backbone.again().named_parameters())
     model.pretrained = {name: before[name].detach().cpu() for name in own}
     return model.pretrained
 

@@ -12,10 +12,10 @@ from lm_lab.backbones import Backbone
 def inference_flops(backbone: Backbone, length: int) -> int:
     """Floating point operations of one text of `length` tokens, a multiply and an add counted as two.
 
-    `backbone` stands on the meta device: `with torch.device("meta"): Backbone(source, pretrained=False)`. Where values
-    decide what is computed (masks, hashes), it stands and is run on a CPU.
+    `backbone` stands on the meta device: it is built in the context of `torch.device("meta")`, with pretrained=False.
+    Where values decide what is computed (masks, hashes), it stands and is run on a CPU.
     """
-    device = backbone.embeddings.get_parameter("weight").device.type
+    device = backbone.device.type
     backbone.to(device)  # XLNet makes some of its parameters elsewhere
     for module in backbone.modules():
         # without a mask, transformers would look for padding among ids that have no values

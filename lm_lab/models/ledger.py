@@ -1,9 +1,11 @@
 """The ledger: what "parameters" means. The head is never silently in or out."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 
-from lm_lab.backbones import Backbone, loading
-from lm_lab.backbones.families import family_of
+from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.errors import UsageError
 from lm_lab.models import delta
 from lm_lab.models.adapted import AdaptedModel
@@ -36,12 +38,12 @@ def ledger(model: AdaptedModel) -> dict[str, int]:
 
 
 def full_ledger(
-    source: str, strategy: AdaptationStrategy, task: Task, serve: int, length: int | None = None
+    source: str | Backbone, strategy: AdaptationStrategy, task: Task, serve: int, length: int | None = None
 ) -> dict[str, float]:
     """Everything a choice costs, without training. Where shapes tell, the model stands on the meta device.
 
     Args:
-        source: a hub id, a folder or a configuration file.
+        source: a hub id, a folder or a configuration file; or a backbone, which is built again.
         strategy: how the backbone would be adapted.
         task: gives the head its outputs.
         serve: number of tasks to serve from one place.
@@ -54,29 +56,37 @@ def full_ledger(
     backbone is shared; inference_flops_ratio: operations of a forward pass, against the backbone's own;
     merged_flops_ratio: the same once the delta is folded into the weights, where that is possible.
     """
-    static = family_of(loading.load_config(loading.locate(source))).static
+    make, static = _maker(source)
     for device in ["meta", "cpu"] if static else ["cpu"]:
         try:
-            return _full_ledger(source, strategy, task, serve, length, device)
+            return _full_ledger(make, strategy, task, serve, length, device)
         except RuntimeError:  # NotImplementedError among them: numbers are needed, which no row said beforehand
             if device == "cpu":
                 raise
     raise AssertionError
 
 
+def _maker(source: str | Backbone) -> tuple[Callable[[], Backbone], bool]:
+    """What builds the backbone without its weights, and whether the meta device will do."""
+    if isinstance(source, Backbone):
+        return source.again, False
+    settings, static = TransformersBackbone.outline({"source": source})
+    return partial(TransformersBackbone, **settings), static
+
+
 def _full_ledger(
-    source: str, strategy: AdaptationStrategy, task: Task, serve: int, length: int | None, device: str
+    make: Callable[[], Backbone], strategy: AdaptationStrategy, task: Task, serve: int, length: int | None, device: str
 ) -> dict[str, float]:
     with torch.device(device):
-        plain = Backbone(source, pretrained=False)
-        model = AdaptedModel(Backbone(source, pretrained=False), strategy, task)
+        plain = make()
+        model = AdaptedModel(make(), strategy, task)
         length = _length(length, model.backbone.max_length)
         base = inference_flops(plain, length)
         counts: dict[str, float] = dict(ledger(model))
-        ratio = inference_flops(model.backbone, length) / base
+        ratio = _ratio(inference_flops(model.backbone, length), base)
         if model.strategy.merges:
             model.strategy.merge(model.backbone)
-        merged = inference_flops(model.backbone, length) / base
+        merged = _ratio(inference_flops(model.backbone, length), base)
     own = [parameter.numel() * parameter.element_size() for parameter in plain.parameters()]
     trains_all = all(p.requires_grad for p in model.backbone.parameters())
     return counts | {
@@ -84,6 +94,11 @@ def _full_ledger(
         "inference_flops_ratio": ratio,
         "merged_flops_ratio": merged,
     }
+
+
+def _ratio(found: int, base: int) -> float:
+    """1 where both are equal, none included: a table of vectors multiplies nothing."""
+    return 1.0 if found == base else found / max(base, 1)
 
 
 def _length(asked: int | None, room: int) -> int:

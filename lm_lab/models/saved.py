@@ -5,8 +5,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from lm_lab.backbones import Backbone
-from lm_lab.backbones.families import Correction
+from lm_lab.backbones import UNNAMED, Backbone
 from lm_lab.errors import UsageError
 from lm_lab.models import delta
 from lm_lab.models.adapted import AdaptedModel
@@ -39,9 +38,8 @@ def load_adaptation(folder: str | Path, trusted: Collection[str] = (), trust_rem
         parser = ArgumentParser(exit_on_error=False)
         parser.add_argument("--strategy", type=AdaptationStrategy)
         strategy = parser.instantiate(parser.parse_object({"strategy": model["strategy"]})).strategy
-        parser.add_argument("--family", type=Correction | None)
-        family = parser.instantiate(parser.parse_object({"family": model["backbone"].get("family")})).family
-        backbone = Backbone(**model["backbone"] | {"family": family})
+        parser.add_argument("--backbone", type=Backbone, default=UNNAMED)
+        backbone = parser.instantiate(parser.parse_object({"backbone": model["backbone"]})).backbone
         _require_size(folder, strategy, backbone)
         adaptation = AdaptedModel(backbone, strategy, saved.build(task), **reading)
     except _MISSHAPEN as error:  # plain data of other types than the classes take

@@ -14,6 +14,7 @@ from typing import Any
 import lightning as L
 from torch import Tensor
 
+from lm_lab.backbones import Backbone
 from lm_lab.backbones.families import Correction
 from lm_lab.errors import UsageError
 from lm_lab.strategies import AdaptationStrategy
@@ -23,12 +24,14 @@ _HOMES = {
     AdaptationStrategy: "lm_lab.strategies",
     L.LightningDataModule: "lm_lab.data",
     Task: "lm_lab.tasks",
+    Backbone: "lm_lab.backbones",
     Correction: "lm_lab.backbones",
 }
 _KINDS = {
     AdaptationStrategy: "a strategy",
     L.LightningDataModule: "a data module",
     Task: "a task",
+    Backbone: "a backbone",
     Correction: "a family",
 }
 _MODEL = ("backbone", "strategy", "pooling", "pairs", "head", "delimiter")
@@ -62,7 +65,19 @@ def trusted_config(
     model = _mapping(config.get("model"), "model", _MODEL)
     if lost := [key for key in ("pooling", "pairs") if key not in model]:  # a default would read texts in another way
         raise UsageError(f"the delta's description is damaged: it does not say {lost[0]}.")
-    backbone = _mapping(model.get("backbone"), "backbone", _BACKBONE)
+    strategy = require_spec(model.get("strategy"), AdaptationStrategy, trusted)
+    return {
+        "model": model | {"strategy": strategy, "backbone": _backbone(model, trusted, trust_remote_code)},
+        "data": require_spec(config.get("data"), L.LightningDataModule, trusted),
+    }
+
+
+def _backbone(model: dict[str, Any], trusted: Collection[str], trust_remote_code: bool) -> dict[str, Any]:
+    """A class and its settings, or those of a model of `transformers`."""
+    found = model.get("backbone")
+    if isinstance(found, dict) and "class_path" in found:
+        return require_spec(found, Backbone, trusted)
+    backbone = _mapping(found, "backbone", _BACKBONE)
     for key, value in backbone.items():
         if type(value) not in _BACKBONE[key]:
             raise UsageError(f"the delta's description is damaged: its backbone has {key}={value!r:.80}.")
@@ -75,11 +90,7 @@ def trusted_config(
         raise UsageError(f"the delta asks for attention={backbone['attention']!r:.80}; expected eager or sdpa.")
     if "family" in backbone:
         backbone["family"] = require_spec(backbone["family"], Correction, trusted)
-    strategy = require_spec(model.get("strategy"), AdaptationStrategy, trusted)
-    return {
-        "model": model | {"strategy": strategy},
-        "data": require_spec(config.get("data"), L.LightningDataModule, trusted),
-    }
+    return backbone
 
 
 def trusted_task(description: Mapping[str, Any], trusted: Collection[str] = ()) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
+from lm_lab.errors import UsageError
 
 _READ = ("attention_mask", "token_type_ids")
 
@@ -79,6 +80,15 @@ class Reader(Objective):
     @abstractmethod
     def read(self, states: Tensor, batch: Mapping[str, Tensor]) -> Loss:
         """Return the loss of final hidden states (b, t, d) of a batch, whose tokens may have been corrupted."""
+
+
+def require_context(objective: Objective, backbone: Backbone) -> None:
+    """Raise `UsageError` for a backbone whose states know nothing of the tokens around."""
+    if not backbone.num_layers:
+        raise UsageError(
+            f"{type(objective).__name__} learns from the tokens around one, and {backbone.kind} has no layer that "
+            "reads them; give a backbone with layers above its embeddings."
+        )
 
 
 def weighted(parts: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

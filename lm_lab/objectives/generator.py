@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from transformers import AutoModel, ElectraConfig
 
 from lm_lab.backbones import Backbone
+from lm_lab.backbones.transformers_backbone import require_transformers
 from lm_lab.errors import UsageError
 from lm_lab.objectives.token_head import TokenHead
 
 _FAMILIES = ("bert", "electra")
+_SHARES = "a generator that shares its embeddings"
 
 
 class Generator(nn.Module):
@@ -35,7 +37,7 @@ class Generator(nn.Module):
     def __init__(self, backbone: Backbone, size: float = 0.25) -> None:
         super().__init__()
         self.config = generator_config(backbone, size)
-        attention = backbone.model.config._attn_implementation
+        attention = require_transformers(backbone, _SHARES).model.config._attn_implementation
         self.model = AutoModel.from_config(self.config, attn_implementation=attention, dtype=torch.float32)
         self.model.embeddings = _Given()
         self.head = TokenHead(self.config.hidden_size, backbone.embedding_size, self.config.vocab_size)
@@ -43,7 +45,7 @@ class Generator(nn.Module):
     def forward(self, backbone: Backbone, inputs: Mapping[str, Tensor]) -> Tensor:
         """Hidden states (b, t, d') of `input_ids`, `attention_mask` and perhaps `token_type_ids`, each (b, t)."""
         ids, segments = inputs["input_ids"], inputs.get("token_type_ids")
-        embedded = backbone.model.embeddings(input_ids=ids, token_type_ids=segments)
+        embedded = require_transformers(backbone, _SHARES).model.embeddings(input_ids=ids, token_type_ids=segments)
         return self.model(inputs_embeds=embedded, attention_mask=inputs["attention_mask"]).last_hidden_state
 
 
@@ -60,7 +62,7 @@ def generator_config(backbone: Backbone, size: float) -> Any:
     Raises:
         UsageError: the backbone is of another family than BERT or ELECTRA, or `size` is no share.
     """
-    config = backbone.config
+    config = require_transformers(backbone, _SHARES).config
     if config.model_type not in _FAMILIES:
         raise UsageError(
             f"{config.model_type}: the generator shares the embeddings of a {' or '.join(_FAMILIES)} backbone; "

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
-from lm_lab.objectives.base import Loss, Objective, model_inputs
+from lm_lab.objectives.base import Loss, Objective, model_inputs, require_context
 from lm_lab.objectives.generator import Generator
 from lm_lab.objectives.masked.corruption import Corrupted, Corruption
 from lm_lab.objectives.masked.masked_lm import embeddings
@@ -66,6 +66,7 @@ class ReplacedToken(Objective):
         static: int = 0,
     ) -> None:
         super().__init__()
+        require_context(self, backbone)
         self.corrupt = Corruption(backbone, probability, masking, static, _SHARES)
         self.generator = Generator(backbone, size)
         self.weight = weight

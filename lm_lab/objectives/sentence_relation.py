@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
-from lm_lab.objectives.base import Loss, Reader, cross_entropy
+from lm_lab.objectives.base import Loss, Reader, cross_entropy, require_context
 
 
 class SentenceRelation(Reader):
@@ -43,11 +43,12 @@ class SentenceRelation(Reader):
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
-        if backbone.family.causal or backbone.config.is_encoder_decoder:
+        if backbone.causal or backbone.encoder_decoder:
             raise UsageError(
-                f"{backbone.config.model_type}: {type(self).__name__} reads the first token, which must have seen all "
+                f"{backbone.kind}: {type(self).__name__} reads the first token, which must have seen all "
                 "others; give an encoder (bert, roberta, albert, electra)."
             )
+        require_context(self, backbone)
         self.pooler = nn.Linear(backbone.hidden_size, backbone.hidden_size)
         self.output = nn.Linear(backbone.hidden_size, self.classes)
         for layer in (self.pooler, self.output):

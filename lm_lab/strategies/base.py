@@ -119,7 +119,7 @@ class AdaptationStrategy(ABC):
             count = self.parameters(backbone)
         if not (count or self.head_alone):
             raise UsageError(
-                f"{type(self).__name__} has nothing to train in this {backbone.config.model_type}: it looks for "
+                f"{type(self).__name__} has nothing to train in this {backbone.kind}: it looks for "
                 f"{self.needs}, and the roles here are {', '.join(backbone.roles)}. Use LinearProbe if the head alone "
                 "is wanted."
             )
@@ -130,7 +130,7 @@ class AdaptationStrategy(ABC):
         try:
             yield
         except MissingSiteError as error:
-            name, kind = type(self).__name__, backbone.config.model_type
+            name, kind = type(self).__name__, backbone.kind
             raise UsageError(f"{name} cannot adapt this {kind}: {error}") from error
 
     @abstractmethod
@@ -143,7 +143,7 @@ class AdaptationStrategy(ABC):
 
     def merge(self, backbone: Backbone) -> None:
         """Fold the delta into the backbone's weights. Raises `UsageError` where the method cannot."""
-        raise UsageError(f"{type(self).__name__} cannot be merged into the weights of {backbone.config.model_type}.")
+        raise UsageError(f"{type(self).__name__} cannot be merged into the weights of {backbone.kind}.")
 
     def finish(self, backbone: Backbone) -> "AdaptationStrategy":  # noqa: ARG002
         """Drop what only training needs; returns the strategy whose delta is left."""
@@ -179,7 +179,7 @@ def above(backbone: Backbone, matches: Sequence[Match], skip: int) -> list[Match
     Raises:
         UsageError: `skip` leaves no block, or the family shares one block between all layers.
     """
-    if not 0 <= skip < backbone.num_layers or (skip and backbone.family.shared_layers):
-        most = 0 if backbone.family.shared_layers else backbone.num_layers - 1
+    if not 0 <= skip < backbone.num_layers or (skip and backbone.shared_layers):
+        most = 0 if backbone.shared_layers else backbone.num_layers - 1
         raise UsageError(f"skip={skip}: give 0 to {most} for this backbone of {backbone.num_layers} layers.")
-    return [match for match in matches if backbone.depth(match.name) > skip] if skip else list(matches)
+    return [match for match in matches if match.layer > skip]

@@ -38,5 +38,5 @@ class BitFit(AdaptationStrategy):
         return sum(bias.numel() for bias in self._biases(backbone))
 
     def _biases(self, backbone: Backbone) -> list[nn.Parameter]:
-        found = [module._parameters.get("bias") for module in backbone.model.modules()]
+        found = [module._parameters.get("bias") for module in backbone.modules()]
         return [bias for bias in found if bias is not None]

@@ -43,8 +43,8 @@ class GradualUnfreezing(AdaptationStrategy):
 
     def inject(self, backbone: Backbone) -> None:
         """Unfreeze all, for the optimiser to know it; `on_epoch` holds back what is not due."""
-        if backbone.family.shared_layers:
-            raise UsageError(f"{backbone.config.model_type} shares one block between all layers: nothing is gradual.")
+        if backbone.shared_layers:
+            raise UsageError(f"{backbone.kind} shares one block between all layers: nothing is gradual.")
         backbone.requires_grad_(True)
 
     def parameters(self, backbone: Backbone) -> int:
@@ -54,7 +54,7 @@ class GradualUnfreezing(AdaptationStrategy):
     def on_epoch(self, backbone: Backbone, epoch: int) -> None:
         """Freeze what is not due yet."""
         lowest = backbone.num_layers - self.blocks * (epoch + 1) + 1
-        for name, parameter in backbone.model.named_parameters():
+        for name, parameter in backbone.named_parameters():
             parameter.requires_grad_(lowest < 1 or backbone.depth(name) >= lowest)
             if not parameter.requires_grad:
                 parameter.grad = None

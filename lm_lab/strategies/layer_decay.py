@@ -16,12 +16,12 @@ def require(decay: float) -> None:
 
 def require_layers(backbone: Backbone, decay: float) -> None:
     """Raise `UsageError` where layers cannot learn at rates of their own."""
-    if decay != 1 and backbone.family.shared_layers:
-        raise UsageError(f"layer_decay={decay}: {backbone.config.model_type} shares one block between all layers.")
+    if decay != 1 and backbone.shared_layers:
+        raise UsageError(f"layer_decay={decay}: {backbone.kind} shares one block between all layers.")
 
 
 def scale(backbone: Backbone, name: str, decay: float) -> float:
     """What the rate of the backbone's parameter `name` is multiplied by."""
     if decay == 1:
         return 1.0
-    return decay ** max(0, backbone.num_layers - backbone.depth(name.removeprefix("model.")))
+    return decay ** max(0, backbone.num_layers - backbone.depth(name))

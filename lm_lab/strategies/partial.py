@@ -54,7 +54,7 @@ class PartialFineTuning(AdaptationStrategy):
             module.requires_grad_(True)
         top = self._top(backbone)
         for block in top[len(top) - self.reinitialise :]:
-            reinitialise(block, getattr(backbone.config, "initializer_range", 0.02))
+            reinitialise(block, backbone.initial_scale)
 
     def parameters(self, backbone: Backbone) -> int:
         """Those of the blocks, of the norm behind them and, if asked, of the embeddings."""
@@ -73,7 +73,7 @@ class PartialFineTuning(AdaptationStrategy):
         return [*blocks, *(match.module for role in roles for match in backbone.sites(role))]
 
     def _top(self, backbone: Backbone) -> list[nn.Module]:
-        layers, kind = backbone.num_layers, backbone.config.model_type
+        layers, kind = backbone.num_layers, backbone.kind
         if not -layers <= self.blocks <= layers:
             raise UsageError(f"blocks={self.blocks}: this backbone has {layers} blocks; give 0 to {layers}.")
         count = self.blocks if self.blocks >= 0 else layers + self.blocks
@@ -83,7 +83,7 @@ class PartialFineTuning(AdaptationStrategy):
                 f"give 0 to {count}, the blocks that train."
             )
         for name, number in (("blocks", count), ("reinitialise", self.reinitialise)):
-            if backbone.family.shared_layers and number not in (0, layers):
+            if backbone.shared_layers and number not in (0, layers):
                 raise UsageError(
                     f"{name}={number}: {kind} shares one block between all {layers} layers; "
                     f"only 0 and {layers} make sense."

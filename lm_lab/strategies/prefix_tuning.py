@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from transformers import PreTrainedModel
 
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.sites import Match
+from lm_lab.backbones.transformers_backbone import require_transformers
 from lm_lab.errors import UsageError
 from lm_lab.strategies import limits
 from lm_lab.strategies.about import Group, Paper
@@ -15,6 +17,10 @@ from lm_lab.strategies.base import AdaptationStrategy
 from lm_lab.strategies.prefix import NAME, KeyValuePrefix, Prefix, ProjectedPrefix, Trunk
 
 INIT_STD = 0.02
+
+
+def _model(backbone: Backbone) -> PreTrainedModel:
+    return require_transformers(backbone, "a prefix").model
 
 
 class LearnedPrefix(AdaptationStrategy):
@@ -33,7 +39,7 @@ class LearnedPrefix(AdaptationStrategy):
             if "prefix" in match.module._modules:
                 raise UsageError("this backbone has a prefix already; apply one.")
             match.module.add_module("prefix", make(width))
-        backbone.model.set_attn_implementation(NAME)
+        _model(backbone).set_attn_implementation(NAME)
 
     def _widths(self, backbone: Backbone) -> Iterable[tuple[Match, int]]:
         """Each attention module, with the width of its values."""
@@ -102,7 +108,7 @@ class PrefixTuning(LearnedPrefix):
         """Add trunk and projections. Raises `UsageError` for a family whose attention cannot take a prefix."""
         trunk = Trunk(self.length, backbone.hidden_size, self.hidden)
         self._add(backbone, lambda width: ProjectedPrefix(trunk, self.hidden, width))
-        backbone.model.add_module("prefix_trunk", trunk)
+        _model(backbone).add_module("prefix_trunk", trunk)
 
     def parameters(self, backbone: Backbone) -> int:
         """length d + (d + 1) hidden, and (hidden + 1) 2 d_kv an attention module."""
@@ -117,5 +123,5 @@ class PrefixTuning(LearnedPrefix):
             prefix = match.module.get_submodule("prefix")
             assert isinstance(prefix, Prefix)
             match.module.add_module("prefix", KeyValuePrefix(prefix.key_value().clone()))
-        del backbone.model._modules["prefix_trunk"]
+        del _model(backbone)._modules["prefix_trunk"]
         return PTuningV2(self.length)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
 from lm_lab.backbones import Backbone
+from lm_lab.backbones.transformers_backbone import require_transformers
 from lm_lab.errors import UsageError
 from lm_lab.strategies import limits
 from lm_lab.strategies.about import Group, Paper
@@ -122,14 +123,15 @@ class PromptTuning(AdaptationStrategy):
         """Put the prompt before the model. Raises `UsageError` if it leaves no room for a text, or has no words."""
         if backbone.max_length <= self.length:
             raise UsageError(f"length={self.length}: this backbone takes {backbone.max_length} tokens in all.")
-        if "prompt" in backbone.model._modules:
+        model = require_transformers(backbone, type(self).__name__).model
+        if "prompt" in model._modules:
             raise UsageError("this backbone has a prompt already; apply one.")
         vectors = self._start(backbone)
-        backbone.model.add_module("prompt", SoftPrompt(vectors))
+        model.add_module("prompt", SoftPrompt(vectors))
         # in a tuple: the embeddings stay a child of their own parent alone
-        backbone.model.prompt_embeddings = (backbone.embeddings,)
-        backbone.model.register_forward_pre_hook(_prepend, with_kwargs=True)
-        backbone.model.register_forward_hook(_cut, with_kwargs=True)
+        model.prompt_embeddings = (backbone.embeddings,)
+        model.register_forward_pre_hook(_prepend, with_kwargs=True)
+        model.register_forward_hook(_cut, with_kwargs=True)
         backbone.reserved += self.length
 
     def parameters(self, backbone: Backbone) -> int:
@@ -139,7 +141,7 @@ class PromptTuning(AdaptationStrategy):
     def _start(self, backbone: Backbone) -> Tensor:
         if self.init == "uniform":
             return torch.rand(self.length, backbone.embedding_size) - 0.5
-        table = backbone.embeddings.get_parameter("weight").detach()
+        table = backbone.token_embeddings.detach()
         if table.is_meta:  # counted, not run
             return torch.empty(self.length, backbone.embedding_size, device="meta")
         special = set(backbone.tokenizer.all_special_ids)

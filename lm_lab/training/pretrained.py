@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from lm_lab.atomic import require_writable
-from lm_lab.backbones import Backbone, loading
+from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 
 CONFIGURATION = "pretraining.yaml"
@@ -35,9 +35,7 @@ def save(
     with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as beside:
         new = Path(beside, "new")
         new.mkdir()  # with the permissions of any new folder; the temporary one around it is private
-        with loading.quiet():
-            backbone.model.save_pretrained(new, state_dict=state)
-            backbone.tokenizer.save_pretrained(new)
+        backbone.write(new, state)
         (new / "README.md").write_text(card(facts), encoding="utf-8")
         (new / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         if configuration:

@@ -57,7 +57,7 @@ class Pretraining(L.LightningModule):
         self.optimizer, self.scheduler, self.learning_rate = optimizer, scheduler, learning_rate
         # tokens that all processes have trained on, padding left out; in the checkpoint, so a resumed run counts on
         self.register_buffer("tokens", torch.zeros((), dtype=torch.long))
-        self.unigram = UnigramLoss(len(backbone.embeddings.get_parameter("weight")))
+        self.unigram = UnigramLoss(backbone.vocabulary_size)
         self.step, self.held_out = StepMean(), EpochLoss()
         self.batches = self.empty = 0  # of this epoch, and those of them with nothing to predict
 
@@ -69,7 +69,7 @@ class Pretraining(L.LightningModule):
             backbone.tokenizer,
             "joint",
             backbone.max_length,
-            causal=backbone.family.causal,
+            causal=backbone.causal,
             segments=backbone.segments,
             asks=backbone.asks,
         )
@@ -174,15 +174,17 @@ class SaveBackbone(L.Callback):
         self.output = Path(output)
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Refuse a folder that must not be overwritten before any time is spent."""
+        """Refuse a folder that must not be overwritten, or what cannot be saved, before any time is spent."""
         pretrained.require_replaceable(self.output)
+        if isinstance(pl_module, Pretraining) and type(pl_module.backbone).write is Backbone.write:
+            pl_module.backbone.write(self.output)  # says that it cannot
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save from the first process, and say where."""
         trial: bool = trainer.fast_dev_run  # type: ignore[attr-defined]
         if not isinstance(pl_module, Pretraining) or trial:
             return
-        state = sharding.whole_state(pl_module.backbone.model)
+        state = sharding.whole_state(pl_module.backbone)
         if trainer.is_global_zero:
             about = facts(trainer, pl_module), self.configuration
             print(f"backbone: {pretrained.save(pl_module.backbone, self.output, *about, state)}")
@@ -191,7 +193,7 @@ class SaveBackbone(L.Callback):
 def facts(trainer: L.Trainer, module: Pretraining) -> Facts:
     """What a pretrained backbone comes from: the text, the objective, the budget, the code, and the losses in nats."""
     known: Facts = {
-        "architecture": type(module.backbone.model).__name__,
+        "architecture": module.backbone.architecture,
         "parameters": sum(p.numel() for p in module.backbone.parameters()),
         "started from": "weights" if module.backbone.pretrained else "random weights",
         "objective": type(module.objective).__name__,

@@ -3,7 +3,7 @@
 import pytest
 from model_types import config_of
 
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.data import microworld
 
 
@@ -15,6 +15,6 @@ def of_type(tmp_path):
         tokenizer = microworld.tokenizer()
         tokenizer.save_pretrained(tmp_path)
         config_of(kind, len(tokenizer) + 8, **settings).save_pretrained(tmp_path)
-        return Backbone(str(tmp_path), family=family)
+        return TransformersBackbone(str(tmp_path), family=family)
 
     return make

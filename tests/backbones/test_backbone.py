@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from lm_lab import hub
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.backbones.architectures import ARCHITECTURES, SIZES
 from lm_lab.backbones.pooling import FixedPooling, combine, pool
 from lm_lab.data.tokenizers import train
@@ -73,7 +73,7 @@ def test_no_pooler_and_full_precision(make):
 def test_half_precision_weights_load_as_fp32(make, folders, tmp_path):
     make("bert").model.half().save_pretrained(tmp_path / "half")
     make("bert").tokenizer.save_pretrained(tmp_path / "half")
-    assert next(Backbone(str(tmp_path / "half")).parameters()).dtype == torch.float32
+    assert next(TransformersBackbone(str(tmp_path / "half")).parameters()).dtype == torch.float32
 
 
 def test_a_config_gives_random_weights_that_follow_the_seed(folders, make):
@@ -98,7 +98,7 @@ def test_fingerprint_follows_the_weights(make, tmp_path):
         _weight(backbone).add_(1e-3)
     backbone.model.save_pretrained(tmp_path / "changed")
     backbone.tokenizer.save_pretrained(tmp_path / "changed")
-    assert Backbone(str(tmp_path / "changed")).fingerprint != make("bert").fingerprint
+    assert TransformersBackbone(str(tmp_path / "changed")).fingerprint != make("bert").fingerprint
 
 
 def test_pickled_code_never_runs(make, folders, tmp_path):
@@ -112,7 +112,7 @@ def test_pickled_code_never_runs(make, folders, tmp_path):
     (folder / "config.json").write_text((folders["bert"] / "config.json").read_text())
     torch.save({"embeddings.word_embeddings.weight": Evil()}, folder / "pytorch_model.bin")
     with pytest.raises((UsageError, pickle.UnpicklingError)):
-        Backbone(str(folder))
+        TransformersBackbone(str(folder))
     assert not witness.exists()
 
 
@@ -123,7 +123,7 @@ def test_weights_that_lack_tensors_are_refused(folders, tmp_path, make):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
     with pytest.raises(UsageError, match=r"lack \d+ tensors that BertModel needs, such as encoder\.layer\.2"):
-        Backbone(str(folder))
+        TransformersBackbone(str(folder))
 
 
 @pytest.mark.parametrize(("family", "reason"), [("funnel", "fewer positions than"), ("fnet", "no attention mask")])
@@ -131,18 +131,18 @@ def test_a_family_that_cannot_be_is_refused_by_name(tmp_path, family, reason):
     small = {"num_hidden_layers": 1} if family == "fnet" else {"block_sizes": [1]}
     (tmp_path / "config.json").write_text(json.dumps({"model_type": family, **small}))
     with pytest.raises(UsageError, match=f"^{family} cannot be a backbone: .*{reason}"):
-        Backbone(str(tmp_path))
+        TransformersBackbone(str(tmp_path))
 
 
 def test_a_missing_path_says_what_to_give():
     for source in ("./nowhere", "configs/backbones/nowhere"):
         with pytest.raises(UsageError, match=rf"'{source}' does not exist .*config\.json and model\.safetensors"):
-            Backbone(source)
+            TransformersBackbone(source)
 
 
 def test_offline_says_what_to_set():
     with pytest.raises(UsageError, match=r"'someone/model' is no local folder, and HF_HUB_OFFLINE .* LM_LAB_WEIGHTS"):
-        Backbone("someone/model")
+        TransformersBackbone("someone/model")
 
 
 def test_a_hub_that_does_not_answer_fails_in_seconds(monkeypatch):
@@ -152,18 +152,18 @@ def test_a_hub_that_does_not_answer_fails_in_seconds(monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     started = time.monotonic()
     with pytest.raises(UsageError, match=r"hub did not answer .*LM_LAB_DATA.*HF_HUB_OFFLINE=1"):
-        Backbone("someone/model")
+        TransformersBackbone("someone/model")
     assert time.monotonic() - started < hub.REACH_SECONDS + 10  # a hang, not a speed, is what this guards against
 
 
 def test_a_mirror_serves_hub_ids(folders, monkeypatch):
     monkeypatch.setenv("LM_LAB_WEIGHTS", str(folders["bert"].parent))
-    assert Backbone("someone/bert").config.model_type == "bert"
+    assert TransformersBackbone("someone/bert").config.model_type == "bert"
 
 
 def _seeded(config: str, seed: int) -> Backbone:
     torch.manual_seed(seed)
-    return Backbone(config)
+    return TransformersBackbone(config)
 
 
 def _weight(backbone: Backbone) -> torch.Tensor:
@@ -196,7 +196,7 @@ def test_pretrained_weights_keep_their_vocabulary(make, tmp_path):
 @pytest.mark.parametrize("size", SIZES)
 def test_an_architecture_has_the_layers_and_width_of_its_size(family, size, tmp_path):
     train(["a cat sat on a mat ."] * 3).save_pretrained(tmp_path / "words")
-    backbone = Backbone(f"new:{family}-{size}", tokenizer=str(tmp_path / "words"))
+    backbone = TransformersBackbone(f"new:{family}-{size}", tokenizer=str(tmp_path / "words"))
     parts = 2 if backbone.config.is_encoder_decoder else 1
     assert not backbone.pretrained
     width = SIZES[size].width * backbone.family.streams
@@ -211,19 +211,19 @@ def test_bert_tiny_has_its_published_size(tmp_path):
     words = {"[PAD]": 0, "[UNK]": 1} | {f"w{i}": i for i in range(2, 30_522)}
     core = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     PreTrainedTokenizerFast(tokenizer_object=core, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(tmp_path / "w")
-    backbone = Backbone("new:bert-tiny", tokenizer=str(tmp_path / "w"))
+    backbone = TransformersBackbone("new:bert-tiny", tokenizer=str(tmp_path / "w"))
     assert sum(p.numel() for p in backbone.parameters()) == 4_385_920 - 16_512
 
 
 @pytest.mark.parametrize("source", ["new:bert", "new:bert-huge", "new:gpt5-mini"])
 def test_an_architecture_that_is_none_is_refused(source):
     with pytest.raises(UsageError, match=f"'{source}': expected new:FAMILY-SIZE with one of bert, roberta"):
-        Backbone(source)
+        TransformersBackbone(source)
 
 
 def test_an_architecture_needs_a_tokenizer():
     with pytest.raises(UsageError, match=r"architecture alone; give a tokenizer beside it \(backbone\.tokenizer\)"):
-        _ = Backbone("new:bert-tiny").tokenizer
+        _ = TransformersBackbone("new:bert-tiny").tokenizer
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -244,7 +244,7 @@ def test_a_depth_that_cannot_be_is_refused_before_it_is_built(folders, tmp_path,
     config = json.loads((folders[family] / "config.json").read_text()) | {field: 10**9}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UsageError, match=f"has {field}=1000000000; expected 10,000 at most"):
-        Backbone(str(tmp_path), tokenizer=str(folders[family]))
+        TransformersBackbone(str(tmp_path), tokenizer=str(folders[family]))
 
 
 @pytest.mark.parametrize(
@@ -263,4 +263,4 @@ def test_files_that_transformers_cannot_read_are_one_line(folders, tmp_path, nam
     path = tmp_path / name
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(UsageError, match=f"cannot load the backbone '{tmp_path}'"):
-        Backbone(str(tmp_path)).tokenizer  # noqa: B018
+        TransformersBackbone(str(tmp_path)).tokenizer  # noqa: B018

@@ -7,7 +7,7 @@ from model_types import WIDTHS
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel
 
 from lm_lab import AdaptedModel
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import TransformersBackbone
 from lm_lab.backbones.families import Row, Site
 from lm_lab.backbones.sites import MissingSiteError
 from lm_lab.cli import main
@@ -46,11 +46,11 @@ ROW = Row({"query": r".*\.self\.key", "mlp_out": Site(r".*\.output\.dense", (0, 
 
 
 def test_a_family_of_another_package_needs_no_row(own):
-    assert len(Backbone(own).sites("query")) == 2
+    assert len(TransformersBackbone(own).sites("query")) == 2
 
 
 def test_a_row_goes_before_inference_and_stays_with_a_delta(own, tmp_path):
-    backbone = Backbone(own, family=ROW)
+    backbone = TransformersBackbone(own, family=ROW)
     assert backbone.pooling == "mean"
     assert [match.name for match in backbone.sites("query")] == [match.name for match in backbone.sites("key")]
     assert backbone.sites("mlp_out")[0].sizes == (32, 16)
@@ -88,7 +88,9 @@ def test_the_doctor_takes_a_folder_and_a_row(of_type, tmp_path, capsys):
     ],
 )
 def test_a_delta_of_a_stranger_names_no_other_class_as_its_family(own, tmp_path, family, message):
-    folder = delta.save(AdaptedModel(Backbone(own, family=ROW), LoRA(rank=2), glue_task("sst2")), tmp_path / "delta")
+    folder = delta.save(
+        AdaptedModel(TransformersBackbone(own, family=ROW), LoRA(rank=2), glue_task("sst2")), tmp_path / "delta"
+    )
     path = folder / delta.DESCRIPTION
     said = json.loads(path.read_text())
     said["config"]["model"]["backbone"]["family"] = family

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import TransformersBackbone
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "backbones"
 # of configs/backbones/microworld_*: width 128, 2 heads of 64, 2 blocks, 512 in between
@@ -35,7 +35,7 @@ SCALES = {
 
 def matrices(name: str) -> dict[str, Tensor]:
     torch.manual_seed(0)
-    parameters = Backbone(str(CONFIGS / name)).model.named_parameters()
+    parameters = TransformersBackbone(str(CONFIGS / name)).model.named_parameters()
     return {name: value.detach() for name, value in parameters if value.dim() == 2}
 
 
@@ -51,7 +51,7 @@ def test_matrices_spread_as_the_paper_says(name: str) -> None:
 
 @pytest.mark.parametrize("name", SCALES)
 def test_biases_start_at_0_and_norms_at_1(name: str) -> None:
-    for parameter, value in Backbone(str(CONFIGS / name)).model.named_parameters():
+    for parameter, value in TransformersBackbone(str(CONFIGS / name)).model.named_parameters():
         if value.dim() == 1:
             assert torch.equal(value, torch.full_like(value, 0.0 if parameter.endswith("bias") else 1.0)), parameter
 

@@ -15,7 +15,7 @@ from tiny_models import CONFIGS
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.backbones.language import LanguageOutput, next_token_loss
 from lm_lab.data import microworld
 from lm_lab.errors import UsageError
@@ -51,7 +51,7 @@ def saved(folder: Path, family: str, **settings: Any) -> Any:
 )
 def test_the_logits_are_those_of_transformers(tmp_path: Path, family: str, settings: dict[str, Any]) -> None:
     theirs = saved(tmp_path, family, **settings)
-    backbone = Backbone(str(tmp_path)).eval()
+    backbone = TransformersBackbone(str(tmp_path)).eval()
     inputs = {"input_ids": IDS, "attention_mask": MASK}
     with torch.no_grad():
         logits = LanguageOutput(backbone)(backbone.last(**inputs))
@@ -72,7 +72,7 @@ def test_an_output_layer_of_its_own_is_read_from_the_checkpoint(tmp_path: Path) 
     config = json.loads((tmp_path / "config.json").read_text())
     del config["scale_decoder_outputs"]  # which checkpoints of its time do not have
     (tmp_path / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": False}))
-    backbone = Backbone(str(tmp_path)).eval()
+    backbone = TransformersBackbone(str(tmp_path)).eval()
     output, states = LanguageOutput(backbone), torch.randn(2, 3, 32)
     assert torch.allclose(output(states), states @ weight.T, atol=1e-5)
     inputs = backbone._inputs({"input_ids": IDS[:1]})
@@ -84,7 +84,7 @@ def test_a_pickled_checkpoint_is_read_without_unpickling(tmp_path: Path) -> None
     theirs = saved(tmp_path, "llama", tie_word_embeddings=False)
     (tmp_path / "model.safetensors").unlink()
     torch.save(theirs.state_dict(), tmp_path / "pytorch_model.bin")
-    output = LanguageOutput(Backbone(str(tmp_path)))
+    output = LanguageOutput(TransformersBackbone(str(tmp_path)))
     assert torch.equal(output.weight, theirs.lm_head.weight)  # type: ignore[arg-type]
 
 
@@ -128,7 +128,7 @@ def test_a_story_is_no_surprise_to_a_model_of_stories(real_data: str, monkeypatc
     losses = []
     for pretrained in (True, False):
         try:
-            backbone = Backbone("stories15M", pretrained=pretrained).eval()
+            backbone = TransformersBackbone("stories15M", pretrained=pretrained).eval()
         except UsageError:
             pytest.skip("needs stories15M beside the real data")
         text = backbone.tokenizer(STORY, return_tensors="pt")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from model_types import SETTINGS, config_of
 
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.data import microworld
 from lm_lab.doctor.examine import examine
 from lm_lab.doctor.examples import EXAMPLES
@@ -54,7 +54,7 @@ def of_type(tokenizer, tmp_path):
     def make(kind: str, family=None, **settings: object) -> Backbone:
         tokenizer.save_pretrained(tmp_path)
         config_of(kind, len(tokenizer) + 8, **settings).save_pretrained(tmp_path)
-        return Backbone(str(tmp_path), family=family)
+        return TransformersBackbone(str(tmp_path), family=family)
 
     return make
 

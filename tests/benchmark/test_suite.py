@@ -110,7 +110,7 @@ def one(strategy):
         ({"defaults": []}, "defaults: expected a mapping"),
         ({"defaults": {"trainer": 1}}, "defaults, trainer: expected a mapping"),
         ({"backbones": {"b": {}}}, "backbone 'b': 'backbone' is missing"),
-        ({"backbones": {"b": {"backbone": "bert"}}}, "not a mapping with a 'source': 'bert'"),
+        ({"backbones": {"b": {"backbone": "bert"}}}, "not a mapping with a 'source' or a 'class_path': 'bert'"),
         ({"backbones": {"b": {"backbone": {"source": 3}}}}, "'source' is missing or not text: 3"),
         ({"backbones": {"b": {"backbone": {"source": "x"}, "control": "yes"}}}, "'control' is 'yes'; expected true"),
         ({"strategies": {"s": {}}}, "strategy 's': 'class_path' is missing"),

@@ -71,7 +71,7 @@ def test_a_model_that_fits_no_memory_is_counted(tmp_path):
 def test_operations_counted_without_weights_are_those_of_a_real_pass(make, folders):
     from torch.utils.flop_counter import FlopCounterMode
 
-    from lm_lab.backbones import Backbone
+    from lm_lab.backbones import TransformersBackbone
 
     ids = torch.zeros(1, 7, dtype=torch.long)
     for family in folders:
@@ -80,7 +80,7 @@ def test_operations_counted_without_weights_are_those_of_a_real_pass(make, folde
         with counter, torch.no_grad():
             real.last(input_ids=ids, attention_mask=torch.ones_like(ids))
         with torch.device("meta" if real.family.static else "cpu"):
-            shapes = Backbone(str(folders[family]), pretrained=False)
+            shapes = TransformersBackbone(str(folders[family]), pretrained=False)
         assert inference_flops(shapes, 7) == counter.get_total_flops() > 0, family
 
 

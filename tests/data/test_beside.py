@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lm_lab import GLUE, Adaptation, AdaptedModel, Backbone, bind
+from lm_lab import GLUE, Adaptation, AdaptedModel, Backbone, TransformersBackbone, bind
 from lm_lab.data.choices import MultipleChoice
 from lm_lab.data.corpus import Corpus
 from lm_lab.data.encoding import Encoding, Pairs
@@ -64,7 +64,7 @@ class Glyphs:
         return np.array([np.full((2, 3), len(token)) for token in tokens], np.float32)
 
 
-class CharacterBackbone(Backbone):
+class CharacterBackbone(TransformersBackbone):
     """Token embeddings of a BERT are replaced by the mean of the characters': ids never matter."""
 
     asks = (Characters(),)
@@ -73,14 +73,16 @@ class CharacterBackbone(Backbone):
         super().__init__(*args, **options)
         self.characters = nn.Embedding(128, self.hidden_size, padding_idx=0)
 
-    def _inputs(self, encoding: dict[str, Tensor]) -> dict[str, Any]:
-        encoding = dict(encoding)
-        characters = encoding.pop("characters")  # (b, t, c)
-        real = (characters > 0).unsqueeze(-1)
+    def forward(self, **encoding: Tensor) -> tuple[Tensor, ...]:
+        return super().forward(**self._embedded(**encoding))
+
+    def last(self, **encoding: Tensor) -> Tensor:
+        return super().last(**self._embedded(**encoding))
+
+    def _embedded(self, input_ids: Tensor, characters: Tensor, **rest: Tensor) -> dict[str, Tensor]:
+        real = (characters > 0).unsqueeze(-1)  # (b, t, c, 1)
         mean = (self.characters(characters) * real).sum(2) / real.sum(2).clamp(min=1)
-        inputs = super()._inputs(encoding)
-        del inputs["input_ids"]
-        return inputs | {"inputs_embeds": mean}
+        return rest | {"inputs_embeds": mean}
 
 
 def character_backbone(folders: dict[str, Path]) -> CharacterBackbone:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from pages import ROOT, blocks
 
 from lm_lab.data import microworld
@@ -102,7 +103,11 @@ def give(folder: Path) -> None:
     for split in ("train", "validation"):
         files[f"my_reviews/{split}.csv"] = ["sentence,label", *(f"{row['sentence']},{row['label']}" for row in single)]
         files[f"my_products/{split}.txt"] = [line for lines in tagged for line in lines]
-    files["my_package.py"] = [block for block in blocks(ROOT / "docs/extending.md", "python") if "inject" in block]
+    classes = re.compile(r"def inject|\(Backbone\)")
+    files["my_package.py"] = [block for block in blocks(ROOT / "docs/extending.md", "python") if classes.search(block)]
     for name, lines in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("".join(f"{line}\n" for line in lines))
+    tokenizer = microworld.tokenizer()
+    tokenizer.save_pretrained(folder / "vectors")
+    torch.save(torch.randn(len(tokenizer), 16), folder / "vectors" / "vectors.pt")

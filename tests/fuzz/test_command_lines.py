@@ -16,7 +16,7 @@ from slow import EXAMPLES
 from suites import write_suite
 
 from lm_lab import AdaptedModel
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import TransformersBackbone
 from lm_lab.interchange.peft_write import export
 from lm_lab.models import delta
 from lm_lab.results.records import save_baselines, write_record
@@ -58,7 +58,7 @@ def made(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     """A folder of all that the commands read."""
     root = tmp_path_factory.mktemp("made")
     shutil.copytree(folders["bert"], root / "bert")
-    model = AdaptedModel(Backbone(str(folders["bert"])), LoRA(rank=2), glue_task("mrpc"))
+    model = AdaptedModel(TransformersBackbone(str(folders["bert"])), LoRA(rank=2), glue_task("mrpc"))
     delta.save(model, root / "delta")
     export(model, root / "peft")
     (root / "lines.txt").write_text("the cat sleeps .\tthe dog sleeps .\n" * 3)

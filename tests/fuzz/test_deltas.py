@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import AutoModel
 
 from lm_lab import AdaptedModel
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import TransformersBackbone
 from lm_lab.errors import UsageError
 from lm_lab.interchange.peft_read import read
 from lm_lab.models import delta
@@ -45,7 +45,9 @@ CONFIGS = {
 def deltas(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("deltas")
     return {
-        name: delta.save(AdaptedModel(Backbone(str(folders["bert"])), strategy, glue_task("mrpc")), root / name)
+        name: delta.save(
+            AdaptedModel(TransformersBackbone(str(folders["bert"])), strategy, glue_task("mrpc")), root / name
+        )
         for name, strategy in STRATEGIES.items()
     }
 
@@ -120,7 +122,7 @@ def test_mutated_adapters_are_read_or_end_in_one_line(
     folders: dict[str, Path], adapters: dict[str, Path], name: str, data: st.DataObject
 ) -> None:
     folder = mutate_folder(adapters[name], "adapter_config.json", "adapter_model.safetensors", data)
-    backbone = Backbone(str(folders["bert"]))
+    backbone = TransformersBackbone(str(folders["bert"]))
     task: Any = data.draw(st.sampled_from([glue_task("sst2"), TextTask("own", labels=("a", "b", "c"))]))
     with suppress(UsageError):
         assert finite(read(folder, backbone, task).model)

@@ -6,7 +6,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from lm_lab import AdaptedModel
 from lm_lab import strategies as s
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import TransformersBackbone
 from lm_lab.cli import main
 from lm_lab.doctor.examples import EXAMPLES
 from lm_lab.errors import UsageError
@@ -47,7 +47,7 @@ def test_states_are_the_adapted_backbone_s(make, tmp_path, family, name):
     folder = save_merged(ours, tmp_path / "m")
     theirs = AutoModel.from_pretrained(folder).eval()
     assert torch.allclose(theirs(**ours.backbone._inputs(TEXT)).last_hidden_state, expected, atol=1e-5)
-    assert torch.allclose(Backbone(str(folder)).eval().last(**TEXT), expected, atol=1e-5)
+    assert torch.allclose(TransformersBackbone(str(folder)).eval().last(**TEXT), expected, atol=1e-5)
     assert len(AutoTokenizer.from_pretrained(folder)) == len(ours.backbone.tokenizer)
 
 

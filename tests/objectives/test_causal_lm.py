@@ -8,7 +8,7 @@ from learning import first_and_last, texts
 from tiny_models import CONFIGS
 from transformers import AutoModelForCausalLM
 
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.data import microworld
 from lm_lab.errors import UsageError
 from lm_lab.objectives import CausalLM
@@ -30,7 +30,7 @@ def saved(family: str, folder: Path) -> Path:
 @pytest.mark.parametrize("family", DECODERS)
 def test_loss_equals_that_of_transformers(family: str, tmp_path: Path) -> None:
     folder = saved(family, tmp_path / family)
-    theirs, backbone = AutoModelForCausalLM.from_pretrained(folder).eval(), Backbone(str(folder)).eval()
+    theirs, backbone = AutoModelForCausalLM.from_pretrained(folder).eval(), TransformersBackbone(str(folder)).eval()
     batch = texts(backbone)
     assert not batch["attention_mask"].all()
     assert batch["token_type_ids"].any()

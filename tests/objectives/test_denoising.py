@@ -10,7 +10,7 @@ import pytest
 import torch
 from learning import first_and_last, texts
 
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.errors import UsageError
 from lm_lab.objectives import (
     BART,
@@ -50,7 +50,7 @@ def room(folders: dict[str, Path], tmp_path: Path) -> Make:
         folder = shutil.copytree(folders[family], tmp_path / family, ignore=shutil.ignore_patterns("*.safetensors"))
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(config | {"vocab_size": config["vocab_size"] + 8}))
-        return Backbone(str(folder))
+        return TransformersBackbone(str(folder))
 
     return made
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import XLNetConfig, XLNetLMHeadModel
 
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.data import microworld
 from lm_lab.errors import UsageError
 from lm_lab.objectives import Objective, PermutationLM, TransformerXL
@@ -218,7 +218,7 @@ def test_a_memory_lengthens_the_context_that_is_of_use(tmp_path: Path, memory: i
     tokenizer = microworld.tokenizer()
     XLNetConfig(vocab_size=len(tokenizer), mem_len=None, **widths).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    backbone = Backbone(str(tmp_path)).train()
+    backbone = TransformersBackbone(str(tmp_path)).train()
     objective = TransformerXL(backbone, memory).train()
     optimizer = torch.optim.Adam([*backbone.parameters(), *objective.parameters()], lr=1e-2)
     for _ in range(60):

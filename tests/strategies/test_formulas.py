@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lm_lab import adaptation_of, bind
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.data.glue import GLUE
 from lm_lab.errors import UsageError
 from lm_lab.heads.mix import ScalarMix
@@ -310,7 +310,7 @@ def bert_base(tmp_path_factory) -> Backbone:
     path = tmp_path_factory.mktemp("bert") / "config.json"
     BertConfig().to_json_file(path)
     with torch.device("meta"):
-        return Backbone(str(path))
+        return TransformersBackbone(str(path))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from transformers import AutoModel
 
 from lm_lab import AdaptedModel
 from lm_lab import strategies as s
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import TransformersBackbone
 from lm_lab.cli import main
 from lm_lab.data import microworld
 from lm_lab.doctor.examine import examine
@@ -40,7 +40,7 @@ def no_blocks(tmp_path):
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_strategy_trains_something_or_says_that_it_cannot(no_blocks, name):
-    strategy, backbone = EXAMPLES[name], Backbone(str(no_blocks))
+    strategy, backbone = EXAMPLES[name], TransformersBackbone(str(no_blocks))
     if name not in WITHOUT_BLOCKS:
         with pytest.raises(UsageError, match=r"cannot adapt this bert|has nothing to train|skip=|blocks="):
             AdaptedModel(backbone, strategy, glue_task("sst2"))
@@ -64,13 +64,13 @@ def test_every_strategy_trains_something_or_says_that_it_cannot(no_blocks, name)
 )
 def test_the_line_names_strategy_roles_and_what_there_is(no_blocks, strategy, looked_for):
     with pytest.raises(UsageError, match=f"^{type(strategy).__name__} .* this bert: .*{looked_for}"):
-        AdaptedModel(Backbone(str(no_blocks)), strategy, glue_task("sst2"))
+        AdaptedModel(TransformersBackbone(str(no_blocks)), strategy, glue_task("sst2"))
 
 
 def test_a_part_of_a_combination_is_not_left_idle(no_blocks):
     both = s.Combination([s.LoRA(roles="all"), s.LayerNormTuning()])
     with pytest.raises(UsageError, match="LoRA has nothing to train"):
-        AdaptedModel(Backbone(str(no_blocks)), both, glue_task("sst2"))
+        AdaptedModel(TransformersBackbone(str(no_blocks)), both, glue_task("sst2"))
 
 
 @pytest.mark.parametrize("family", ["llama", "t5"])
@@ -97,7 +97,7 @@ def test_the_head_alone_is_a_choice(make):
 
 
 def test_the_doctor_says_so(no_blocks, capsys):
-    (row,) = examine(Backbone(str(no_blocks)), "LoRA", s.LoRA(roles="all"))
+    (row,) = examine(TransformersBackbone(str(no_blocks)), "LoRA", s.LoRA(roles="all"))
     assert row.refused
     assert (
         main(["doctor", "--backbone", str(no_blocks), "--strategy", "LoRA", "--strategy.roles", "all", "--json"]) == 0

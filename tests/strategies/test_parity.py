@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lm_lab import AdaptedModel
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.errors import UsageError
 from lm_lab.models.ledger import ledger
 from lm_lab.strategies import BitFit, HoulsbyAdapter, LoRA, PartialFineTuning
@@ -107,7 +107,7 @@ def bert_base(tmp_path_factory) -> str:
     ids=["adapter", "adapter+norms", "bitfit", "lora", "partial"],
 )
 def test_counts_on_bert_base(bert_base, strategy, trained):
-    counts = ledger(AdaptedModel(Backbone(bert_base), strategy, glue_task("sst2")))
+    counts = ledger(AdaptedModel(TransformersBackbone(bert_base), strategy, glue_task("sst2")))
     assert counts["backbone_trained"] + counts["added"] == trained
     assert counts["head"] == 1_538
     assert counts["trained"] == trained + 1_538

@@ -6,7 +6,7 @@ import transformers
 from tiny_models import CONFIGS
 
 from lm_lab import AdaptedModel
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import TransformersBackbone
 from lm_lab.data import microworld
 from lm_lab.errors import UsageError
 from lm_lab.heads.beam import search
@@ -43,7 +43,7 @@ def whole(request, tmp_path):
         parameter.data *= 3
     model.save_pretrained(tmp_path / request.param)
     tokenizer.save_pretrained(tmp_path / request.param)
-    return model, Backbone(str(tmp_path / request.param)).eval()
+    return model, TransformersBackbone(str(tmp_path / request.param)).eval()
 
 
 @pytest.mark.parametrize("beams", [1, 4])

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from lm_lab import adaptation_of, bind
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.cli import main
 from lm_lab.data import microworld
 from lm_lab.data.corpus import Corpus
@@ -66,7 +66,7 @@ def test_the_saved_folder_is_one_of_transformers_and_a_backbone(make: Make, tmp_
     assert {"config.json", "model.safetensors", "tokenizer.json", "README.md", "pretraining.json"} <= {
         p.name for p in folder.iterdir()
     }
-    loaded = Backbone(str(folder))
+    loaded = TransformersBackbone(str(folder))
     assert loaded.pretrained
     trained = model.backbone.model.state_dict()
     assert any(not torch.equal(trained[name], start[name]) for name in start)
@@ -158,7 +158,7 @@ def test_a_folder_that_is_no_model_is_refused_before_training(make: Make, tmp_pa
 def test_the_architectures_vocabulary_is_that_of_the_language() -> None:
     config = json.loads((ARCHITECTURE / "config.json").read_text())
     assert config["vocab_size"] == len(microworld.vocabulary())
-    assert not Backbone(str(ARCHITECTURE)).pretrained
+    assert not TransformersBackbone(str(ARCHITECTURE)).pretrained
 
 
 def test_the_command_runs_the_committed_config(command: Callable[..., int], tmp_path: Path) -> None:
@@ -170,7 +170,10 @@ def test_the_command_runs_the_committed_config(command: Callable[..., int], tmp_
         "--trainer.enable_progress_bar=false",
     ]
     assert command(f"--save.output={folder}", *short) == 0
-    assert Backbone(str(folder)).hidden_size == json.loads((ARCHITECTURE / "config.json").read_text())["hidden_size"]
+    assert (
+        TransformersBackbone(str(folder)).hidden_size
+        == json.loads((ARCHITECTURE / "config.json").read_text())["hidden_size"]
+    )
 
 
 def test_the_command_tells_a_mistake_in_one_line(
@@ -184,7 +187,7 @@ def adapted(source: Path, strategy: AdaptationStrategy, learning_rate: float, ep
     """Accuracy on words of the microworld's sentiment task that its training rows never show."""
     data = GLUE("sst2", source="microworld")
     model = adaptation_of(
-        Backbone(str(source)), strategy, data.task, learning_rate=learning_rate, pooling="mean"
+        TransformersBackbone(str(source)), strategy, data.task, learning_rate=learning_rate, pooling="mean"
     )  # fmt: skip
     trainer = L.Trainer(
         accelerator="cpu", max_epochs=epochs, logger=False, enable_checkpointing=False, enable_progress_bar=False,

@@ -29,9 +29,9 @@ class CausalLM(Objective):
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
-        if not backbone.family.causal:
+        if not backbone.causal:
             raise UsageError(
-                f"{backbone.config.model_type} sees both sides of a token, so it would copy the next one; "
+                f"{backbone.kind} sees both sides of a token, so it would copy the next one; "
                 "CausalLM needs a decoder (gpt2, llama)."
             )
         self.output = trained_output(backbone)

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
+from lm_lab.backbones.transformers_backbone import require_transformers
 from lm_lab.errors import UsageError
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -51,7 +52,7 @@ class SegmentMemory(nn.Module):
 
     def __init__(self, backbone: Backbone, length: int) -> None:
         super().__init__()
-        config = backbone.config
+        config = require_transformers(backbone, "a memory of segments").config
         if length < 0:
             raise UsageError(f"memory={length}: expected the number of tokens to remember, or 0 for none.")
         if length and (config.reuse_len or (config.mem_len or length) < length):
@@ -67,12 +68,12 @@ class SegmentMemory(nn.Module):
     ) -> Tensor:
         """Return the final states: (b, t, d), or (b, m, d) of the query stream if `inputs` has a `target_mapping`."""
         given: dict[str, Any] = {name: batch[name] for name in _INPUTS if name in batch} | inputs
-        real = batch["attention_mask"].bool()
+        real, model = batch["attention_mask"].bool(), require_transformers(backbone, "a memory of segments").model
         if remembered is None:
-            output = backbone.model(**given, use_mems=self.length > 0)
+            output = model(**given, use_mems=self.length > 0)
         else:
             with _restricted(backbone, remembered.seen, real.shape[1]):
-                output = backbone.model(**given, use_mems=True, mems=remembered.states)
+                output = model(**given, use_mems=True, mems=remembered.states)
             real = torch.cat([remembered.seen, real], dim=1)
         if self.length:
             # copies: a part of a tensor would keep the whole of it alive, in a checkpoint too
@@ -109,7 +110,7 @@ class SegmentMemory(nn.Module):
 
 def require_xlnet(backbone: Backbone, objective: str) -> None:
     """Raise `UsageError` for what is no XLNet, or one with `attn_type: uni`, which takes no masks of its own."""
-    config = backbone.config
+    config = require_transformers(backbone, objective).config
     if config.model_type != "xlnet" or config.attn_type != "bi":
         found = "attn_type: uni" if config.model_type == "xlnet" else config.model_type
         raise UsageError(f"{objective} needs an XLNet with attn_type: bi in its config.json; this backbone is {found}.")

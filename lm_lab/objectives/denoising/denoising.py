@@ -44,10 +44,8 @@ class Denoising(Objective):
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         tokenizer = backbone.tokenizer
-        if not backbone.config.is_encoder_decoder:
-            raise UsageError(
-                f"{type(self).__name__} needs an encoder-decoder (t5, bart); {backbone.config.model_type} is none."
-            )
+        if not backbone.encoder_decoder:
+            raise UsageError(f"{type(self).__name__} needs an encoder-decoder (t5, bart); {backbone.kind} is none.")
         self.end, self.pad, self.longest = end_token(tokenizer), int(tokenizer.pad_token_id), backbone.max_length
         extra = {id for token, id in tokenizer.get_vocab().items() if token.startswith("<extra_id_")}
         self.register_buffer("special", torch.tensor(sorted(extra | set(tokenizer.all_special_ids))), persistent=False)

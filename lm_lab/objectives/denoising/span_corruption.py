@@ -37,7 +37,7 @@ def sentinel_ids(backbone: Backbone, reserved: int) -> Tensor:
     }
     if extra:
         return torch.tensor([extra[number] for number in sorted(extra)])
-    size = backbone.embeddings.get_parameter("weight").shape[0]
+    size = backbone.vocabulary_size
     free = size - 1 - max(vocabulary.values())
     if not 0 < reserved <= free:
         raise UsageError(

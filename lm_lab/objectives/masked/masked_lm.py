@@ -15,7 +15,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from lm_lab.backbones import Backbone
-from lm_lab.objectives.base import Loss, Objective, model_inputs
+from lm_lab.objectives.base import Loss, Objective, model_inputs, require_context
 from lm_lab.objectives.masked.corruption import Corrupted, Corruption
 from lm_lab.objectives.masked.masking import Masking
 from lm_lab.objectives.masked.noise import IGNORED
@@ -33,7 +33,8 @@ class MaskedLM(Objective):
         static: number of fixed maskings of each text, 10 in BERT's data; 0 draws masks anew at every use.
 
     Raises:
-        UsageError: the tokenizer has no mask token, its ids exceed the embeddings, or a number is out of range.
+        UsageError: no layer of the backbone reads context, the tokenizer has no mask token, its ids exceed the
+            embeddings, or a number is out of range.
     """
 
     name: ClassVar[str] = "masked_lm"  # of its part of a loss
@@ -42,6 +43,7 @@ class MaskedLM(Objective):
         self, backbone: Backbone, probability: float = 0.15, masking: Masking | None = None, static: int = 0
     ) -> None:
         super().__init__()
+        require_context(self, backbone)
         self.corrupt = Corruption(backbone, probability, masking, static)
         size, width = embeddings(backbone).shape
         self.head = TokenHead(backbone.hidden_size, width, size)
@@ -60,4 +62,4 @@ class MaskedLM(Objective):
 
 def embeddings(backbone: Backbone) -> Tensor:
     """Return the input embeddings (v, e), looked up at each use: tied, yet no parameter of the objective."""
-    return backbone.embeddings.get_parameter("weight")
+    return backbone.token_embeddings

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
-from lm_lab.objectives.base import Loss, Objective, model_inputs
+from lm_lab.objectives.base import Loss, Objective, model_inputs, require_context
 from lm_lab.objectives.masked.corruption import Corrupted
 from lm_lab.objectives.masked.masked_lm import MaskedLM, embeddings
 from lm_lab.objectives.masked.masking import Masking, SpanMasking
@@ -54,6 +54,7 @@ class SpanBERT(Objective):
         positions: int = 20,
     ) -> None:
         super().__init__()
+        require_context(self, backbone)
         self.masked_lm = MaskedLM(backbone, probability, masking or SpanMasking(), static)
         size, width = embeddings(backbone).shape
         self.boundary = SpanBoundary(backbone.hidden_size, width, size, position_size, positions)

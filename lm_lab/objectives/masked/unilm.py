@@ -20,6 +20,7 @@ from torch import Tensor
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.attention import attention_mask
 from lm_lab.backbones.families import ROWS
+from lm_lab.backbones.transformers_backbone import require_transformers
 from lm_lab.errors import UsageError
 from lm_lab.objectives.base import Loss, model_inputs
 from lm_lab.objectives.masked.corruption import Corrupted
@@ -46,9 +47,9 @@ class UniLM(MaskedLM):
     def __init__(
         self, backbone: Backbone, probability: float = 0.15, masking: Masking | None = None, static: int = 0
     ) -> None:
-        if not backbone.family.row.masks:
+        if not require_transformers(backbone, type(self).__name__).family.row.masks:
             raise UsageError(
-                f"{backbone.config.model_type}: UniLM needs an encoder that takes a mask of queries and keys; "
+                f"{backbone.kind}: UniLM needs an encoder that takes a mask of queries and keys; "
                 f"give one of {', '.join(kind for kind, row in ROWS.items() if row.masks)}."
             )
         super().__init__(backbone, probability, masking, static)

@@ -27,9 +27,9 @@ class AuxiliaryLM(nn.Module):
 
     def __init__(self, backbone: Backbone, weight: float) -> None:
         super().__init__()
-        if weight < 0 or not backbone.family.causal:
+        if weight < 0 or not backbone.causal:
             raise UsageError(
-                f"lm_weight={weight:g} on {backbone.config.model_type}: expected 0, or a weight above 0 and a decoder "
+                f"lm_weight={weight:g} on {backbone.kind}: expected 0, or a weight above 0 and a decoder "
                 "such as gpt2 or llama."
             )
         if not any(parameter.requires_grad for parameter in backbone.parameters()):

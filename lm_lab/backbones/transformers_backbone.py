@@ -1,22 +1,27 @@
 """One class over `transformers.AutoModel`: token ids in, the hidden states of every layer out."""
 
 import inspect
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 
-from lm_lab.backbones import inference, loading, shapes, vocabulary
+from lm_lab.backbones import inference, loading, output, shapes, vocabulary
+from lm_lab.backbones.base import Backbone
 from lm_lab.backbones.families import Correction, Family, Row, family_of
+from lm_lab.backbones.inputs import Inputs
+from lm_lab.backbones.output import Output
 from lm_lab.backbones.pooling import Pooling
-from lm_lab.backbones.sites import Match, Sites
+from lm_lab.backbones.sites import Match, MissingSiteError, Sites
 from lm_lab.backbones.trace import TOKENS
-from lm_lab.tokens import Asked
+from lm_lab.errors import UsageError
 
 
-class Backbone(nn.Module):
-    """A pretrained encoder, decoder or encoder-decoder without any head.
+class TransformersBackbone(Backbone):
+    """A pretrained encoder, decoder or encoder-decoder of `transformers` without any head.
 
     An encoder-decoder reads a text with both parts, as BART does to classify (Lewis et al. 2020): the decoder gets it
     shifted right by one. Its hidden states are the encoder's, then those of the decoder's blocks: position t of the
@@ -40,8 +45,6 @@ class Backbone(nn.Module):
             family that reads no text.
     """
 
-    asks: tuple[Asked, ...] = ()  # what it reads of a token beside its id, as keywords of `forward`
-
     def __init__(
         self,
         source: str,
@@ -53,27 +56,68 @@ class Backbone(nn.Module):
         trust_remote_code: bool = False,
         family: Correction | None = None,
     ) -> None:
-        super().__init__()
-        self.reserved = 0
-        given: dict[str, Any] = {
-            "source": source,
-            "pretrained": pretrained,
-            "tokenizer": tokenizer,
-            "revision": revision,
-            "dropout": dropout,
-            "attention": attention,
-            "trust_remote_code": trust_remote_code,
-        }
-        origin = loading.origin(**given)
-        self.spec = given | ({"family": cast("Row", family).spec} if family else {})
+        super().__init__(
+            source=source,
+            pretrained=pretrained,
+            tokenizer=tokenizer,
+            revision=revision,
+            dropout=dropout,
+            attention=attention,
+            trust_remote_code=trust_remote_code,
+            family=family,
+        )
+        origin = loading.origin(**self.settings)
         self.config, self.pretrained, self.fingerprint = origin.config, origin.pretrained, origin.fingerprint
         self.family: Family = family_of(self.config, cast("Row | None", family))
+        self.causal, self.shared_layers = self.family.causal, self.family.shared_layers
+        self.encoder_decoder, self.reach = bool(self.config.is_encoder_decoder), self.family.row.reach
+        if self.encoder_decoder:
+            self.start_id = shapes.start_id(self.config)
+        self.hidden_size, self.num_layers = self.residual_size * self.family.streams, shapes.depth(self.config)
         self._tokenizer = (tokenizer or origin.source, origin.options)
         attention = attention or loading.default_attention(self.config)
         kind = self.family.row.model
         self.model = loading.load_model(origin.source, self.config, self.pretrained, attention, kind, **origin.options)
-        self._takes = frozenset(inspect.signature(self.model.forward).parameters)
-        loading.require_text(self.model, self._takes, self.family.causal)
+        takes = frozenset(inspect.signature(self.model.forward).parameters)
+        loading.require_text(self.model, takes, self.causal)
+        self.initial_scale = getattr(self.config, "initializer_range", self.initial_scale)
+        # a tokenizer may mark two segments where the model knows none
+        self.segments = getattr(self.config, "type_vocab_size", 2 if takes & {"token_type_ids", "kwargs"} else 0)
+        self._inputs = Inputs(takes, self.segments, self.start_id if self.encoder_decoder else None)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The settings, without a class: what names none is of this one."""
+        family = self.settings["family"]
+        return {k: v for k, v in self.settings.items() if k != "family"} | ({"family": family.spec} if family else {})
+
+    @classmethod
+    def identify(cls, **settings: Any) -> str:
+        """The fingerprint of what `settings` build, without loading weights."""
+        return loading.origin(**settings).fingerprint
+
+    @classmethod
+    def outline(cls, settings: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        """The settings with random weights, and whether shapes alone say what is computed."""
+        config = loading.load_config(loading.locate(settings["source"]))
+        own = settings.get("family") is not None  # a row of one's own: only what is built knows more
+        return {**settings, "pretrained": False}, not own and family_of(config).static
+
+    def randomised(self) -> Self:
+        """The same with random weights."""
+        return type(self)(**self.settings | {"pretrained": False})
+
+    def language_output(self) -> Output:
+        """That of its weights; errors as of `output.pretrained`."""
+        files = (self.settings["source"], self.settings["revision"]) if self.pretrained else None
+        return output.pretrained(self.config, self.token_embeddings, files)
+
+    def write(self, folder: Path, state: Mapping[str, Tensor] | None = None) -> None:
+        """Write a folder that `transformers` and this class load."""
+        own = None if state is None else {name.removeprefix("model."): value for name, value in state.items()}
+        with loading.quiet():
+            self.model.save_pretrained(folder, state_dict=own)
+            self.tokenizer.save_pretrained(folder)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -84,13 +128,8 @@ class Backbone(nn.Module):
         """
         source, options = self._tokenizer
         found = loading.load_tokenizer(loading.locate(source), **options)
-        vocabulary.require_ids(found, len(self.embeddings.get_parameter("weight")))
+        vocabulary.require_ids(found, self.vocabulary_size)
         return found
-
-    @property
-    def hidden_size(self) -> int:
-        """Width d of every hidden state."""
-        return self.residual_size * self.family.streams
 
     @property
     def residual_size(self) -> int:
@@ -98,19 +137,39 @@ class Backbone(nn.Module):
         return shapes.width(self.config)
 
     @property
-    def num_layers(self) -> int:
-        """Number L of blocks; hidden states are numbered 0 (embeddings) to L."""
-        return shapes.depth(self.config)
-
-    @property
-    def embedding_size(self) -> int:
-        """Width of a token's embedding; less than `hidden_size` where the family factorises it (ALBERT, ELECTRA)."""
-        return self.embeddings.get_parameter("weight").shape[1]
-
-    @property
-    def embeddings(self) -> nn.Module:
+    def embeddings(self) -> nn.Module:  # type: ignore[override]
         """The module from token ids (b, t) to token embeddings."""
         return shapes.embeddings(self.model)
+
+    @property
+    def token_embeddings(self) -> Tensor:
+        """Their table (V, e); e is less than `hidden_size` where the family factorises it (ALBERT, ELECTRA)."""
+        return self.embeddings.get_parameter("weight")
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Rows of the table: a tokenizer may have fewer ids."""
+        return len(self.token_embeddings)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its embeddings are."""
+        return self.token_embeddings.device
+
+    @property
+    def kind(self) -> str:
+        """The `model_type` of its configuration."""
+        return str(self.config.model_type)
+
+    @property
+    def architecture(self) -> str:
+        """The class of `transformers`."""
+        return type(self.model).__name__
+
+    @property
+    def described(self) -> str:
+        """Both."""
+        return f"{self.architecture} ({self.kind})"
 
     @property
     def pooling(self) -> Pooling:
@@ -128,47 +187,40 @@ class Backbone(nn.Module):
         """Position of the first token: pad + 1 in RoBERTa and all that keeps padding among its positions, else 0."""
         return shapes.first_position(self.model)
 
+    @property
+    def _root(self) -> nn.Module:
+        """In which sites have their names: the model of `transformers`."""
+        return self.model
+
     @cached_property
     def _sites(self) -> Sites:
-        """What plays which role; found before anything is attached, as a strategy asks before it acts."""
         return inference.infer(self.model, self.family.row, self.residual_size, self._read_few)
 
     def _read_few(self) -> object:
         """A forward pass over a text of four tokens."""
-        table = self.embeddings.get_parameter("weight")
+        table = self.token_embeddings
         ids = (torch.arange(TOKENS, device=table.device) + 5).remainder(len(table)).unsqueeze(0)
         # on the meta device a mask would be looked at for padding, and has no values
         mask = {} if table.is_meta else {"attention_mask": torch.ones_like(ids)}
         return self.model(**self._inputs({"input_ids": ids} | mask))
 
     def sites(self, role: str) -> list[Match]:
-        """Modules that play `role`; see `lm_lab.backbones.sites`. Raises `MissingSiteError` for a role it lacks."""
-        return self._sites.find(self.model, role)
-
-    def has(self, role: str) -> bool:
-        """True if some module plays `role`."""
-        return role in self._sites.roles
-
-    @property
-    def roles(self) -> list[str]:
-        """Roles that some module of this very model plays."""
-        return sorted(self._sites.roles)
-
-    @property
-    def linear_roles(self) -> list[str]:
-        """Roles that cover every linear layer of the blocks once; a fused projection counts as a whole."""
-        return self._sites.linear_roles
+        """As of any backbone; a row of the family can name what is missing."""
+        try:
+            return super().sites(role)
+        except MissingSiteError as error:
+            raise MissingSiteError(f"{error} A row for the family can name it (docs/backbones.md).") from None
 
     def depth(self, name: str) -> int:
-        """Where a module or parameter of `model` stands: 0 embeddings, 1 to L its block, L + 1 behind the last."""
-        return self._sites.depth(name)
+        """Where a module or parameter stands, `model.` before its name or not."""
+        return super().depth(name.removeprefix("model."))
 
     def forward(self, **encoding: Tensor) -> tuple[Tensor, ...]:
         """Hidden states of the embeddings and of every layer: L + 1 tensors of shape (b, t, d)."""
         if self.family.row.behind:
             return self._forward_behind(encoding)
         output = self.model(**self._inputs(encoding), output_hidden_states=True)
-        if not self.config.is_encoder_decoder:
+        if not self.encoder_decoder:
             return (*output.hidden_states[:-1], output.last_hidden_state)
         encoder = (*output.encoder_hidden_states[:-1], output.encoder_last_hidden_state)
         length = output.last_hidden_state.shape[1]  # an encoder that reads whole blocks (Pegasus-X) fills them up
@@ -190,34 +242,9 @@ class Backbone(nn.Module):
         """The final hidden state alone, (b, t, d)."""
         return self.model(**self._inputs(encoding)).last_hidden_state
 
-    @property
-    def segments(self) -> int:
-        """How many segments the embeddings tell apart; a tokenizer may mark two where the model knows none."""
-        return getattr(self.config, "type_vocab_size", 2 if self._takes & {"token_type_ids", "kwargs"} else 0)
 
-    @property
-    def start_id(self) -> int:
-        """Id of the token that a decoder over an encoder reads first."""
-        return shapes.start_id(self.config)
-
-    def _inputs(self, encoding: dict[str, Tensor]) -> dict[str, Any]:
-        left = {"token_type_ids"} if self.segments < 2 or "token_type_ids" not in self._takes else set()
-        left |= {"attention_mask"} - self._takes
-        encoding = {name: value for name, value in encoding.items() if name not in left}
-        if "global_attention_mask" in self._takes:
-            encoding |= {"global_attention_mask": _first_token(**encoding)}
-        if not self.config.is_encoder_decoder:
-            # a recurrent model would write the states that it keeps in place, where a gradient needs them
-            keeps = "use_cache" in self._takes and "past_key_values" not in self._takes
-            return encoding | ({"use_cache": False} if keeps else {})
-        # the decoder attends to its left alone and padding is on the right: it needs no mask
-        shifted = encoding["input_ids"].roll(1, dims=1)
-        shifted[:, 0] = self.start_id
-        return encoding | {"decoder_input_ids": shifted, "use_cache": False}
-
-
-def _first_token(input_ids: Tensor, attention_mask: Tensor | None = None, **_: Tensor) -> Tensor:
-    """Ones (b, t) at the first token of each text: it sees all and is seen by all, as a Longformer's must be that
-    classifies (Beltagy et al. 2020, https://arxiv.org/abs/2004.05150)."""
-    real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-    return ((real.cumsum(dim=1) == 1) & (real == 1)).long()
+def require_transformers(backbone: Backbone, what: str) -> TransformersBackbone:
+    """`backbone`, seen to be a model of `transformers`. Raises `UsageError`, which names `what` needs one."""
+    if isinstance(backbone, TransformersBackbone):
+        return backbone
+    raise UsageError(f"{what} works inside a model of transformers; {backbone.kind} is none.")
