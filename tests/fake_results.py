@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lm_lab.report.metrics import METRICS
+from lm_lab.metrics import METRICS
 from lm_lab.results.coordinates import Cell
 from lm_lab.results.predictions import Predictions
 from lm_lab.results.records import SCHEMA, CellRecord, write_record

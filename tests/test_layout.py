@@ -12,13 +12,14 @@ ROOT = Path(lm_lab.__file__).parent
 SHARED = {"atomic", "errors", "hub", "provenance", "redaction", "tokens", "yaml_files"}
 ALLOWED = {
     "backbones": set(),
-    "tasks": set(),
+    "metrics": set(),
+    "tasks": {"metrics"},
     "results": set(),
-    "data": {"tasks"},
+    "data": {"metrics", "tasks"},
     "heads": {"backbones", "data", "tasks"},
     "strategies": {"backbones", "heads"},
     "objectives": {"backbones"},
-    "models": {"backbones", "data", "heads", "strategies", "tasks"},
+    "models": {"backbones", "data", "heads", "metrics", "strategies", "tasks"},
     "training": {"backbones", "data", "heads", "models", "objectives", "strategies", "tasks"},
     "config": {"backbones", "data", "models", "strategies", "training"},
     "doctor": {"backbones", "models", "strategies", "tasks"},
@@ -26,7 +27,7 @@ ALLOWED = {
     "probing": {"backbones", "data", "heads", "models", "strategies", "tasks"},
     "interchange": {"backbones", "data", "heads", "models", "strategies", "tasks"},
     "benchmark": {"backbones", "config", "data", "models", "results", "strategies", "tasks", "training"},
-    "report": {"results"},
+    "report": {"metrics", "results"},
     "tracking": {"report", "results"},
     "commands": {
         *("backbones", "data", "models", "objectives", "strategies", "tasks", "training"),

@@ -17,9 +17,9 @@ from lm_lab.data.sources import Place, read_table
 from lm_lab.data.text_rows import TextRows, text_rows
 from lm_lab.data.texts import UTF_8
 from lm_lab.errors import UsageError
-from lm_lab.tasks.multi_label import MultiLabelTask, f1_macro, f1_micro, f1_weighted, subset_accuracy
+from lm_lab.metrics import Metric, f1_macro, f1_micro, f1_weighted, subset_accuracy
+from lm_lab.tasks.multi_label import MultiLabelTask
 from lm_lab.tasks.names import file_name
-from lm_lab.tasks.task import Metric
 
 METRICS: dict[str, Metric] = {m.__name__: m for m in (f1_micro, f1_macro, f1_weighted, subset_accuracy)}
 

@@ -6,8 +6,7 @@ from typing import Literal
 from lm_lab.data.labels import Label, key, second, word
 from lm_lab.data.limits import finite
 from lm_lab.errors import UsageError
-from lm_lab.tasks.metrics import accuracy, f1, f1_macro, f1_micro, f1_weighted, matthews, pearson, spearman
-from lm_lab.tasks.task import Metric
+from lm_lab.metrics import Metric, accuracy, f1, f1_macro, f1_micro, f1_weighted, matthews, pearson, spearman
 
 METRICS: dict[str, Metric] = {
     metric.__name__: metric for metric in (accuracy, f1, matthews, f1_macro, f1_micro, f1_weighted, pearson, spearman)

@@ -15,9 +15,10 @@ from lm_lab.data.sources import Place, Read, find, read_table
 from lm_lab.data.tagged import TAGS, TaggedRows, check, collect
 from lm_lab.data.texts import UTF_8
 from lm_lab.errors import UsageError
+from lm_lab.metrics import entity_f1, token_accuracy
 from lm_lab.tasks.entities import OUTSIDE
 from lm_lab.tasks.names import file_name
-from lm_lab.tasks.tags import Scheme, TagTask, entity_f1, token_accuracy
+from lm_lab.tasks.tags import Scheme, TagTask
 
 
 def _bio(*kinds: str) -> tuple[str, ...]:

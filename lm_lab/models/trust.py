@@ -6,17 +6,16 @@ is imported. Of the configuration `model` and `data` alone are read, so that no 
 """
 
 import dataclasses
-import inspect
 from collections.abc import Collection, Mapping
 from importlib import import_module
 from typing import Any
 
 import lightning as L
-from torch import Tensor
 
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.families import Correction
 from lm_lab.errors import UsageError
+from lm_lab.metrics import METRICS
 from lm_lab.strategies import AdaptationStrategy
 from lm_lab.tasks import Task
 
@@ -100,8 +99,8 @@ def trusted_task(description: Mapping[str, Any], trusted: Collection[str] = ()) 
     if not isinstance(metrics, list):
         raise UsageError(f"the delta's task has metrics {metrics!r:.80}; expected a list of names.")
     for path in metrics:
-        if not _is_metric(_named(path, "lm_lab.tasks", trusted, "a metric"), path, trusted):
-            raise UsageError(f"the delta names {path} as a metric; expected a function of lm_lab.tasks that is one.")
+        if not _is_metric(_named(path, "lm_lab.metrics", trusted, "a metric"), path, trusted):
+            raise UsageError(f"the delta names {path} as a metric; expected one of lm_lab.metrics.")
     return spec
 
 
@@ -158,7 +157,7 @@ def _named(path: Any, home: str, trusted: Collection[str], kind: str) -> Any:
 def _is_metric(found: Any, path: str, trusted: Collection[str]) -> bool:
     if path.split(".")[0] in trusted and not path.startswith("lm_lab."):
         return callable(found)
-    return inspect.isfunction(found) and tuple(inspect.get_annotations(found).values()) == (Tensor, Tensor, float)
+    return found in METRICS.values()
 
 
 def _mapping(value: Any, what: str, known: Collection[str], others: bool = False) -> dict[str, Any]:

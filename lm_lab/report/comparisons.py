@@ -7,6 +7,7 @@ file is used its score is computed again and must be the recorded one.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lm_lab.errors import UsageError
+from lm_lab.metrics import METRICS, Array, Metric, score
 from lm_lab.report.curves import Point, shared_tasks
 from lm_lab.report.figures import references
-from lm_lab.report.metrics import METRICS
-from lm_lab.report.statistics import DRAWS, Array, Difference, Metric, Resampled, average_difference, holm, resample
+from lm_lab.report.statistics import DRAWS, Difference, Resampled, average_difference, holm, resample
 from lm_lab.results.coordinates import Coordinates
 from lm_lab.results.predictions import Predictions, read_predictions
 from lm_lab.results.records import AVERAGE, CellRecord, domains_of
@@ -89,7 +90,8 @@ def _resample_point(root: Path, point: Point, by_id: Mapping[str, Any], draws: i
     parts = []
     for key in by_id[point.cells[0]]["scores"]["validation"]:
         metric, rows = _metric_rows(key, first)
-        parts.append((METRICS[metric], np.stack([table.prediction[rows] for table in tables]), first.label[rows]))
+        answers = np.stack([table.prediction[rows] for table in tables])
+        parts.append((partial(score, METRICS[metric]), answers, first.label[rows]))
     scores = _scores(parts)
     if not np.allclose(scores, list(point.scores.values()), atol=_TOLERANCE):
         raise UsageError(f"the predictions give {scores.tolist()}, the records say {list(point.scores.values())}.")

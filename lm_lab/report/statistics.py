@@ -9,15 +9,13 @@ Holm 1979. docs/statistics.md gives the measured coverage and says when which on
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Metric = Callable[[Any, Any], float]
+from lm_lab.metrics import Array, Metric
 
 DRAWS = 2000
 LEVEL = 0.95

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lm_lab.tasks.metrics import accuracy
-from lm_lab.tasks.task import Judged, Metric, Task
+from lm_lab.metrics import Metric, accuracy
+from lm_lab.tasks.task import Judged, Task
 
 
 @dataclass(frozen=True)

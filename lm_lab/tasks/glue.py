@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from statistics import fmean
 
 from lm_lab.errors import UsageError
-from lm_lab.tasks.metrics import accuracy, f1, matthews, pearson, spearman
+from lm_lab.metrics import accuracy, f1, matthews, pearson, spearman
 from lm_lab.tasks.texts import TextTask
 
 _NLI = ("entailment", "neutral", "contradiction")

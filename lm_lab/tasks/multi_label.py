@@ -14,30 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lm_lab.errors import UsageError
-from lm_lab.tasks.task import Judged, Metric, Task
-
-
-def f1_micro(values: Tensor, labels: Tensor) -> float:  # noqa: ARG001
-    """F1 over all decisions; values (n, 2k): for each class whether it is predicted, then whether it is true."""
-    right, marked = _counts(values)
-    return float(2 * right.sum() / marked.sum()) if marked.any() else 0.0
-
-
-def f1_macro(values: Tensor, labels: Tensor) -> float:  # noqa: ARG001
-    """Mean of the classes' F1; values as in `f1_micro`."""
-    return _class_f1(values).mean().item()
-
-
-def f1_weighted(values: Tensor, labels: Tensor) -> float:  # noqa: ARG001
-    """Mean of the classes' F1, each counted as often as its class is true; values as in `f1_micro`."""
-    true = values.chunk(2, 1)[1].double().sum(0)
-    return float((_class_f1(values) * true).sum() / true.sum()) if true.any() else 0.0
-
-
-def subset_accuracy(values: Tensor, labels: Tensor) -> float:  # noqa: ARG001
-    """Share of the texts whose classes are all right; values as in `f1_micro`."""
-    predicted, true = values.chunk(2, 1)
-    return (predicted == true).all(1).double().mean().item()
+from lm_lab.metrics import Metric, f1_micro
+from lm_lab.tasks.task import Judged, Task
 
 
 @dataclass(frozen=True)
@@ -93,14 +71,3 @@ class MultiLabelTask(Task):
         """`prediction`, the classes that are predicted, and `probabilities` by word, each of its own."""
         shares = [dict(zip(self.labels, row, strict=True)) for row in outputs.float().sigmoid().tolist()]
         return [{"prediction": [k for k, p in row.items() if p > 0.5], "probabilities": row} for row in shares]
-
-
-def _counts(values: Tensor) -> tuple[Tensor, Tensor]:
-    """How often each class is right, and how often predicted and true in all, (k,) each."""
-    predicted, true = values.double().chunk(2, 1)
-    return (predicted * true).sum(0), predicted.sum(0) + true.sum(0)
-
-
-def _class_f1(values: Tensor) -> Tensor:
-    right, marked = _counts(values)
-    return 2 * right / marked.clamp(min=1)

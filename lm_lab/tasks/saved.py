@@ -4,6 +4,8 @@ import dataclasses
 from importlib import import_module
 from typing import Any
 
+from lm_lab import metrics
+from lm_lab.metrics import METRICS
 from lm_lab.tasks.task import Task
 
 
@@ -23,7 +25,8 @@ def build(description: dict[str, Any]) -> Task:
 
 def _plain(value: Any) -> Any:
     if callable(value):
-        return _path(value)
+        ours = METRICS.get(value.__name__) is value
+        return f"{metrics.__name__}.{value.__name__}" if ours else _path(value)
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 

@@ -11,26 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lm_lab.metrics import Metric, rouge1, rouge2, rougeL
 from lm_lab.tasks.rouge import rouge
-from lm_lab.tasks.task import Judged, Metric, Reads, Task
+from lm_lab.tasks.task import Judged, Reads, Task
 from lm_lab.tasks.texts import TextTask
 
 _GRID = 0.2  # T5 writes a graded score as the nearest multiple
-
-
-def rouge1(values: Tensor, labels: Tensor) -> float:  # noqa: ARG001
-    """Mean F of shared words; values (n, 3) of ROUGE-1, ROUGE-2 and ROUGE-L."""
-    return values[:, 0].double().mean().item()
-
-
-def rouge2(values: Tensor, labels: Tensor) -> float:  # noqa: ARG001
-    """Mean F of shared pairs of words; values as in `rouge1`."""
-    return values[:, 1].double().mean().item()
-
-
-def rougeL(values: Tensor, labels: Tensor) -> float:  # noqa: ARG001, N802  its name in the field
-    """Mean F of the longest common subsequence; values as in `rouge1`."""
-    return values[:, 2].double().mean().item()
 
 
 @dataclass(frozen=True)

@@ -16,36 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lm_lab.metrics import Metric, answer_f1, exact_match, has_answer_exact, has_answer_f1, no_answer_accuracy
 from lm_lab.tasks import answers
 from lm_lab.tasks.answers import Version
-from lm_lab.tasks.task import Judged, Metric, Reads, Task
+from lm_lab.tasks.task import Judged, Reads, Task
 
 IMPOSSIBLE = -1e30  # a score outside of the context
-
-
-def answer_f1(values: Tensor, labels: Tensor) -> float:  # noqa: ARG001
-    """Mean F1 of the answers; values (n, 2) of exact match and F1."""
-    return values[:, 1].double().mean().item()
-
-
-def exact_match(values: Tensor, labels: Tensor) -> float:  # noqa: ARG001
-    """Share of answers that match exactly; values as in `answer_f1`."""
-    return values[:, 0].double().mean().item()
-
-
-def has_answer_exact(values: Tensor, labels: Tensor) -> float:
-    """Exact match of the questions that have an answer."""
-    return exact_match(values[labels == 1], labels)
-
-
-def has_answer_f1(values: Tensor, labels: Tensor) -> float:
-    """F1 of the questions that have an answer."""
-    return answer_f1(values[labels == 1], labels)
-
-
-def no_answer_accuracy(values: Tensor, labels: Tensor) -> float:
-    """Share of the questions without an answer that are left unanswered: their exact match and their F1."""
-    return exact_match(values[labels == 0], labels)
 
 
 class Span(NamedTuple):

@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lm_lab.errors import UsageError
+from lm_lab.metrics import Metric, entity_f1, entity_precision, entity_recall, token_accuracy
 from lm_lab.tasks.entities import OUTSIDE, entities, is_bioes
-from lm_lab.tasks.task import Judged, Metric, Reads, Task
+from lm_lab.tasks.task import Judged, Reads, Task
 
 IGNORED = -100  # a label of nothing: padding
 LOST = -1  # in place of a position: the word has no token
@@ -25,28 +26,7 @@ _ENTITY_TAGS = (
 )
 UNTAGGED = "_"  # what a word without a token gets where there is no O
 Scheme = Literal["entities", "plain"]
-
-_CORRECT, _PREDICTED, _RIGHT_WORDS, _WORDS, _GOLD = range(5)
-
-
-def entity_f1(counts: Tensor, gold: Tensor) -> float:
-    """F1 over the entities of all sentences; counts (n, 4) as `TagTask.judge` gives them, gold (n,). 0 without any."""
-    return _share(2 * counts[:, _CORRECT].sum(), counts[:, _PREDICTED].sum() + gold.sum())
-
-
-def entity_precision(counts: Tensor, gold: Tensor) -> float:  # noqa: ARG001
-    """Share of the predicted entities that are right; 0 without any."""
-    return _share(counts[:, _CORRECT].sum(), counts[:, _PREDICTED].sum())
-
-
-def entity_recall(counts: Tensor, gold: Tensor) -> float:
-    """Share of the gold entities that were found; 0 without any."""
-    return _share(counts[:, _CORRECT].sum(), gold.sum())
-
-
-def token_accuracy(counts: Tensor, gold: Tensor) -> float:  # noqa: ARG001
-    """Share of the words with the right tag. Most words are O, so it is high for nothing."""
-    return _share(counts[:, _RIGHT_WORDS].sum(), counts[:, _WORDS].sum())
+_GOLD = 4  # place of the true entities among what `count` gives
 
 
 @dataclass(frozen=True)
@@ -144,7 +124,3 @@ def _at(first: Tensor, outputs: Tensor) -> Tensor:
     """Scores of each word's first token: (b, t, k) -> (b, w, k); any where it has none."""
     position = first.clamp(min=0).unsqueeze(-1).expand(-1, -1, outputs.shape[-1])
     return outputs.gather(1, position)
-
-
-def _share(part: Tensor, whole: Tensor) -> float:
-    return (part / whole).item() if whole else 0.0

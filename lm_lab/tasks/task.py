@@ -1,18 +1,17 @@
 """What a task is: what the head puts out for it, its loss, what is kept of an example, its metrics, its splits."""
 
 import dataclasses
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from torch import Tensor
 
+from lm_lab.metrics import Array, Metric, score
 from lm_lab.tasks.names import require_name, require_split
 
-Metric = Callable[[Tensor, Tensor], float]
 Reads = Literal["text", "tokens", "sequence"]
 
 
@@ -108,13 +107,19 @@ class Task(ABC):
         return self
 
     def scores(self, values: Tensor, labels: Tensor) -> dict[str, float]:
-        """Every metric by name. An undefined correlation (constant predictions) counts as 0: it ranks nothing."""
-        found = {metric.__name__: metric(self.kept(values, labels), labels) for metric in self.metrics}
-        return {name: 0.0 if math.isnan(value) else value for name, value in found.items()}
+        """Every metric by name, as `metrics.score` has it."""
+        found = self._arrays(values, labels)
+        return {metric.__name__: score(metric, *found) for metric in self.metrics}
 
     def detailed(self, values: Tensor, labels: Tensor) -> dict[str, float]:
         """Every detail by name; nan where no example counts."""
-        return {metric.__name__: metric(self.kept(values, labels), labels) for metric in self.details}
+        found = self._arrays(values, labels)
+        return {metric.__name__: metric(*found) for metric in self.details}
+
+    def _arrays(self, values: Tensor, labels: Tensor) -> tuple[Array, Array]:
+        """What a metric takes: in double precision, as records keep it."""
+        kept, true = (each.detach().cpu().double().numpy() for each in (self.kept(values, labels), labels))
+        return kept, true
 
 
 def task_score(scores: Mapping[str, float]) -> float:

@@ -18,9 +18,10 @@ from lm_lab.cli import main
 from lm_lab.config.lightning_cli import restrict
 from lm_lab.data.multi_label import METRICS, MultiLabelTexts
 from lm_lab.errors import UsageError
+from lm_lab.metrics import f1_macro, f1_micro, f1_weighted, subset_accuracy
 from lm_lab.strategies import FullFineTuning
 from lm_lab.tasks import saved
-from lm_lab.tasks.multi_label import MultiLabelTask, f1_macro, f1_micro, f1_weighted, subset_accuracy
+from lm_lab.tasks.multi_label import MultiLabelTask
 
 LABELS: list[list[str]] = [["good", "old"], [], ["old"], ["good"]] * 10
 
@@ -53,7 +54,8 @@ def test_scores_are_scikit_learns(seed: int) -> None:
     predicted = np.where(rng.random((12, 4)) < 0.7, true, 1 - true)
     task = MultiLabelTask("t", labels=("a", "b", "c", "d"))
     scores = torch.tensor(np.where(predicted, 1.0, -1.0))
-    values, labels = task.judge(scores, {"labels": torch.tensor(true).float()})
+    judged = task.judge(scores, {"labels": torch.tensor(true).float()})
+    values, labels = (each.double().numpy() for each in judged)
     for average, ours in (("micro", f1_micro), ("macro", f1_macro), ("weighted", f1_weighted)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -3,9 +3,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn import metrics as sk
 
-from lm_lab.report.metrics import METRICS
 from lm_lab.report.statistics import (
     Resampled,
     average_difference,
@@ -200,74 +198,3 @@ def test_holm_rejects_what_the_procedure_rejects():
 def test_holm_keeps_the_order_given():
     assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
     assert holm([]) == []
-
-
-def peers(name):
-    return {
-        "accuracy": sk.accuracy_score,
-        "f1": lambda y, p: sk.f1_score(y, p, zero_division=0),
-        "matthews": sk.matthews_corrcoef,
-        "pearson": lambda y, p: stats.pearsonr(y, p)[0],
-        "spearman": lambda y, p: stats.spearmanr(y, p)[0],
-    }[name]
-
-
-@pytest.mark.parametrize("name", ["accuracy", "f1", "matthews", "pearson", "spearman"])
-def test_the_bootstraps_metrics_are_scikit_learns_and_the_tasks(name):
-    import torch
-
-    from lm_lab.tasks import metrics
-
-    generator = np.random.default_rng(0)
-    for _ in range(10):
-        labels, predictions = generator.integers(0, 2, size=(2, 80)).astype(float)
-        if name in ("pearson", "spearman"):
-            predictions, labels = np.round(generator.normal(size=(2, 80)), 1)  # rounded: with ties
-        found = METRICS[name](predictions, labels)
-        assert found == pytest.approx(peers(name)(labels, predictions), abs=1e-9)
-        assert found == pytest.approx(getattr(metrics, name)(torch.tensor(predictions), torch.tensor(labels)), abs=1e-5)
-
-
-def test_metrics_of_counts_are_the_tasks():
-    import torch
-
-    from lm_lab.tasks import sequences, spans, tags
-
-    generator = np.random.default_rng(0)
-    right = generator.integers(0, 3, size=50)
-    counts = np.stack([right, right + generator.integers(0, 3, size=50), right, right], axis=1).astype(float)
-    gold = (right + generator.integers(0, 3, size=50)).astype(float)
-    homes = {"answer_f1": spans, "exact_match": spans, "entity_f1": tags}
-    for name, home in (homes | dict.fromkeys(("rouge1", "rouge2", "rougeL"), sequences)).items():
-        theirs = getattr(home, name)(torch.from_numpy(counts), torch.from_numpy(gold))
-        assert METRICS[name](counts, gold) == pytest.approx(theirs)
-    assert METRICS["entity_f1"](np.zeros((3, 4)), np.zeros(3)) == 0
-
-
-@pytest.mark.parametrize("name", ["f1_macro", "f1_micro", "f1_weighted", "subset_accuracy", "matthews"])
-def test_metrics_of_many_classes_are_the_tasks(name):
-    import torch
-
-    from lm_lab.tasks import metrics, multi_label
-
-    generator = np.random.default_rng(0)
-    for _ in range(5):
-        labels = generator.integers(0, 4, size=60).astype(float)
-        predictions = np.where(generator.random(60) < 0.5, labels, generator.integers(-1, 4, size=60))
-        marked = generator.integers(0, 2, size=(60, 6)).astype(float)
-        if name != "subset_accuracy":
-            theirs = getattr(metrics, name)(torch.from_numpy(predictions), torch.from_numpy(labels))
-            assert METRICS[name](predictions, labels) == pytest.approx(theirs, abs=1e-5)
-        if name != "matthews":
-            theirs = getattr(multi_label, name)(torch.from_numpy(marked), torch.from_numpy(labels))
-            assert METRICS[name](marked, labels) == pytest.approx(theirs)
-
-
-def test_matthews_of_three_classes():
-    labels, predictions = np.random.default_rng(0).integers(0, 3, size=(2, 90)).astype(float)
-    assert METRICS["matthews"](predictions, labels) == pytest.approx(sk.matthews_corrcoef(labels, predictions))
-
-
-@pytest.mark.parametrize("name", ["f1", "matthews", "pearson", "spearman"])
-def test_constant_predictions_count_as_nought(name):
-    assert METRICS[name](np.zeros(4), np.array([0.0, 1, 0, 1])) == 0

@@ -8,8 +8,9 @@ import torch
 from seqeval.metrics import accuracy_score, f1_score, precision_score, recall_score
 from seqeval.metrics.sequence_labeling import get_entities
 
+from lm_lab.metrics import entity_f1, entity_precision, entity_recall, token_accuracy
 from lm_lab.tasks.entities import entities, is_bio, is_bioes, vocabulary
-from lm_lab.tasks.tags import TagTask, count, entity_f1, entity_precision, entity_recall, token_accuracy
+from lm_lab.tasks.tags import TagTask, count
 
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-creative-work", "I-creative-work")
 
@@ -49,7 +50,7 @@ def test_entities_are_seqevals(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(200))
 def test_scores_from_sums_are_seqevals(seed: int) -> None:
     gold, predicted = drawn(seed)
-    values, labels = judged(gold, predicted)
+    values, labels = (each.numpy() for each in judged(gold, predicted))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # seqeval warns where it divides by zero and then gives 0, as here
         pairs = ((entity_f1, f1_score), (entity_precision, precision_score), (entity_recall, recall_score))
@@ -96,7 +97,7 @@ def test_entities_of_bioes_are_seqevals(seed: int) -> None:
     gold, predicted = ([rng.choices(BIOES, k=9) for _ in range(5)] for _ in range(2))
     for tags in gold:
         assert entities(tags) == {(kind, start, last + 1) for kind, start, last in get_entities(tags)}
-    counts = torch.tensor([count(*pair) for pair in zip(predicted, gold, strict=True)], dtype=torch.double)
+    counts = torch.tensor([count(*pair) for pair in zip(predicted, gold, strict=True)], dtype=torch.double).numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert entity_f1(counts[:, :4], counts[:, 4]) == pytest.approx(f1_score(gold, predicted), abs=1e-12)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lm_lab.tasks import saved
-from lm_lab.tasks.spans import SpanTask, answer_f1, best_spans
+from lm_lab.tasks.spans import SpanTask, best_spans
 
 TASK = SpanTask("squad", max_answer=3, n_best=4)
 SECOND = replace(TASK, version=2)
@@ -126,4 +126,4 @@ def test_the_loss_leaves_out_padding():
 def test_a_task_is_kept_as_plain_data():
     task = replace(SECOND, threshold=-1.5, validation=("validation",))
     assert saved.build(saved.spec(task)) == task
-    assert saved.spec(task)["init_args"]["metrics"] == [f"{answer_f1.__module__}.answer_f1"]
+    assert saved.spec(task)["init_args"]["metrics"] == ["lm_lab.metrics.answer_f1"]
