@@ -77,7 +77,7 @@ class VeRA(SiteUpdates):
         "Kopiczko et al.", 2024, "VeRA: Vector-based random matrix adaptation", "https://arxiv.org/abs/2310.11454"
     )
     learning_rate: ClassVar[float] = 5e-3
-    learning_rates: ClassVar[tuple[float, ...]] = (2e-3, 5e-3, 2e-2)  # ten times LoRA's
+    learning_rates: ClassVar[tuple[float, ...]] = (2e-3, 5e-3, 2e-2)  # ten times LoRA's: our own choice
     needs: ClassVar[str] = LINEAR_LAYERS
 
     rank: int = 256
