@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lm_lab.backbones import Backbone, TransformersBackbone
-    from lm_lab.data.glue import GLUE
+    from lm_lab.data.modules.glue import GLUE
     from lm_lab.errors import UsageError
     from lm_lab.models import AdaptedModel
     from lm_lab.models.binding import bind
@@ -21,7 +21,7 @@ _HOMES = {
     "bind": "lm_lab.models.binding",
     "Backbone": "lm_lab.backbones",
     "TransformersBackbone": "lm_lab.backbones",
-    "GLUE": "lm_lab.data.glue",
+    "GLUE": "lm_lab.data.modules.glue",
     "UsageError": "lm_lab.errors",
 }
 

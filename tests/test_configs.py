@@ -14,7 +14,7 @@ from lm_lab.backbones.loading import load_config
 from lm_lab.benchmark.suite import load_suite
 from lm_lab.commands import pretrain
 from lm_lab.config import adapting
-from lm_lab.data.tags import PLACES as TAGGED
+from lm_lab.data.modules.tags import PLACES as TAGGED
 from lm_lab.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]

@@ -6,9 +6,9 @@ import torch
 
 from lm_lab import GLUE, TransformersBackbone, adaptation_of, bind
 from lm_lab.backbones.pooling import pool
-from lm_lab.data.encode_texts import encode_texts
-from lm_lab.data.encoding import Encoding
-from lm_lab.data.sources import read_split
+from lm_lab.data.encoding.encoding import Encoding
+from lm_lab.data.encoding.texts import encode_texts
+from lm_lab.data.reading.sources import read_split
 from lm_lab.metrics import spearman
 from lm_lab.strategies import LoRA
 from lm_lab.tasks import glue_task

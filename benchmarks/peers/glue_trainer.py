@@ -35,7 +35,7 @@ from lm_lab import hub
 from lm_lab.cli import exit_code
 from lm_lab.config.adapting import build
 from lm_lab.config.lightning_cli import quiet, restrict
-from lm_lab.data.glue import GLUE
+from lm_lab.data.modules.glue import GLUE
 from lm_lab.training.callbacks.meter import TrainingMeter
 from lm_lab.training.machine.precision import usable
 

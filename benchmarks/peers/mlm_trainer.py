@@ -61,7 +61,7 @@ def prepared(kind: str, seed: int, steps: int, tokenizer: str) -> PretrainCLI:
             },
             "data": {
                 "source": "wikitext-2-raw", "held_out": 0, "batch_size": BATCH, "max_length": LENGTH, "seed": seed,
-                "starts": " = [^=]" if kind == "packed" else None, "rows": f"lm_lab.data.rows.{KINDS[kind]}",
+                "starts": " = [^=]" if kind == "packed" else None, "rows": f"lm_lab.data.corpora.rows.{KINDS[kind]}",
             },
             "save": {"output": tempfile.mkdtemp()},
             "trainer": {

@@ -20,7 +20,7 @@ import torch
 
 from lm_lab.benchmark.fingerprints import build_data
 from lm_lab.benchmark.plan import PlannedCell
-from lm_lab.data.module import TaskData
+from lm_lab.data.modules.base import TaskData
 from lm_lab.results.coordinates import TASK
 from lm_lab.results.records import Baseline, read_baselines, save_baselines
 from lm_lab.tasks import Task, TextTask, answers, task_score

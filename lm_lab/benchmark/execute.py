@@ -19,7 +19,7 @@ from lm_lab.benchmark.jobs import Job, Result, record
 from lm_lab.benchmark.plan import PlannedCell
 from lm_lab.config.adapting import AdaptCLI, build
 from lm_lab.config.lightning_cli import quiet, restrict
-from lm_lab.data.module import HELD_OUT, TaskData
+from lm_lab.data.modules.base import HELD_OUT, TaskData
 from lm_lab.errors import UsageError
 from lm_lab.models.ledger import ledger
 from lm_lab.redaction import redacted

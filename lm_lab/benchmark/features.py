@@ -21,8 +21,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lm_lab.atomic import replacing
-from lm_lab.data.encode_texts import EncodedTexts
-from lm_lab.data.module import TaskData
+from lm_lab.data.encoding.texts import EncodedTexts
+from lm_lab.data.modules.base import TaskData
 from lm_lab.models import AdaptedModel
 from lm_lab.strategies.base import Delta
 from lm_lab.tasks import TextTask

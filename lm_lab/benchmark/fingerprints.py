@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser
 
 import lm_lab.config.adapting  # noqa: F401  the parser finds short class names among what is imported
 from lm_lab.config.backbones import identify
-from lm_lab.data.module import TaskData
+from lm_lab.data.modules.base import TaskData
 
 
 def build_data(config: dict[str, Any]) -> TaskData:

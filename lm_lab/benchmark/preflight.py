@@ -24,7 +24,7 @@ from lm_lab.benchmark.suite import Suite
 from lm_lab.config.backbones import outline
 from lm_lab.config.checks import require_device
 from lm_lab.config.lightning_cli import quiet, restrict
-from lm_lab.data.module import TaskData
+from lm_lab.data.modules.base import TaskData
 from lm_lab.errors import UsageError
 from lm_lab.results.coordinates import NAMED, STRATEGY, TASK, coordinates
 from lm_lab.tasks import Task

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lm_lab.commands.arguments import Arguments
 
 if TYPE_CHECKING:
-    from lm_lab.data.module import TaskData
+    from lm_lab.data.modules.base import TaskData
 
 
 def main(args: list[str]) -> int:
@@ -66,7 +66,7 @@ def _data(path: Path) -> "TaskData":
     from jsonargparse import ArgumentError, ArgumentParser
 
     import lm_lab.commands.adapt  # noqa: F401  the parser finds short class names among what is imported
-    from lm_lab.data.module import TaskData
+    from lm_lab.data.modules.base import TaskData
     from lm_lab.errors import UsageError
     from lm_lab.yaml_files import read_yaml
 

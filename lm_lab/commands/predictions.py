@@ -8,8 +8,8 @@ from typing import Any
 
 import lightning as L
 
-from lm_lab.data.lines import TEXT, Lines
-from lm_lab.data.module import TaskData
+from lm_lab.data.modules.base import TaskData
+from lm_lab.data.reading.lines import TEXT, Lines
 from lm_lab.tasks import Task, TextTask
 from lm_lab.tasks.spans import SpanTask
 from lm_lab.tasks.submission import write_answers, write_submission

@@ -9,7 +9,7 @@ from lm_lab.config import checks
 from lm_lab.config.lightning_cli import LabCLI, allow_imports, quiet
 from lm_lab.config.nulls import require_values
 from lm_lab.config.resume import take_wishes
-from lm_lab.data.corpus import Corpus
+from lm_lab.data.corpora.corpus import Corpus
 from lm_lab.models.binding import bind
 from lm_lab.training.callbacks.throughput import Throughput
 from lm_lab.training.pretraining import Pretraining, SaveBackbone

@@ -20,7 +20,7 @@ def main(args: list[str]) -> int:
 
     from lm_lab.config.backbones import read
     from lm_lab.config.lightning_cli import quiet, restrict
-    from lm_lab.data.glue import GLUE
+    from lm_lab.data.modules.glue import GLUE
     from lm_lab.probing.sweep import Layer, reader, sweep
 
     restrict(options.allow_import)

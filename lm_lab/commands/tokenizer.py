@@ -13,7 +13,7 @@ def main(args: list[str]) -> int:
     options = parse(args)
 
     from lm_lab.data import tokenizers
-    from lm_lab.data.raw import documents
+    from lm_lab.data.corpora.raw import documents
 
     texts = list(documents(options.source, options.column, encoding=options.encoding))
     settings = (options.vocab_size, options.min_frequency, options.lowercase, options.max_length)

@@ -6,16 +6,16 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 
-import lm_lab.data.choices
-import lm_lab.data.glue
-import lm_lab.data.multi_label
-import lm_lab.data.own
-import lm_lab.data.sequences
-import lm_lab.data.squad
-import lm_lab.data.tags
+import lm_lab.data.modules.choices
+import lm_lab.data.modules.glue
+import lm_lab.data.modules.multi_label
+import lm_lab.data.modules.own
+import lm_lab.data.modules.sequences
+import lm_lab.data.modules.squad
+import lm_lab.data.modules.tags
 import lm_lab.strategies  # noqa: F401  the parser finds short class names among what is imported
 from lm_lab.config.lightning_cli import LabCLI
-from lm_lab.data.module import TaskData
+from lm_lab.data.modules.base import TaskData
 from lm_lab.errors import UsageError
 from lm_lab.models import delta
 from lm_lab.models.binding import bind

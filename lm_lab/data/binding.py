@@ -2,7 +2,7 @@
 
 import lightning as L
 
-from lm_lab.data.encoding import Encoding
+from lm_lab.data.encoding.encoding import Encoding
 from lm_lab.errors import UsageError
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from lm_lab.data.module import TaskData
+from lm_lab.data.modules.base import TaskData
 
 
 def data_of(spec: Mapping[str, Any]) -> TaskData:

@@ -7,7 +7,7 @@ from torch import nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.pooling import Pooling
-from lm_lab.data.encoding import Pairs
+from lm_lab.data.encoding.encoding import Pairs
 from lm_lab.heads.base import Head
 from lm_lab.heads.mix import ScalarMix
 from lm_lab.heads.readout import TextReadout, TokenReadout

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.pooling import Pooling
-from lm_lab.data.encoding import Pairs
+from lm_lab.data.encoding.encoding import Pairs
 from lm_lab.errors import UsageError
 from lm_lab.heads.scorers import HeadKind
 from lm_lab.interchange.peft_write import HEAD

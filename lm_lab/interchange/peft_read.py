@@ -10,7 +10,7 @@ from torch import Tensor
 from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.backbones.pooling import Pooling
 from lm_lab.backbones.sites import linear_sizes
-from lm_lab.data.encoding import Pairs
+from lm_lab.data.encoding.encoding import Pairs
 from lm_lab.errors import UsageError
 from lm_lab.interchange.peft_config import CONFIG, Config, rank, read_config, require_target, scale
 from lm_lab.interchange.peft_head import Head, how_read, load_head, read_head

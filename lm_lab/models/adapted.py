@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.pooling import Pooling
-from lm_lab.data.encoding import Encoding, Pairs
-from lm_lab.data.framing import framed
+from lm_lab.data.encoding.encoding import Encoding, Pairs
+from lm_lab.data.encoding.special_tokens import framed
 from lm_lab.errors import UsageError
 from lm_lab.heads import HeadKind, build_head
 from lm_lab.models import delta, disabling, texts

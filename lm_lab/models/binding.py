@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar, overload
 
-from lm_lab.data.corpus import Corpus
-from lm_lab.data.encoding import Encoding
-from lm_lab.data.module import TaskData
+from lm_lab.data.corpora.corpus import Corpus
+from lm_lab.data.encoding.encoding import Encoding
+from lm_lab.data.modules.base import TaskData
 from lm_lab.errors import UsageError
 from lm_lab.models.adapted import AdaptedModel
 

@@ -36,7 +36,7 @@ def describe(model: "AdaptedModel", chosen: Mapping[str, Any] | None = None) -> 
         model: what was trained.
         chosen: `monitor`, `value` and `step` of the checkpoint that it was taken from; None for the last step's.
     """
-    glue = {"class_path": "lm_lab.data.glue.GLUE", "init_args": {"task": model.task.name}}
+    glue = {"class_path": "lm_lab.data.modules.glue.GLUE", "init_args": {"task": model.task.name}}
     return {
         "format": FORMAT,
         "chosen": chosen,

@@ -10,10 +10,10 @@ from lightning.fabric.utilities import move_data_to_device
 
 from lm_lab.data.batching import LengthGroupedBatches
 from lm_lab.data.described import data_of
-from lm_lab.data.encode_texts import encode_texts
-from lm_lab.data.lines import given_lines
+from lm_lab.data.encoding.texts import encode_texts
 from lm_lab.data.protocols import Encoded
-from lm_lab.data.text_rows import text_rows
+from lm_lab.data.reading.lines import given_lines
+from lm_lab.data.reading.text_rows import text_rows
 from lm_lab.errors import UsageError
 from lm_lab.tasks import TextTask
 

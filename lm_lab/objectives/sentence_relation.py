@@ -7,7 +7,7 @@
     SentenceOrder       b follows a, or goes before it               Lan et al. 2020, ALBERT
     SentenceStructure   b follows, goes before, is of another one    Wang et al. 2020, StructBERT
 
-The rows of a corpus carry the label (`lm_lab.data.rows`). In a sum with masked language modelling the states are those
+The rows of a corpus carry the label (`lm_lab.data.corpora.rows`). In a sum with masked language modelling the states are those
 of masked tokens, as in all three papers.
 """
 
@@ -64,7 +64,7 @@ class SentenceRelation(Reader):
         if self.label not in batch:
             raise UsageError(
                 f"this corpus has no labels '{self.label}', which {type(self).__name__} learns; "
-                f"set data.rows to lm_lab.data.rows.{self.rows}."
+                f"set data.rows to lm_lab.data.corpora.rows.{self.rows}."
             )
         logits = self.output(torch.tanh(self.pooler(states[:, 0]))).float()  # (b, classes)
         loss, accuracy = cross_entropy(logits, batch[self.label])

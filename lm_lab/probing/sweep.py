@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from lm_lab.backbones import Backbone
-from lm_lab.data.encode_texts import EncodedTexts
-from lm_lab.data.glue import GLUE
+from lm_lab.data.encoding.texts import EncodedTexts
+from lm_lab.data.modules.glue import GLUE
 from lm_lab.heads.readout import TextReadout
 from lm_lab.models import AdaptedModel
 from lm_lab.models.binding import bind

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.pooling import Pooling
-from lm_lab.data.encoding import Pairs
+from lm_lab.data.encoding.encoding import Pairs
 from lm_lab.heads import HeadKind
 from lm_lab.heads.readout import Readout
 from lm_lab.models import AdaptedModel, delta

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lm_lab import provenance
 from lm_lab.backbones import Backbone
-from lm_lab.data.encoding import Encoding
+from lm_lab.data.encoding.encoding import Encoding
 from lm_lab.errors import UsageError
 from lm_lab.objectives import Loss, Objective
 from lm_lab.training import budget, pretrained

@@ -16,7 +16,7 @@ from lm_lab import strategies as s
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.loading import load_tokenizer
 from lm_lab.data import microworld
-from lm_lab.data.glue import GLUE
+from lm_lab.data.modules.glue import GLUE
 from lm_lab.doctor.examine import examine
 from lm_lab.doctor.examples import EXAMPLES
 from lm_lab.errors import UsageError

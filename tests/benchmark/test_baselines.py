@@ -3,11 +3,11 @@ import json
 import pytest
 
 from lm_lab.benchmark.baselines import baseline
-from lm_lab.data.choices import MultipleChoice
-from lm_lab.data.own import OwnTexts
-from lm_lab.data.sequences import Sequences, TextToTextGLUE
-from lm_lab.data.squad import SQuAD
-from lm_lab.data.tags import TokenClassification
+from lm_lab.data.modules.choices import MultipleChoice
+from lm_lab.data.modules.own import OwnTexts
+from lm_lab.data.modules.sequences import Sequences, TextToTextGLUE
+from lm_lab.data.modules.squad import SQuAD
+from lm_lab.data.modules.tags import TokenClassification
 
 
 def folder(path, train, validation):

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from lm_lab import GLUE, Adaptation, AdaptedModel, Backbone, TransformersBackbone, bind
-from lm_lab.data.choices import MultipleChoice
-from lm_lab.data.corpus import Corpus
-from lm_lab.data.encoding import Encoding, Pairs
-from lm_lab.data.own import OwnTexts
-from lm_lab.data.sequences import Sequences
-from lm_lab.data.squad import SQuAD
-from lm_lab.data.tags import TokenClassification
+from lm_lab.data.corpora.corpus import Corpus
+from lm_lab.data.encoding.encoding import Encoding, Pairs
+from lm_lab.data.modules.choices import MultipleChoice
+from lm_lab.data.modules.own import OwnTexts
+from lm_lab.data.modules.sequences import Sequences
+from lm_lab.data.modules.squad import SQuAD
+from lm_lab.data.modules.tags import TokenClassification
 from lm_lab.errors import UsageError
 from lm_lab.objectives import MaskedLM
 from lm_lab.strategies import FullFineTuning, LinearProbe

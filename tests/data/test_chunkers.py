@@ -2,7 +2,7 @@
 
 import pytest
 
-from lm_lab.data.chunkers import Chunker, NameChunker, PhraseChunker, chunked
+from lm_lab.data.corpora.chunkers import Chunker, NameChunker, PhraseChunker, chunked
 from lm_lab.errors import UsageError
 
 

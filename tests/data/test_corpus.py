@@ -9,10 +9,11 @@ import torch
 
 from lm_lab import bind
 from lm_lab.backbones import Backbone
-from lm_lab.data import microworld, store
-from lm_lab.data.chunkers import Chunker, PhraseChunker
-from lm_lab.data.corpus import Corpus
-from lm_lab.data.rows import Documents, NextSentencePairs, Packed, RowsFactory
+from lm_lab.data import microworld
+from lm_lab.data.corpora import store
+from lm_lab.data.corpora.chunkers import Chunker, PhraseChunker
+from lm_lab.data.corpora.corpus import Corpus
+from lm_lab.data.corpora.rows import Documents, NextSentencePairs, Packed, RowsFactory
 from lm_lab.errors import UsageError
 from lm_lab.objectives import CausalLM, EntityMasking, MaskedLM
 from lm_lab.objectives.masked.corruption import Corruption

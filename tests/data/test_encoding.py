@@ -5,12 +5,12 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from lm_lab.data import encode_texts as module
 from lm_lab.data import microworld
-from lm_lab.data.encode_texts import encode_texts
-from lm_lab.data.encoding import Encoding, cache_folder, cached
-from lm_lab.data.sources import read_split
-from lm_lab.data.text_rows import TextRows
+from lm_lab.data.encoding import texts as module
+from lm_lab.data.encoding.encoding import Encoding, cache_folder, cached
+from lm_lab.data.encoding.texts import encode_texts
+from lm_lab.data.reading.sources import read_split
+from lm_lab.data.reading.text_rows import TextRows
 from lm_lab.tasks import glue_task
 
 

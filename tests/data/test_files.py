@@ -8,16 +8,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lm_lab.data.annotated import annotated
-from lm_lab.data.choices import MultipleChoice
-from lm_lab.data.files import FORMATS, read_file
-from lm_lab.data.glue import GLUE
-from lm_lab.data.lines import read_lines
-from lm_lab.data.own import OwnTexts
-from lm_lab.data.raw import documents
-from lm_lab.data.sequences import Sequences
-from lm_lab.data.squad import SQuAD
-from lm_lab.data.tags import TokenClassification
+from lm_lab.data.corpora.annotated import annotated
+from lm_lab.data.corpora.raw import documents
+from lm_lab.data.modules.choices import MultipleChoice
+from lm_lab.data.modules.glue import GLUE
+from lm_lab.data.modules.own import OwnTexts
+from lm_lab.data.modules.sequences import Sequences
+from lm_lab.data.modules.squad import SQuAD
+from lm_lab.data.modules.tags import TokenClassification
+from lm_lab.data.reading.files import FORMATS, read_file
+from lm_lab.data.reading.lines import read_lines
 from lm_lab.errors import UsageError
 
 ROWS = [{"sentence": f"café {i}", "label": "xy"[i % 2]} for i in range(40)]

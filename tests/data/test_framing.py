@@ -8,8 +8,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from lm_lab.data import microworld
-from lm_lab.data.encoding import Encoding
-from lm_lab.data.framing import framed
+from lm_lab.data.encoding.encoding import Encoding
+from lm_lab.data.encoding.special_tokens import framed
 
 WORDS = ["<s>", "</s>", "$", "then", "a", "b", "c", "d"]
 

@@ -13,9 +13,9 @@ import pytest
 
 from lm_lab.cli import main
 from lm_lab.config.lightning_cli import restrict
-from lm_lab.data.checks import check
-from lm_lab.data.labels import class_ids, classes, given_labels, is_graded, word
-from lm_lab.data.own import OwnTexts
+from lm_lab.data.modules.own import OwnTexts
+from lm_lab.data.reading.checks import check
+from lm_lab.data.reading.labels import class_ids, classes, given_labels, is_graded, word
 from lm_lab.errors import UsageError
 from lm_lab.tasks import glue_task
 

@@ -11,15 +11,15 @@ import pytest
 
 from lm_lab import bind
 from lm_lab.backbones import Backbone
-from lm_lab.data.choices import MultipleChoice
-from lm_lab.data.corpus import Corpus
-from lm_lab.data.encoding import Encoding
-from lm_lab.data.glue import GLUE
+from lm_lab.data.corpora.corpus import Corpus
+from lm_lab.data.encoding.encoding import Encoding
 from lm_lab.data.microworld import tokenizer
-from lm_lab.data.own import OwnTexts
-from lm_lab.data.sequences import Sequences, TextToTextGLUE
-from lm_lab.data.squad import SQuAD
-from lm_lab.data.tags import TokenClassification
+from lm_lab.data.modules.choices import MultipleChoice
+from lm_lab.data.modules.glue import GLUE
+from lm_lab.data.modules.own import OwnTexts
+from lm_lab.data.modules.sequences import Sequences, TextToTextGLUE
+from lm_lab.data.modules.squad import SQuAD
+from lm_lab.data.modules.tags import TokenClassification
 from lm_lab.errors import UsageError
 from lm_lab.objectives import MaskedLM
 from lm_lab.tasks import TextTask, saved

@@ -13,10 +13,10 @@ from lm_lab import adaptation_of, bind
 from lm_lab.cli import main
 from lm_lab.config.lightning_cli import restrict
 from lm_lab.data import microworld
-from lm_lab.data.choice_rows import ChoiceRows, check_choices
-from lm_lab.data.choices import MultipleChoice
-from lm_lab.data.encode_choices import encode_choices
-from lm_lab.data.encoding import Encoding
+from lm_lab.data.encoding.choices import encode_choices
+from lm_lab.data.encoding.encoding import Encoding
+from lm_lab.data.modules.choices import MultipleChoice
+from lm_lab.data.reading.choice_rows import ChoiceRows, check_choices
 from lm_lab.errors import UsageError
 from lm_lab.strategies import FullFineTuning
 
@@ -144,7 +144,7 @@ def test_the_order_of_truncation_follows_the_context_when_the_pair_is_turned_rou
 
 
 def test_tokens_come_from_the_cache_the_second_time(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lm_lab.data import encode_choices as module
+    from lm_lab.data.encoding import choices as module
 
     encoding = Encoding(tokenizer, "joint", 64)
     first = encode_choices(rows({}), encoding)

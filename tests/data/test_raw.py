@@ -10,8 +10,8 @@ import pyarrow.parquet
 import pytest
 
 from lm_lab import hub
-from lm_lab.data import raw
-from lm_lab.data.annotated import AnnotatedText, annotated
+from lm_lab.data.corpora import raw
+from lm_lab.data.corpora.annotated import AnnotatedText, annotated
 from lm_lab.errors import UsageError
 
 WIKITEXT = [" ", " = One = ", " ", " The first .", " = = A part = = ", " More .", " = Two = ", " Another ."]

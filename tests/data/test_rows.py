@@ -11,8 +11,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from lm_lab.data.batching import grouped_loader
-from lm_lab.data.microworld import corpus, tokenizer
-from lm_lab.data.rows import (
+from lm_lab.data.corpora.rows import (
     Continuing,
     Documents,
     NextSentencePairs,
@@ -22,11 +21,12 @@ from lm_lab.data.rows import (
     SentencePairs,
     ThreeWayPairs,
 )
-from lm_lab.data.rows.batches import RowBatches
-from lm_lab.data.rows.packed import Stream
-from lm_lab.data.rows.sentence_pairs import fit
-from lm_lab.data.store import TokenStore
-from lm_lab.data.tokenised import tokenise
+from lm_lab.data.corpora.rows.batches import RowBatches
+from lm_lab.data.corpora.rows.packed import Stream
+from lm_lab.data.corpora.rows.sentence_pairs import fit
+from lm_lab.data.corpora.store import TokenStore
+from lm_lab.data.corpora.tokenised import tokenise
+from lm_lab.data.microworld import corpus, tokenizer
 from lm_lab.errors import UsageError
 
 PAIRS = [NextSentencePairs, SentenceOrderPairs, ThreeWayPairs]

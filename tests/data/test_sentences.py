@@ -2,7 +2,7 @@
 
 import pytest
 
-from lm_lab.data.sentences import ends
+from lm_lab.data.corpora.sentences import ends
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from rouge_score import rouge_scorer
 from lm_lab import adaptation_of, bind
 from lm_lab.commands import adapt
 from lm_lab.data import microworld
-from lm_lab.data.sequences import Sequences, TextToTextGLUE
+from lm_lab.data.modules.sequences import Sequences, TextToTextGLUE
 from lm_lab.errors import UsageError
 from lm_lab.strategies import FullFineTuning, LoRA, PTuningV2
 from lm_lab.tasks import glue_task, saved

@@ -6,9 +6,9 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from lm_lab.data.checks import check, require_labels
-from lm_lab.data.glue import GLUE
-from lm_lab.data.sources import read_split
+from lm_lab.data.modules.glue import GLUE
+from lm_lab.data.reading.checks import check, require_labels
+from lm_lab.data.reading.sources import read_split
 from lm_lab.errors import UsageError
 from lm_lab.tasks import glue_task
 

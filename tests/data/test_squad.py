@@ -15,10 +15,10 @@ from transformers import PreTrainedTokenizerFast
 from lm_lab import adaptation_of, bind
 from lm_lab.commands import adapt
 from lm_lab.data import microworld
-from lm_lab.data.encode_spans import encode_spans
-from lm_lab.data.encoding import Encoding
-from lm_lab.data.questions import check_questions
-from lm_lab.data.squad import SQuAD
+from lm_lab.data.encoding.encoding import Encoding
+from lm_lab.data.encoding.spans import encode_spans
+from lm_lab.data.modules.squad import SQuAD
+from lm_lab.data.reading.questions import check_questions
 from lm_lab.errors import UsageError
 from lm_lab.strategies import FullFineTuning, LinearProbe
 

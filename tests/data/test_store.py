@@ -10,13 +10,14 @@ import pytest
 from transformers import AutoTokenizer
 
 from lm_lab.backbones import Backbone
-from lm_lab.data import checksums, store, tokenised
-from lm_lab.data.annotated import AnnotatedText
+from lm_lab.data import checksums
+from lm_lab.data.corpora import store, tokenised
+from lm_lab.data.corpora.annotated import AnnotatedText
+from lm_lab.data.corpora.rows import Documents, Packed, RowLayout
+from lm_lab.data.corpora.sentences import ends
+from lm_lab.data.corpora.store import TokenStore
 from lm_lab.data.microworld import corpus
 from lm_lab.data.microworld import tokenizer as microworld_tokenizer
-from lm_lab.data.rows import Documents, Packed, RowLayout
-from lm_lab.data.sentences import ends
-from lm_lab.data.store import TokenStore
 from lm_lab.data.tokenizers import RECIPES, save, train
 
 Make = Callable[..., Backbone]

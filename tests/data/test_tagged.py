@@ -20,12 +20,12 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from lm_lab import Backbone, adaptation_of, bind
 from lm_lab.cli import main
 from lm_lab.config.lightning_cli import restrict
-from lm_lab.data import encode_tags as module
 from lm_lab.data import microworld
-from lm_lab.data.encode_tags import EncodedTags, encode_tags, first_tokens, needs_space
-from lm_lab.data.encoding import Encoding
-from lm_lab.data.tagged import TaggedRows, check
-from lm_lab.data.tags import TokenClassification
+from lm_lab.data.encoding import tags as module
+from lm_lab.data.encoding.encoding import Encoding
+from lm_lab.data.encoding.tags import EncodedTags, encode_tags, first_tokens, needs_space
+from lm_lab.data.modules.tags import TokenClassification
+from lm_lab.data.reading.tagged import TaggedRows, check
 from lm_lab.errors import UsageError
 from lm_lab.strategies import FullFineTuning
 from lm_lab.tasks.tags import TagTask

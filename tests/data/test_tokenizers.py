@@ -9,7 +9,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from lm_lab.cli import main
-from lm_lab.data.raw import documents
+from lm_lab.data.corpora.raw import documents
 from lm_lab.data.tokenizers import RECIPES, SPECIAL, save, train, unknown_share
 from lm_lab.errors import UsageError
 

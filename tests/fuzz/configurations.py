@@ -14,7 +14,7 @@ from lightning.pytorch import callbacks
 from mutations import JUNK, WORDS, mutated, retuned
 
 from lm_lab import objectives, strategies
-from lm_lab.data import rows
+from lm_lab.data.corpora import rows
 from lm_lab.training import optimizers, schedules
 
 Tree = dict[str, Any]

@@ -13,20 +13,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm_lab.data import microworld, store
-from lm_lab.data.annotated import annotated
-from lm_lab.data.choices import MultipleChoice
-from lm_lab.data.encoding import Encoding
-from lm_lab.data.glue import GLUE
-from lm_lab.data.lines import read_lines
-from lm_lab.data.module import TaskData
-from lm_lab.data.multi_label import MultiLabelTexts
-from lm_lab.data.own import OwnTexts
-from lm_lab.data.raw import documents
-from lm_lab.data.rows import Documents, NextSentencePairs, Packed, RowLayout
-from lm_lab.data.sequences import Sequences
-from lm_lab.data.squad import SQuAD
-from lm_lab.data.tags import TokenClassification
+from lm_lab.data import microworld
+from lm_lab.data.corpora import store
+from lm_lab.data.corpora.annotated import annotated
+from lm_lab.data.corpora.raw import documents
+from lm_lab.data.corpora.rows import Documents, NextSentencePairs, Packed, RowLayout
+from lm_lab.data.encoding.encoding import Encoding
+from lm_lab.data.modules.base import TaskData
+from lm_lab.data.modules.choices import MultipleChoice
+from lm_lab.data.modules.glue import GLUE
+from lm_lab.data.modules.multi_label import MultiLabelTexts
+from lm_lab.data.modules.own import OwnTexts
+from lm_lab.data.modules.sequences import Sequences
+from lm_lab.data.modules.squad import SQuAD
+from lm_lab.data.modules.tags import TokenClassification
+from lm_lab.data.reading.lines import read_lines
 from lm_lab.errors import UsageError
 
 TOKENIZER = microworld.tokenizer()

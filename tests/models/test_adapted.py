@@ -151,7 +151,7 @@ def test_it_is_saved_loaded_and_merged(make: Make, tmp_path: Path) -> None:
 
 
 def test_a_task_of_another_form_has_no_batch_of_texts(make: Make) -> None:
-    from lm_lab.data.squad import SQuAD
+    from lm_lab.data.modules.squad import SQuAD
 
     model = AdaptedModel(make("bert"), LinearProbe(), SQuAD().task)
     with pytest.raises(UsageError, match="does not read whole texts"):

@@ -9,8 +9,8 @@ import lightning as L
 import pytest
 
 from lm_lab import Adaptation, AdaptedModel, Backbone, bind
-from lm_lab.data.corpus import Corpus
-from lm_lab.data.glue import GLUE
+from lm_lab.data.corpora.corpus import Corpus
+from lm_lab.data.modules.glue import GLUE
 from lm_lab.errors import UsageError
 from lm_lab.models import delta
 from lm_lab.models.saved import load_adaptation
@@ -84,7 +84,7 @@ def test_a_delta_keeps_how_its_texts_are_read(make: Make, tmp_path: Path) -> Non
     model.save(tmp_path / "bound")
     found = load_adaptation(tmp_path / "bound")
     assert found.read_by == model.read_by == {
-        "class_path": "lm_lab.data.glue.GLUE", "init_args": {"task": "rte", "max_length": 24},
+        "class_path": "lm_lab.data.modules.glue.GLUE", "init_args": {"task": "rte", "max_length": 24},
     }  # fmt: skip
     adapted(make).save(tmp_path / "alone")
     assert load_adaptation(tmp_path / "alone").read_by is None

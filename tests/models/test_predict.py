@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from lm_lab import GLUE, Adaptation, AdaptedModel, Backbone, bind
-from lm_lab.data.choices import MultipleChoice
-from lm_lab.data.multi_label import MultiLabelTexts
-from lm_lab.data.own import OwnTexts
-from lm_lab.data.sequences import Sequences, TextToTextGLUE
-from lm_lab.data.squad import SQuAD
-from lm_lab.data.tags import TokenClassification
+from lm_lab.data.modules.choices import MultipleChoice
+from lm_lab.data.modules.multi_label import MultiLabelTexts
+from lm_lab.data.modules.own import OwnTexts
+from lm_lab.data.modules.sequences import Sequences, TextToTextGLUE
+from lm_lab.data.modules.squad import SQuAD
+from lm_lab.data.modules.tags import TokenClassification
 from lm_lab.errors import UsageError
 from lm_lab.models.saved import load_adaptation
 from lm_lab.strategies import FullFineTuning, LoRA

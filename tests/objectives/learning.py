@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from lm_lab.backbones import Backbone
+from lm_lab.data.corpora.rows import Documents, RowLayout
+from lm_lab.data.corpora.store import TokenStore
+from lm_lab.data.corpora.tokenised import tokenise
 from lm_lab.data.microworld import corpus
-from lm_lab.data.rows import Documents, RowLayout
-from lm_lab.data.store import TokenStore
-from lm_lab.data.tokenised import tokenise
 from lm_lab.objectives import Objective
 
 

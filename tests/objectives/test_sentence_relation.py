@@ -6,10 +6,10 @@ from torch import Tensor
 from transformers import BertForNextSentencePrediction, BertForPreTraining
 
 from lm_lab.backbones import Backbone
+from lm_lab.data.corpora.rows import NextSentencePairs, RowLayout, SentenceOrderPairs, SentencePairs, ThreeWayPairs
+from lm_lab.data.corpora.store import TokenStore
+from lm_lab.data.corpora.tokenised import tokenise
 from lm_lab.data.microworld import corpus
-from lm_lab.data.rows import NextSentencePairs, RowLayout, SentenceOrderPairs, SentencePairs, ThreeWayPairs
-from lm_lab.data.store import TokenStore
-from lm_lab.data.tokenised import tokenise
 from lm_lab.errors import UsageError
 from lm_lab.objectives import MaskedLM, NextSentence, SentenceOrder, SentenceStructure, SumOfObjectives, WordStructure
 from lm_lab.objectives.sentence_relation import SentenceRelation

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from lm_lab import bind
 from lm_lab.cli import main
-from lm_lab.data.glue import GLUE
+from lm_lab.data.modules.glue import GLUE
 from lm_lab.probing import description_length as mdl
 from lm_lab.probing import linear
 from lm_lab.probing.sweep import features, reader, sweep

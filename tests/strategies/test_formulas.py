@@ -10,7 +10,7 @@ from torch import nn
 
 from lm_lab import adaptation_of, bind
 from lm_lab.backbones import Backbone, TransformersBackbone
-from lm_lab.data.glue import GLUE
+from lm_lab.data.modules.glue import GLUE
 from lm_lab.errors import UsageError
 from lm_lab.heads.mix import ScalarMix
 from lm_lab.heads.readout import AttentionPooling

@@ -6,7 +6,7 @@ import torch
 
 from lm_lab import GLUE, adaptation_of, bind
 from lm_lab.benchmark.features import has_fixed_features
-from lm_lab.data.tags import TokenClassification
+from lm_lab.data.modules.tags import TokenClassification
 from lm_lab.heads.readout import LSTMReader
 from lm_lab.models import delta
 from lm_lab.strategies import LinearProbe

@@ -11,8 +11,8 @@ from torch import nn
 
 from lm_lab import GLUE, AdaptedModel, Backbone, bind
 from lm_lab.backbones.language import LanguageOutput, next_token_loss
-from lm_lab.data.choices import MultipleChoice
-from lm_lab.data.module import TaskData
+from lm_lab.data.modules.base import TaskData
+from lm_lab.data.modules.choices import MultipleChoice
 from lm_lab.errors import UsageError
 from lm_lab.heads.scorers import MLPHead
 from lm_lab.interchange import peft_read, peft_write

@@ -13,8 +13,8 @@ from lm_lab import adaptation_of, bind
 from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.cli import main
 from lm_lab.data import microworld
-from lm_lab.data.corpus import Corpus
-from lm_lab.data.glue import GLUE
+from lm_lab.data.corpora.corpus import Corpus
+from lm_lab.data.modules.glue import GLUE
 from lm_lab.errors import UsageError
 from lm_lab.objectives import MaskedLM
 from lm_lab.strategies import AdaptationStrategy, FullFineTuning, LinearProbe

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from lm_lab.backbones import Backbone
 from lm_lab.data.batching import LengthGroupedBatches, grouped_loader
-from lm_lab.data.own import OwnTexts
-from lm_lab.data.sequences import Sequences
-from lm_lab.data.tags import TokenClassification
+from lm_lab.data.modules.own import OwnTexts
+from lm_lab.data.modules.sequences import Sequences
+from lm_lab.data.modules.tags import TokenClassification
 from lm_lab.objectives import CausalLM, MaskedLM, NextSentence, SumOfObjectives
 from lm_lab.strategies import LoRA
 from lm_lab.training.adaptation import Adaptation, adaptation_of

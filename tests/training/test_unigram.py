@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lm_lab import bind
 from lm_lab.backbones import Backbone
-from lm_lab.data.corpus import Corpus
+from lm_lab.data.corpora.corpus import Corpus
 from lm_lab.objectives import MASS, CausalLM, MaskedLM, NextSentence, ReplacedToken, SpanBERT, SumOfObjectives
 from lm_lab.objectives.base import Loss
 from lm_lab.training.losses.unigram import UnigramLoss

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lm_lab.data.module import HELD_OUT
+from lm_lab.data.modules.base import HELD_OUT
 from lm_lab.tasks import Judged, Task, task_score
 from lm_lab.training.machine.processes import gathered
 

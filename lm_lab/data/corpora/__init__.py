@@ -1,0 +1,1 @@
+"""Text to pretrain on, from documents to rows of tokens."""

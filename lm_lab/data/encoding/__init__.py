@@ -1,0 +1,1 @@
+"""Rows as tokens, and batches of them."""

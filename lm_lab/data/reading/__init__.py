@@ -1,0 +1,1 @@
+"""From files, the hub and standard input to checked rows."""
