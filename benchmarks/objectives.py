@@ -66,9 +66,9 @@ class Corpus:
         if self.size:
             shared.append(f"--model.backbone.source=new:{FAMILY[name]}-{self.size}")
             if name not in (*PAIRED, "transformer_xl"):  # which have rows of their own
-                shared.append("--data.rows=lm_lab.data.corpora.rows.Packed")
+                shared.append("--data.rows=lm_lab.data.Packed")
             if name == "entity":  # whose own list is of the microworld
-                shared.append("--data.spans=lm_lab.data.corpora.chunkers.PhraseChunker")
+                shared.append("--data.spans=lm_lab.data.PhraseChunker")
         config = f"--config=configs/pretraining/microworld_{name}.yaml"
         return [config, *shared, f"--save.output={self.out / name}"]
 

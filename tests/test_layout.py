@@ -9,7 +9,7 @@ import pytest
 import lm_lab
 
 ROOT = Path(lm_lab.__file__).parent
-SHARED = {"atomic", "errors", "hub", "provenance", "redaction", "tokens", "yaml_files"}
+SHARED = {"atomic", "described", "renamed", "errors", "hub", "provenance", "redaction", "tokens", "yaml_files"}
 ALLOWED = {
     "backbones": set(),
     "metrics": set(),

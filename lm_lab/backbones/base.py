@@ -13,6 +13,7 @@ from lm_lab.backbones import identity, structure
 from lm_lab.backbones.output import Output
 from lm_lab.backbones.pooling import Pooling
 from lm_lab.backbones.sites import Match, MissingSiteError, Sites
+from lm_lab.described import described
 from lm_lab.errors import UsageError
 from lm_lab.tokens import Asked
 
@@ -128,10 +129,9 @@ class Backbone(nn.Module, ABC):
         return type(self).__name__
 
     @property
-    def spec(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         """The backbone as a configuration names it."""
-        kind = type(self)
-        return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": self.settings}
+        return described(type(self), self.settings)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -139,7 +139,7 @@ class Backbone(nn.Module, ABC):
 
         They are of the class, its settings without names of files, and every weight; of random ones, their shapes.
         """
-        return identity.of_weights(self.spec["class_path"], self.settings, self.state_dict(), self.pretrained)
+        return identity.of_weights(self.description["class_path"], self.settings, self.state_dict(), self.pretrained)
 
     @classmethod
     def identify(cls, **settings: Any) -> str:

@@ -17,6 +17,7 @@ from transformers.models.auto.modeling_auto import (
 
 from lm_lab.backbones.pooling import Pooling
 from lm_lab.backbones.reformer import ReformerModel
+from lm_lab.described import described
 from lm_lab.errors import UsageError
 
 
@@ -81,11 +82,11 @@ class Row(Correction):
         return Site(given) if isinstance(given, str) else given
 
     @property
-    def spec(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         """The row as a configuration names it."""
         own = {item.name: getattr(self, item.name) for item in fields(self)}
         sites = {role: asdict(site) if isinstance(site, Site) else site for role, site in self.sites.items()}
-        return {"class_path": f"{type(self).__module__}.{type(self).__qualname__}", "init_args": own | {"sites": sites}}
+        return described(type(self), own | {"sites": sites})
 
 
 class ReformerRow(Row):

@@ -86,10 +86,10 @@ class TransformersBackbone(Backbone):
         self._inputs = Inputs(takes, self.segments, self.start_id if self.encoder_decoder else None)
 
     @property
-    def spec(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         """The settings, without a class: what names none is of this one."""
-        family = self.settings["family"]
-        return {k: v for k, v in self.settings.items() if k != "family"} | ({"family": family.spec} if family else {})
+        family = {"family": row.description} if (row := self.settings["family"]) else {}
+        return {name: value for name, value in self.settings.items() if name != "family"} | family
 
     @classmethod
     def identify(cls, **settings: Any) -> str:

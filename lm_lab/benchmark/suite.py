@@ -24,7 +24,7 @@ from lm_lab.errors import UsageError
 from lm_lab.results.coordinates import BACKBONE, NAMED, STRATEGY, TASK, Cell, Coordinates, Value, coordinates
 from lm_lab.yaml_files import read_yaml
 
-GLUE = "lm_lab.data.modules.glue.GLUE"
+GLUE = "lm_lab.data.GLUE"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ def main(args: list[str]) -> int:
     from lm_lab.config.lightning_cli import quiet
     from lm_lab.interchange.merged import save_merged
     from lm_lab.interchange.peft_write import export
-    from lm_lab.models.saved import load_adaptation
+    from lm_lab.models.loading import load_adaptation
 
     with quiet():
         model = load_adaptation(options.delta, options.allow_import)

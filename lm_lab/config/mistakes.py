@@ -4,7 +4,7 @@ import errno
 import re
 import traceback
 
-from lm_lab.config.renamed import hint
+from lm_lab.renamed import hint
 from lm_lab.errors import UsageError
 
 _DISK = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EDQUOT, errno.EFBIG}

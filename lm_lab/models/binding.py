@@ -49,10 +49,10 @@ def bind(model: Any, data: Any) -> Any:
         )
     data.bind(model.encoding)
     if adapted:
-        model.read_by = data.spec()
+        model.read_by = data.description()
     return data
 
 
-def restore(model: AdaptedModel, spec: Mapping[str, Any]) -> None:
+def restore(model: AdaptedModel, description: Mapping[str, Any]) -> None:
     """Let a model that was saved know again by which data module its texts are read."""
-    model.read_by = dict(spec)
+    model.read_by = dict(description)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lm_lab.described import described
 from lm_lab.errors import UsageError
 from lm_lab.models.tensors import read_tensors, require_finite
-from lm_lab.tasks import saved
+from lm_lab.tasks.described import describe as describe_task
 
 if TYPE_CHECKING:
     from lm_lab.models.adapted import AdaptedModel
@@ -36,17 +37,17 @@ def describe(model: "AdaptedModel", chosen: Mapping[str, Any] | None = None) -> 
         model: what was trained.
         chosen: `monitor`, `value` and `step` of the checkpoint that it was taken from; None for the last step's.
     """
-    glue = {"class_path": "lm_lab.data.modules.glue.GLUE", "init_args": {"task": model.task.name}}
+    glue = {"class_path": "lm_lab.data.GLUE", "init_args": {"task": model.task.name}}
     return {
         "format": FORMAT,
         "chosen": chosen,
         "bound": model.read_by is not None,
         "fingerprint": model.fingerprint,
-        "task": saved.spec(model.task),
+        "task": describe_task(model.task),
         "config": {
             "model": {
-                "backbone": model.backbone.spec,
-                "strategy": spec(model.strategy),
+                "backbone": model.backbone.description,
+                "strategy": _strategy(model.strategy),
                 "pooling": model.pooling,
                 "pairs": model.pairs,
                 "head": model.head_kind,
@@ -57,18 +58,18 @@ def describe(model: "AdaptedModel", chosen: Mapping[str, Any] | None = None) -> 
     }
 
 
-def spec(strategy: Any) -> dict[str, Any]:
+def _strategy(strategy: Any) -> dict[str, Any]:
     """The configuration of a strategy, and of those inside it. Raises `UsageError` if it is no dataclass."""
     kind = type(strategy)
     if not dataclasses.is_dataclass(strategy):
         raise UsageError(f"{kind.__name__} is no dataclass, so its settings cannot be saved.")
     settings = {field.name: _plain(getattr(strategy, field.name)) for field in dataclasses.fields(strategy)}
-    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": settings}
+    return described(kind, settings)
 
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
-        return spec(value)
+        return _strategy(value)
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 

@@ -64,10 +64,10 @@ def trusted_config(
     model = _mapping(config.get("model"), "model", _MODEL)
     if lost := [key for key in ("pooling", "pairs") if key not in model]:  # a default would read texts in another way
         raise UsageError(f"the delta's description is damaged: it does not say {lost[0]}.")
-    strategy = require_spec(model.get("strategy"), AdaptationStrategy, trusted)
+    strategy = require_description(model.get("strategy"), AdaptationStrategy, trusted)
     return {
         "model": model | {"strategy": strategy, "backbone": _backbone(model, trusted, trust_remote_code)},
-        "data": require_spec(config.get("data"), L.LightningDataModule, trusted),
+        "data": require_description(config.get("data"), L.LightningDataModule, trusted),
     }
 
 
@@ -75,7 +75,7 @@ def _backbone(model: dict[str, Any], trusted: Collection[str], trust_remote_code
     """A class and its settings, or those of a model of `transformers`."""
     found = model.get("backbone")
     if isinstance(found, dict) and "class_path" in found:
-        return require_spec(found, Backbone, trusted)
+        return require_description(found, Backbone, trusted)
     backbone = _mapping(found, "backbone", _BACKBONE)
     for key, value in backbone.items():
         if type(value) not in _BACKBONE[key]:
@@ -88,13 +88,13 @@ def _backbone(model: dict[str, Any], trusted: Collection[str], trust_remote_code
     if backbone.get("attention") not in _ATTENTIONS:
         raise UsageError(f"the delta asks for attention={backbone['attention']!r:.80}; expected eager or sdpa.")
     if "family" in backbone:
-        backbone["family"] = require_spec(backbone["family"], Correction, trusted)
+        backbone["family"] = require_description(backbone["family"], Correction, trusted)
     return backbone
 
 
 def trusted_task(description: Mapping[str, Any], trusted: Collection[str] = ()) -> dict[str, Any]:
     """The task of a description; arguments and errors as those of `trusted_config`."""
-    spec = require_spec(description.get("task"), Task, trusted)
+    spec = require_description(description.get("task"), Task, trusted)
     metrics = spec["init_args"].get("metrics", [])
     if not isinstance(metrics, list):
         raise UsageError(f"the delta's task has metrics {metrics!r:.80}; expected a list of names.")
@@ -104,7 +104,7 @@ def trusted_task(description: Mapping[str, Any], trusted: Collection[str] = ()) 
     return spec
 
 
-def require_spec(spec: Any, kind: type, trusted: Collection[str]) -> dict[str, Any]:
+def require_description(spec: Any, kind: type, trusted: Collection[str]) -> dict[str, Any]:
     """A class and its settings, those of the strategies inside it included. Raises `UsageError` if one is no `kind`."""
     found = _mapping(spec, _KINDS[kind], ("class_path", "init_args"))
     path, settings = found.get("class_path"), found.get("init_args", {})
@@ -116,7 +116,7 @@ def require_spec(spec: Any, kind: type, trusted: Collection[str]) -> dict[str, A
     for name, value in settings.items():
         for part in value if isinstance(value, list) else [value]:
             if name in inside:  # a word would be imported too
-                require_spec(part, AdaptationStrategy, trusted)
+                require_description(part, AdaptationStrategy, trusted)
             else:
                 _require_plain(part, f"{path}: {name}")
     return {"class_path": path, "init_args": settings}

@@ -7,8 +7,8 @@
     SentenceOrder       b follows a, or goes before it               Lan et al. 2020, ALBERT
     SentenceStructure   b follows, goes before, is of another one    Wang et al. 2020, StructBERT
 
-The rows of a corpus carry the label (`lm_lab.data.corpora.rows`). In a sum with masked language modelling the states are those
-of masked tokens, as in all three papers.
+The rows of a corpus carry the label (`lm_lab.data.corpora.rows`). In a sum with masked language modelling the states
+are those of masked tokens, as in all three papers.
 """
 
 from collections.abc import Mapping

@@ -14,7 +14,7 @@ from lm_lab.cli import main
 from lm_lab.data import microworld
 from lm_lab.errors import UsageError
 from lm_lab.models import delta
-from lm_lab.models.saved import load_adaptation
+from lm_lab.models.loading import load_adaptation
 from lm_lab.strategies import LoRA
 from lm_lab.tasks import glue_task
 
@@ -58,7 +58,7 @@ def test_a_row_goes_before_inference_and_stays_with_a_delta(own, tmp_path):
         backbone.sites("norm")
     folder = delta.save(AdaptedModel(backbone, LoRA(rank=2), glue_task("sst2")), tmp_path / "delta")
     again = load_adaptation(folder)
-    assert again.backbone.spec == backbone.spec
+    assert again.backbone.description == backbone.description
     assert again.pooling == "mean"
 
 

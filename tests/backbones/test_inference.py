@@ -173,7 +173,7 @@ def test_big_bird_does_not_turn_with_what_it_read_first(of_type):
 
 def test_what_numbers_alone_tell_is_counted_on_a_cpu(of_type):
     backbone = of_type("gpt_neox")
-    counts = full_ledger(backbone.spec["source"], LoRA(rank=2), glue_task("sst2"), 1, 16)
+    counts = full_ledger(backbone.description["source"], LoRA(rank=2), glue_task("sst2"), 1, 16)
     assert counts["added"] == LoRA(rank=2).parameters(backbone) == 2 * 2 * 2 * (32 + 32)
     assert counts["inference_flops_ratio"] > counts["merged_flops_ratio"] == 1
 

@@ -24,7 +24,7 @@ from lm_lab.heads.writer import writer
 from lm_lab.interchange.merged import save_merged
 from lm_lab.interchange.peft_write import export
 from lm_lab.models import AdaptedModel
-from lm_lab.models.saved import load_adaptation
+from lm_lab.models.loading import load_adaptation
 from lm_lab.tasks import glue_task
 from lm_lab.training.adaptation import adaptation_of
 from lm_lab.training.pretraining import Pretraining, SaveBackbone

@@ -42,7 +42,7 @@ def squad(tmp_path):
         folder.mkdir(exist_ok=True)
         pq.write_table(pa.Table.from_pylist(rows, schema=microworld.schema("squad")), folder / f"{name}.parquet")
     return {
-        "class_path": "lm_lab.data.modules.squad.SQuAD", "source": str(tmp_path), "version": 2, "domains": ["shifted/news"],
+        "class_path": "lm_lab.data.SQuAD", "source": str(tmp_path), "version": 2, "domains": ["shifted/news"],
         "max_length": 64, "overlap": 8,
     }  # fmt: skip
 
@@ -73,14 +73,14 @@ def test_squad_runs_and_its_report_has_details_and_domains(squad, tmp_path, fold
 
 
 FORMS = {
-    "tags": ({"class_path": "lm_lab.data.modules.tags.TokenClassification", "task": "tags"}, {"entity_f1"}),
-    "choice": ({"class_path": "lm_lab.data.modules.choices.MultipleChoice", "task": "choice"}, {"accuracy"}),
+    "tags": ({"class_path": "lm_lab.data.TokenClassification", "task": "tags"}, {"entity_f1"}),
+    "choice": ({"class_path": "lm_lab.data.MultipleChoice", "task": "choice"}, {"accuracy"}),
     "summary": (
-        {"class_path": "lm_lab.data.modules.sequences.Sequences", "task": "summary", "max_target": 10},
+        {"class_path": "lm_lab.data.Sequences", "task": "summary", "max_target": 10},
         {"rouge1", "rouge2", "rougeL"},
     ),
     "text to text": (
-        {"class_path": "lm_lab.data.modules.sequences.TextToTextGLUE", "task": "sst2", "scored": True},
+        {"class_path": "lm_lab.data.TextToTextGLUE", "task": "sst2", "scored": True},
         {"accuracy"},
     ),
 }

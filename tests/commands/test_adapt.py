@@ -177,7 +177,7 @@ def test_a_configuration_is_left_as_it_was(folders):
             "backbone": {"source": str(folders["bert"])},
             "strategy": {"class_path": "lm_lab.strategies.Combination", "init_args": {"strategies": strategies}},
         },
-        "data": {"class_path": "lm_lab.data.modules.glue.GLUE", "init_args": {"task": "rte", "source": "microworld"}},
+        "data": {"class_path": "lm_lab.data.GLUE", "init_args": {"task": "rte", "source": "microworld"}},
         "trainer": {"logger": False, "accelerator": "cpu"},
     }
     before = copy.deepcopy(config)

@@ -89,6 +89,6 @@ def test_spans_may_be_found_by_a_chunker(pretrain: Command, capsys: pytest.Captu
     spans = ("--data.spans=PhraseChunker", "--save.output=out")
     assert pretrain(*spans) == 0
     saved = yaml.safe_load(Path("out/pretraining.yaml").read_text())["data"]["spans"]
-    assert saved["class_path"] == "lm_lab.data.corpora.chunkers.PhraseChunker"
+    assert saved["class_path"] == "lm_lab.data.PhraseChunker"
     assert pretrain(*spans, "--data.spans.longest=1") == 2
     assert capsys.readouterr().err.splitlines()[-1] == "error: longest=1: a phrase has at least 2 words."

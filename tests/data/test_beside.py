@@ -341,5 +341,5 @@ def test_other_numbers_are_other_data() -> None:
 
 
 def test_a_delta_keeps_the_columns() -> None:
-    assert own().spec()["init_args"]["word_columns"] == ["parents"]
-    assert "word_columns" not in GLUE("sst2", **SMALL).spec()["init_args"]
+    assert own().description()["init_args"]["word_columns"] == ["parents"]
+    assert "word_columns" not in GLUE("sst2", **SMALL).description()["init_args"]

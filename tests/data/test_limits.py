@@ -22,7 +22,7 @@ from lm_lab.data.modules.squad import SQuAD
 from lm_lab.data.modules.tags import TokenClassification
 from lm_lab.errors import UsageError
 from lm_lab.objectives import MaskedLM
-from lm_lab.tasks import TextTask, saved
+from lm_lab.tasks import TextTask, described
 from lm_lab.tasks.spans import SpanTask
 from lm_lab.tasks.submission import write_answers, write_submission
 from lm_lab.training.pretraining import Pretraining
@@ -115,7 +115,7 @@ def test_names_that_lead_elsewhere(name: str) -> None:
         lambda: TextTask(name),
         lambda: TextTask("fine", test=(("test", name),)),
         lambda: TextTask("fine", test=((name, "fine"),)),
-        lambda: saved.build(saved.spec(TextTask("fine")) | {"init_args": {"name": name, "metrics": []}}),
+        lambda: described.build(described.describe(TextTask("fine")) | {"init_args": {"name": name, "metrics": []}}),
         lambda: SQuAD(source="microworld", domains=[name]),
         lambda: write_answers(Path("out"), SpanTask("squad"), name, []),
     ]

@@ -20,7 +20,7 @@ from lm_lab.data.modules.multi_label import METRICS, MultiLabelTexts
 from lm_lab.errors import UsageError
 from lm_lab.metrics import f1_macro, f1_micro, f1_weighted, subset_accuracy
 from lm_lab.strategies import FullFineTuning
-from lm_lab.tasks import saved
+from lm_lab.tasks import described
 from lm_lab.tasks.multi_label import MultiLabelTask
 
 LABELS: list[list[str]] = [["good", "old"], [], ["old"], ["good"]] * 10
@@ -44,7 +44,7 @@ def test_labels_of_any_format(storage: str) -> None:
     assert data.task.labels == ("good", "old")
     assert data.rows("train").labels[:4].tolist() == [[1, 1], [0, 0], [0, 1], [1, 0]]
     again = MultiLabelTexts(source="nowhere", **data.settings())
-    assert again.task == data.task == saved.build(saved.spec(data.task))
+    assert again.task == data.task == described.build(described.describe(data.task))
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -17,7 +17,7 @@ from lm_lab.cli import main
 from lm_lab.config.lightning_cli import restrict
 from lm_lab.data.modules.own import OwnTexts
 from lm_lab.errors import UsageError
-from lm_lab.tasks import saved
+from lm_lab.tasks import described
 
 REVIEWS = {"sentence": "review", "label": "verdict"}
 
@@ -130,7 +130,7 @@ def test_settings_build_the_same_task_without_the_data() -> None:
     for data in (own(["a", "b"], metrics=["matthews"]), own([0.5, 1.0])):
         settings = data.settings()
         again = OwnTexts(**(settings | {"columns": dict(settings["columns"])}), source="nowhere")
-        assert again.task == data.task == saved.build(saved.spec(data.task))
+        assert again.task == data.task == described.build(described.describe(data.task))
         assert again.settings() == settings
 
 

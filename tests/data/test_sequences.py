@@ -18,7 +18,7 @@ from lm_lab.data import microworld
 from lm_lab.data.modules.sequences import Sequences, TextToTextGLUE
 from lm_lab.errors import UsageError
 from lm_lab.strategies import FullFineTuning, LoRA, PTuningV2
-from lm_lab.tasks import glue_task, saved
+from lm_lab.tasks import described, glue_task
 from lm_lab.tasks.rouge import rouge, words
 from lm_lab.tasks.sequences import SequenceTask, TextToText, cast, written
 
@@ -111,7 +111,7 @@ def test_t5s_form_of_a_task():
     assert [form.value(text) for text in ("2.6", "9", "no number")] == [2.6, 5.0, 0.0]
     assert TextToText.of(rte, scored=False).value("entailment") == 0
     assert TextToText.of(rte, scored=False).value("nonsense") == -1
-    assert saved.build(saved.spec(form)) == form
+    assert described.build(described.describe(form)) == form
 
 
 def own(folder: Path, rows: list[dict]) -> str:

@@ -21,7 +21,7 @@ from lm_lab.backbones import TransformersBackbone
 from lm_lab.errors import UsageError
 from lm_lab.interchange.peft_read import read
 from lm_lab.models import delta
-from lm_lab.models.saved import load_adaptation
+from lm_lab.models.loading import load_adaptation
 from lm_lab.strategies import IA3, Combination, LayerNormTuning, LoRA, PromptTuning, RandomMask
 from lm_lab.tasks import TextTask, glue_task
 

@@ -15,7 +15,7 @@ from lm_lab.errors import UsageError
 from lm_lab.interchange.peft_read import read
 from lm_lab.interchange.peft_write import export
 from lm_lab.models import delta
-from lm_lab.models.saved import load_adaptation
+from lm_lab.models.loading import load_adaptation
 from lm_lab.strategies import IA3, BitFit, DoRA, LoRA, PromptTuning, PTuningV2
 from lm_lab.tasks import glue_task
 

@@ -15,7 +15,7 @@ from lm_lab.cli import main
 from lm_lab.errors import UsageError
 from lm_lab.interchange.peft_config import FREE, read_config
 from lm_lab.interchange.peft_read import read
-from lm_lab.models.saved import load_adaptation
+from lm_lab.models.loading import load_adaptation
 from lm_lab.strategies import LoRA
 from lm_lab.tasks import TextTask, glue_task
 

@@ -13,7 +13,7 @@ from lm_lab.data.corpora.corpus import Corpus
 from lm_lab.data.modules.glue import GLUE
 from lm_lab.errors import UsageError
 from lm_lab.models import delta
-from lm_lab.models.saved import load_adaptation
+from lm_lab.models.loading import load_adaptation
 from lm_lab.objectives import CausalLM, MaskedLM
 from lm_lab.strategies import LoRA
 from lm_lab.training.pretraining import Pretraining
@@ -37,7 +37,7 @@ def test_each_learns_what_it_needs_of_the_other(make: Make) -> None:
     reading = data.reading
     assert (reading.tokenizer, reading.pairs) == (model.backbone.tokenizer, "towers")
     assert (reading.max_length, reading.side) == (40, "left")
-    assert model.read_by == data.spec()
+    assert model.read_by == data.description()
     data = GLUE("rte", max_length=100_000, **SMALL)
     assert bind(model, data).reading.max_length == model.backbone.max_length  # the shorter of the two
 
@@ -84,7 +84,7 @@ def test_a_delta_keeps_how_its_texts_are_read(make: Make, tmp_path: Path) -> Non
     model.save(tmp_path / "bound")
     found = load_adaptation(tmp_path / "bound")
     assert found.read_by == model.read_by == {
-        "class_path": "lm_lab.data.modules.glue.GLUE", "init_args": {"task": "rte", "max_length": 24},
+        "class_path": "lm_lab.data.GLUE", "init_args": {"task": "rte", "max_length": 24},
     }  # fmt: skip
     adapted(make).save(tmp_path / "alone")
     assert load_adaptation(tmp_path / "alone").read_by is None

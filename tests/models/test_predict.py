@@ -16,7 +16,7 @@ from lm_lab.data.modules.sequences import Sequences, TextToTextGLUE
 from lm_lab.data.modules.squad import SQuAD
 from lm_lab.data.modules.tags import TokenClassification
 from lm_lab.errors import UsageError
-from lm_lab.models.saved import load_adaptation
+from lm_lab.models.loading import load_adaptation
 from lm_lab.strategies import FullFineTuning, LoRA
 
 Make = Callable[..., Backbone]

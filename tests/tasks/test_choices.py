@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lm_lab.tasks import saved
+from lm_lab.tasks import described
 from lm_lab.tasks.choices import ChoiceTask, by_question
 
 TASK = ChoiceTask("quiz")
@@ -52,4 +52,4 @@ def test_one_score_an_option() -> None:
 
 
 def test_a_saved_task_is_the_same() -> None:
-    assert saved.build(saved.spec(TASK)) == TASK
+    assert described.build(described.describe(TASK)) == TASK

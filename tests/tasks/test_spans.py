@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lm_lab.tasks import saved
+from lm_lab.tasks import described
 from lm_lab.tasks.spans import SpanTask, best_spans
 
 TASK = SpanTask("squad", max_answer=3, n_best=4)
@@ -125,5 +125,5 @@ def test_the_loss_leaves_out_padding():
 
 def test_a_task_is_kept_as_plain_data():
     task = replace(SECOND, threshold=-1.5, validation=("validation",))
-    assert saved.build(saved.spec(task)) == task
-    assert saved.spec(task)["init_args"]["metrics"] == ["lm_lab.metrics.answer_f1"]
+    assert described.build(described.describe(task)) == task
+    assert described.describe(task)["init_args"]["metrics"] == ["lm_lab.metrics.answer_f1"]

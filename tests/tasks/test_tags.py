@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from lm_lab.errors import UsageError
 from lm_lab.metrics import entity_f1, entity_precision, entity_recall, token_accuracy
-from lm_lab.tasks import saved
+from lm_lab.tasks import described
 from lm_lab.tasks.tags import TagTask
 
 TASK = TagTask("ner", ("O", "B-PER", "I-PER", "B-LOC"))
@@ -75,7 +75,7 @@ def test_the_loss_of_a_batch_without_words_is_zero_and_has_a_gradient() -> None:
 
 
 def test_the_task_comes_back_from_what_is_saved() -> None:
-    assert saved.build(saved.spec(TASK)) == TASK
+    assert described.build(described.describe(TASK)) == TASK
 
 
 @pytest.mark.parametrize("labels", [("B-PER", "I-PER"), ("O", "PER"), ("O", "B-PER", "B-PER"), ("O", "L-PER"), ()])

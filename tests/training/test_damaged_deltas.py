@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from lm_lab import AdaptedModel
 from lm_lab.errors import UsageError
 from lm_lab.models import delta
-from lm_lab.models.saved import load_adaptation
+from lm_lab.models.loading import load_adaptation
 from lm_lab.strategies import LoRA
 from lm_lab.tasks import glue_task
 

@@ -17,7 +17,7 @@ from lm_lab.errors import UsageError
 from lm_lab.heads.scorers import MLPHead
 from lm_lab.interchange import peft_read, peft_write
 from lm_lab.models import delta
-from lm_lab.models.saved import load_adaptation
+from lm_lab.models.loading import load_adaptation
 from lm_lab.serving.bank import require_alike
 from lm_lab.strategies import FullFineTuning, LinearProbe, LoRA, WeightedFeatures
 from lm_lab.training.adaptation import Adaptation, adaptation_of

@@ -8,7 +8,7 @@ import pytest
 from lm_lab import AdaptedModel
 from lm_lab.errors import UsageError
 from lm_lab.models import delta
-from lm_lab.models.saved import load_adaptation
+from lm_lab.models.loading import load_adaptation
 from lm_lab.models.trust import trusted_config, trusted_task
 from lm_lab.strategies import Combination, LayerNormTuning, LoRA, RandomMask
 from lm_lab.tasks import glue_task
@@ -83,7 +83,7 @@ def test_what_a_configuration_may_not_name(description, path, value, message):
     [
         (f"{TASK}.class_path", "lm_lab.cli.main", "outside of lm_lab.tasks"),
         (f"{TASK}.class_path", "lm_lab.tasks.glue.glue_task", "is not a task"),
-        (f"{TASK}.class_path", "lm_lab.tasks.saved.import_module", "is not a task"),
+        (f"{TASK}.class_path", "lm_lab.tasks.described.named", "is not a task"),
         (f"{TASK}.init_args.metrics", ["antigravity.thing"], "outside of lm_lab.metrics"),
         (f"{TASK}.init_args.metrics", ["lm_lab.metrics.score"], "expected one of lm_lab.metrics"),
         (f"{TASK}.init_args.metrics", "accuracy", "expected a list"),

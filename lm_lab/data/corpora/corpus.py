@@ -51,7 +51,7 @@ class Corpus(BoundData):
             it. None: each is a document.
         spans: the phrases or entities that `EntityMasking` hides whole: the column of a data file with those of each
             text, as a list of pairs of characters [start, end); or what finds them, such as
-            `lm_lab.data.corpora.chunkers.PhraseChunker`.
+            `lm_lab.data.PhraseChunker`.
         rows: how documents become rows: `Documents`, `Packed`, `Continuing`, `NextSentencePairs`,
             `SentenceOrderPairs` or `ThreeWayPairs` of `lm_lab.data.corpora.rows`.
         encoding: of text files, such as latin-1.
@@ -159,7 +159,7 @@ class Corpus(BoundData):
         if isinstance(self.spans, str) and not in_file:
             raise UsageError(
                 f"spans='{self.spans}': spans stand in a column of a data file, without starts; a chunker, such as "
-                "lm_lab.data.corpora.chunkers.PhraseChunker, finds them in any text."
+                "lm_lab.data.PhraseChunker, finds them in any text."
             )
         if self.source == MICROWORLD:
             texts = corpus(self.documents or MICROWORLD_DOCUMENTS, self.seed)

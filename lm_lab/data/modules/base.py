@@ -17,6 +17,7 @@ from lm_lab.data.limits import at_least
 from lm_lab.data.protocols import Encoded, Rows
 from lm_lab.data.reading.lines import TEXT, Lines, given_lines, read_lines
 from lm_lab.data.reading.texts import UTF_8, codec
+from lm_lab.described import described
 from lm_lab.errors import UsageError
 from lm_lab.tasks import Task
 from lm_lab.tasks.names import require_split
@@ -120,10 +121,10 @@ class TaskData(BoundData, ABC):
     def settings(self) -> dict[str, Any]:
         """The arguments that decide how a text is read: kept with what was trained."""
 
-    def spec(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         """Class and settings that read texts in the same way again."""
         beside = {"word_columns": self.word_columns} if self.word_columns else {}
-        return {"class_path": f"{type(self).__module__}.{type(self).__name__}", "init_args": self.settings() | beside}
+        return described(type(self), self.settings() | beside)
 
     def cut(self) -> dict[str, Any]:
         """The settings of what is too long."""

@@ -2,9 +2,9 @@
 
     units: the entities of a row first, in random order, then single words, until 15% of its tokens are chosen
 
-Entities come with the text, as `units` of a batch (a column of the corpus, or `lm_lab.data.corpora.chunkers`), or from a list
-of phrases that is looked up in each row. ERNIE trains on words, then on phrases, then on entities, found by taggers;
-here one pass has words and either or both.
+Entities come with the text, as `units` of a batch (a column of the corpus, or `lm_lab.data.corpora.chunkers`), or
+from a list of phrases that is looked up in each row. ERNIE trains on words, then on phrases, then on entities, found by
+taggers; here one pass has words and either or both.
 """
 
 from collections.abc import Iterable, Sequence

@@ -13,7 +13,7 @@ from lm_lab.models.binding import restore
 from lm_lab.models.tensors import read_tensors
 from lm_lab.models.trust import trusted_config, trusted_task
 from lm_lab.strategies import AdaptationStrategy
-from lm_lab.tasks import saved
+from lm_lab.tasks import described
 
 _MISSHAPEN = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArgumentError)
 
@@ -41,7 +41,7 @@ def load_adaptation(folder: str | Path, trusted: Collection[str] = (), trust_rem
         parser.add_argument("--backbone", type=Backbone, default=UNNAMED)
         backbone = parser.instantiate(parser.parse_object({"backbone": model["backbone"]})).backbone
         _require_size(folder, strategy, backbone)
-        adaptation = AdaptedModel(backbone, strategy, saved.build(task), **reading)
+        adaptation = AdaptedModel(backbone, strategy, described.build(task), **reading)
     except _MISSHAPEN as error:  # plain data of other types than the classes take
         raise UsageError(f"the delta in '{folder}' cannot be built: {type(error).__name__}: {error}.") from error
     delta.load(adaptation, folder)

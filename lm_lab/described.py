@@ -1,0 +1,28 @@
+"""Things as the plain data that builds them again: `class_path` and `init_args`, as in configurations."""
+
+import sys
+from importlib import import_module
+from typing import Any
+
+
+def class_path(thing: Any) -> str:
+    """The dotted name of a class or function: the shortest that exports it, so that files may move within a package."""
+    parts = thing.__module__.split(".")
+    packages = (".".join(parts[:length]) for length in range(2, len(parts)))
+    home = next((name for name in packages if _exports(name, thing)), thing.__module__)
+    return f"{home}.{thing.__qualname__}"
+
+
+def described(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    """The plain data of a `kind` with these settings."""
+    return {"class_path": class_path(kind), "init_args": settings}
+
+
+def named(path: str) -> Any:
+    """What a dotted name stands for; it is imported. Of a stranger's name, ask `models.trust` first."""
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def _exports(package: str, thing: Any) -> bool:
+    return getattr(sys.modules.get(package), thing.__qualname__, None) is thing

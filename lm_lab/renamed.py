@@ -1,0 +1,38 @@
+"""Names of earlier versions that a configuration or a saved delta may still hold, and what they are called now."""
+
+import re
+
+_MOVED = {
+    "lm_lab.data": {
+        "choices": ("MultipleChoice",),
+        "chunkers": ("NameChunker", "PhraseChunker"),
+        "corpus": ("Corpus",),
+        "glue": ("GLUE",),
+        "multi_label": ("MultiLabelTexts",),
+        "own": ("OwnTexts",),
+        "rows": ("Continuing", "Documents", "NextSentencePairs", "Packed", "SentenceOrderPairs", "ThreeWayPairs"),
+        "sequences": ("Sequences", "TextToTextGLUE"),
+        "squad": ("SQuAD",),
+        "tags": ("TokenClassification",),
+    },
+    "lm_lab.strategies": {
+        "adapters": ("HoulsbyAdapter", "PfeifferAdapter"),
+        "weighted": ("WeightedFeatures",),
+    },
+}
+RENAMED = {
+    "lm_lab.training.ramp.BatchRamp": "lm_lab.training.callbacks.batch_size_warmup.BatchSizeWarmup",
+    "BatchRamp": "BatchSizeWarmup",
+} | {
+    f"{package}.{module}.{name}": f"{package}.{name}"
+    for package, modules in _MOVED.items()
+    for module, names in modules.items()
+    for name in names
+}
+_ANY = re.compile("|".join(rf"(?<![\w.]){re.escape(name)}(?![\w.])" for name in sorted(RENAMED, key=len, reverse=True)))
+
+
+def hint(message: str) -> str:
+    """What the old names in an error are called now; "" where there is none."""
+    found = dict.fromkeys(_ANY.findall(message))
+    return "".join(f"; '{name}' is called '{RENAMED[name]}' now" for name in found)
