@@ -20,6 +20,7 @@ _MOVED = {
         "weighted": ("WeightedFeatures",),
     },
 }
+PAIRS = {"joint": "cross_encoder", "towers": "bi_encoder"}
 RENAMED = {
     "lm_lab.training.ramp.BatchRamp": "lm_lab.training.callbacks.batch_size_warmup.BatchSizeWarmup",
     "BatchRamp": "BatchSizeWarmup",
@@ -32,7 +33,11 @@ RENAMED = {
 _ANY = re.compile("|".join(rf"(?<![\w.]){re.escape(name)}(?![\w.])" for name in sorted(RENAMED, key=len, reverse=True)))
 
 
+_PAIRS = re.compile(rf"pairs\W.*\b({'|'.join(PAIRS)})\b", re.DOTALL)
+
+
 def hint(message: str) -> str:
     """What the old names in an error are called now; "" where there is none."""
-    found = dict.fromkeys(_ANY.findall(message))
-    return "".join(f"; '{name}' is called '{RENAMED[name]}' now" for name in found)
+    now = RENAMED | PAIRS
+    found = dict.fromkeys([*_ANY.findall(message), *_PAIRS.findall(message)])
+    return "".join(f"; '{name}' is called '{now[name]}' now" for name in found)

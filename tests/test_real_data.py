@@ -30,7 +30,7 @@ def minilm(real_data, monkeypatch):
 def test_zero_shot_similarity_is_the_published_one(minilm, real_data):
     """Cosine of mean-pooled vectors on STS-B's test set: Spearman 0.824."""
     rows = read_split(glue_task("stsb"), "test", real_data)
-    encoded = encode_texts(rows, Encoding(minilm.tokenizer, "towers", 128))
+    encoded = encode_texts(rows, Encoding(minilm.tokenizer, "bi_encoder", 128))
     order = encoded.lengths.argsort()
     cosines = torch.empty(len(rows))
     for start in range(0, len(order), 128):
@@ -46,7 +46,7 @@ def test_lora_learns_paraphrase(minilm, real_data):
     """Better than the majority class by far, after 40 steps on real sentences."""
     L.seed_everything(0, verbose=False)
     data = GLUE("qqp", real_data, train_limit=1280, validation_limit=500)
-    model = adaptation_of(minilm, LoRA(), data.task, learning_rate=3e-3, pooling="mean", pairs="towers")
+    model = adaptation_of(minilm, LoRA(), data.task, learning_rate=3e-3, pooling="mean", pairs="bi_encoder")
     trainer = L.Trainer(
         max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False,

@@ -26,6 +26,7 @@ from lm_lab.config.checks import require_device
 from lm_lab.config.lightning_cli import quiet, restrict
 from lm_lab.data.modules.base import TaskData
 from lm_lab.errors import UsageError
+from lm_lab.renamed import hint
 from lm_lab.results.coordinates import NAMED, STRATEGY, TASK, coordinates
 from lm_lab.tasks import Task
 from lm_lab.training.adaptation import adaptation_of
@@ -125,7 +126,7 @@ def _one_line(error: Exception) -> str:
     while cause is not None and not isinstance(cause, UsageError):
         cause = cause.__cause__
     text = " ".join(str(cause or error).split())
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+    return (text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ...") + hint(text)
 
 
 @contextmanager

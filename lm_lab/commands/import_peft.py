@@ -52,7 +52,9 @@ def parse(args: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--pooling", choices=("cls", "mean", "max", "last"), help="how the head reads, unless it says so"
     )
-    parser.add_argument("--pairs", choices=("joint", "towers"), help="how pairs are read, unless it says so")
+    parser.add_argument(
+        "--pairs", choices=("cross_encoder", "bi_encoder"), help="how pairs are read, unless it says so"
+    )
     parser.add_argument("--fresh-head", action="store_true", help="leave out the head that the adapter brings")
     parser.add_argument("--out", type=Path, required=True, help="folder of the delta")
     parser.add_argument(

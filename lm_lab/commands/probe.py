@@ -69,7 +69,9 @@ def parse(args: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--limit", type=int, help="training examples to use")
     parser.add_argument("--max-length", type=int, default=128, help="tokens of the longest text")
     parser.add_argument("--pooling", choices=("cls", "mean", "max", "last"), help="default: the family's")
-    parser.add_argument("--pairs", choices=("joint", "towers"), default="joint", help="how pairs are read")
+    parser.add_argument(
+        "--pairs", choices=("cross_encoder", "bi_encoder"), default="cross_encoder", help="how pairs are read"
+    )
     parser.add_argument("--no-random", action="store_true", help="leave the backbone with random weights out")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print JSON")

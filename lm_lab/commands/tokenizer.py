@@ -28,7 +28,7 @@ def main(args: list[str]) -> int:
 
 def parse(args: list[str]) -> argparse.Namespace:
     """The arguments."""
-    parser = Arguments("lm-lab tokenizer", description="Train a tokenizer framed as BERT's.")
+    parser = Arguments("lm-lab tokenizer", description="Train a tokenizer with BERT's special tokens.")
     parser.add_argument("--kind", choices=KINDS, default="character", help="what a token is (default: character)")
     parser.add_argument(
         "--source", nargs="+", required=True, help="text files, data files, or folders with a split train"

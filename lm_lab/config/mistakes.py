@@ -4,8 +4,8 @@ import errno
 import re
 import traceback
 
-from lm_lab.renamed import hint
 from lm_lab.errors import UsageError
+from lm_lab.renamed import hint
 
 _DISK = {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EDQUOT, errno.EFBIG}
 _DENIED = re.compile(r"denied by the .* entry of the import path denylist\..*")

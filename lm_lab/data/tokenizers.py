@@ -1,4 +1,4 @@
-"""A vocabulary trained here: characters, WordPiece, byte-level BPE or a unigram model, framed as BERT frames texts.
+"""A vocabulary trained here: characters, WordPiece, byte-level BPE or a unigram model, with BERT's special tokens.
 
     [CLS] a [SEP]          [CLS] a [SEP] b [SEP]
 
@@ -106,7 +106,7 @@ def train(
         raise UsageError(
             f"no '{kind}' vocabulary of {vocab_size} tokens: {error}; give another --vocab_size."
         ) from error
-    return _framed(core, max_length)
+    return _bert_like(core, max_length)
 
 
 def save(tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
@@ -125,7 +125,7 @@ def unknown_share(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> f
     return ids.count(tokenizer.unk_token_id) / max(len(ids), 1)
 
 
-def _framed(core: Tokenizer, max_length: int) -> PreTrainedTokenizerFast:
+def _bert_like(core: Tokenizer, max_length: int) -> PreTrainedTokenizerFast:
     core.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",

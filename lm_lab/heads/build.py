@@ -39,6 +39,6 @@ def build_head(
     scorer: Callable[[int, int], nn.Module] = HEADS[kind] if kind else reader.head
     if task.reads == "tokens":
         return TokenReadout(layers, mix, scorer(width, task.outputs), pooling == "lstm", width)
-    towers = task.paired and pairs == "towers"
-    wide = width * (4 if towers else 1)
+    apart = task.paired and pairs == "bi_encoder"
+    wide = width * (4 if apart else 1)
     return TextReadout(layers, mix, scorer(wide, task.outputs), pooling, width, added=pairs == "both_orders")

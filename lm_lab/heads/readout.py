@@ -146,11 +146,11 @@ class TextReadout(Readout):
         return torch.stack([self.pool(state, mask) for state in self.prepared(states, mask)], dim=1).float()
 
     def vector(self, pooled: Tensor) -> Tensor:
-        """Pooled states of one or two inputs (b, texts, n, d) -> (b, d), or (b, 4 d) for two towers."""
+        """Pooled states of one or two inputs (b, texts, n, d) -> (b, d), or (b, 4 d) for a bi-encoder."""
         return self.joined(self.mixed(pooled))
 
     def joined(self, vectors: Tensor) -> Tensor:
-        """Vectors of one or two inputs (b, texts, d) -> (b, d), or (b, 4 d) for two towers."""
+        """Vectors of one or two inputs (b, texts, d) -> (b, d), or (b, 4 d) for a bi-encoder."""
         if vectors.shape[1] == 1 or self.added:
             return vectors.sum(1)
         return combine(vectors[:, 0], vectors[:, 1])

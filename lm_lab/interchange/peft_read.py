@@ -44,7 +44,7 @@ def read(
 
     The head is the adapter's where we exported it, or where it is a RoBERTa's or a decoder's classifier; it is fresh
     where the adapter brings none, or `fresh_head` asks for it. One that we exported says how it reads (`pooling`,
-    `pairs`); None takes that, or else the family's pooling and "joint".
+    `pairs`); None takes that, or else the family's pooling and "cross_encoder".
 
     Raises:
         UsageError: no adapter there, a method, setting or head that has no counterpart here, or another architecture.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.pooling import Pooling
 from lm_lab.data.encoding.encoding import Encoding, Pairs
-from lm_lab.data.encoding.special_tokens import framed
+from lm_lab.data.encoding.template import with_template
 from lm_lab.errors import UsageError
 from lm_lab.heads import HeadKind, build_head
 from lm_lab.models import delta, disabling, texts
@@ -34,7 +34,7 @@ class AdaptedModel(nn.Module):
         pooling: cls, mean, max, last, attention, which learns what to look at, or lstm, which reads all tokens; None
             takes the family's (cls for encoders, last for decoders). Where every token has its scores, lstm alone
             makes a difference.
-        pairs: "joint" encodes a pair as one sequence; "towers" encodes each text alone and the head reads
+        pairs: "cross_encoder" encodes a pair as one sequence; "bi_encoder" encodes each text alone and the head reads
             [u, v, |u - v|, u * v], which sentence-tuned backbones need; "both_orders" encodes a pair in both orders
             and adds the two vectors, as GPT does for similarity.
         head: "linear", or "mlp": BERT's pooler and its classifier. None takes the strategy's own.
@@ -58,7 +58,7 @@ class AdaptedModel(nn.Module):
         strategy: AdaptationStrategy,
         task: Task,
         pooling: Pooling | None = None,
-        pairs: Pairs = "joint",
+        pairs: Pairs = "cross_encoder",
         head: HeadKind | None = None,
         delimiter: str | None = None,
         frozen_dropout: bool = False,
@@ -119,7 +119,7 @@ class AdaptedModel(nn.Module):
     def encoding(self) -> Encoding:
         """How this model wants its tokens: what `bind` gives to a data module."""
         backbone = self.backbone
-        tokenizer = framed(backbone.tokenizer, self.delimiter, extract=backbone.causal)
+        tokenizer = with_template(backbone.tokenizer, self.delimiter, extract=backbone.causal)
         return Encoding(
             tokenizer,
             self.pairs,

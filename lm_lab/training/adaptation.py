@@ -181,7 +181,7 @@ def adaptation_of(
     scheduler: SchedulerFactory | None = None,
     learning_rate: float | None = None,
     pooling: Pooling | None = None,
-    pairs: Pairs = "joint",
+    pairs: Pairs = "cross_encoder",
     frozen_dropout: bool = False,
     head: HeadKind | None = None,
     delimiter: str | None = None,
@@ -197,7 +197,7 @@ def adaptation_of(
         scheduler: see `Adaptation`.
         learning_rate: see `Adaptation`.
         pooling: cls, mean, max, last, attention or lstm; None takes the family's.
-        pairs: "joint", "towers" or "both_orders".
+        pairs: "cross_encoder", "bi_encoder" or "both_orders".
         frozen_dropout: keep dropout on in frozen parts of the backbone too.
         head: "linear" or "mlp"; None takes the strategy's own.
         delimiter: text between the two texts of one sequence; None takes the tokenizer's.

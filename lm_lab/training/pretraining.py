@@ -67,7 +67,7 @@ class Pretraining(L.LightningModule):
         backbone = self.backbone
         return Encoding(
             backbone.tokenizer,
-            "joint",
+            "cross_encoder",
             backbone.max_length,
             causal=backbone.causal,
             segments=backbone.segments,

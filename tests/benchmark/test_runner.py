@@ -174,7 +174,7 @@ def test_stored_features_give_what_the_uncached_probe_gives(folders, tmp_path, t
         "linear": STRATEGIES["probe"] | {"tune": {"learning_rate": [1e-2]}},
         "mlp": {"class_path": "MLPProbe", "init_args": {"hidden": 8}, "model": {"learning_rate": 1e-2}},
     }
-    tasks = {"graded": {"data": {"task": "stsb", "source": "microworld"}, "model": {"pairs": "towers"}}}
+    tasks = {"graded": {"data": {"task": "stsb", "source": "microworld"}, "model": {"pairs": "bi_encoder"}}}
     if task == "sst2":
         tasks = {"classes": {"data": {"task": "sst2", "source": "microworld"}}}
     path = write_suite(tmp_path / "s.yaml", folders["bert"], strategies=strategies, tasks=tasks)

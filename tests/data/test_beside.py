@@ -89,7 +89,7 @@ def character_backbone(folders: dict[str, Path]) -> CharacterBackbone:
     return CharacterBackbone(str(folders["bert"]), dropout=0.0)
 
 
-def asking(make: Make, *asks: Any, pairs: Pairs = "joint", length: int = 64) -> Encoding:
+def asking(make: Make, *asks: Any, pairs: Pairs = "cross_encoder", length: int = 64) -> Encoding:
     return Encoding(make("bert").tokenizer, pairs, length, asks=asks)
 
 
@@ -114,13 +114,13 @@ def require_characters(encoding: Encoding, text: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("length", [64, 9])  # 9: pairs are truncated
-@pytest.mark.parametrize("pairs", ["joint", "towers", "both_orders"])
+@pytest.mark.parametrize("pairs", ["cross_encoder", "bi_encoder", "both_orders"])
 @pytest.mark.filterwarnings("ignore:.*longer than.*")
 def test_characters_are_those_of_each_token_of_pairs(make: Make, pairs: Pairs, length: int) -> None:
     data = GLUE("mrpc", max_length=length, **SMALL)
     encoding = asking(make, Characters(), pairs=pairs, length=length)
     batch = encoded(data, encoding).collate([3, 0, 7])
-    assert len(batch["texts"]) == (1 if pairs == "joint" else 2)
+    assert len(batch["texts"]) == (1 if pairs == "cross_encoder" else 2)
     for text in batch["texts"]:
         require_characters(encoding, text)
 
@@ -231,7 +231,7 @@ def test_pieces_of_a_word_hang_on_its_first() -> None:
     pieces = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1, "##b": 2, "c": 3, "[PAD]": 4}, unk_token="[UNK]"))
     pieces.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=pieces, unk_token="[UNK]", pad_token="[PAD]")
-    encoding = Encoding(tokenizer, "joint", 64, asks=(PARENTS, Characters()))
+    encoding = Encoding(tokenizer, "cross_encoder", 64, asks=(PARENTS, Characters()))
     data = own(sentence=" abb  c ab", parents=[2, 0, -1])
     text = encoded(data, encoding, WHOLE).collate([0])["texts"][0]
     assert text["input_ids"].tolist() == [[1, 2, 2, 3, 1, 2]]
@@ -239,7 +239,7 @@ def test_pieces_of_a_word_hang_on_its_first() -> None:
     assert text["characters"].tolist()[0] == Characters().values(["a", "b", "b", "c", "a", "b"]).tolist()
 
 
-@pytest.mark.parametrize("pairs", ["joint", "towers", "both_orders"])
+@pytest.mark.parametrize("pairs", ["cross_encoder", "bi_encoder", "both_orders"])
 def test_each_text_of_a_pair_has_its_own(make: Make, pairs: Pairs) -> None:
     row = {
         "sentence": "the beast",
@@ -253,8 +253,8 @@ def test_each_text_of_a_pair_has_its_own(make: Make, pairs: Pairs) -> None:
     data = OwnTexts(source="train.parquet", columns=columns, labels=["x", "y"], word_columns=["parents"])
     texts = encoded(data, asking(make, PARENTS, pairs=pairs), WHOLE).collate([0])["texts"]
     expected = {
-        "joint": [[[-1, 2, -1, -1, 5, -1, 5, -1]]],
-        "towers": [[[-1, 2, -1, -1]], [[-1, 2, -1, 2, -1]]],
+        "cross_encoder": [[[-1, 2, -1, -1, 5, -1, 5, -1]]],
+        "bi_encoder": [[[-1, 2, -1, -1]], [[-1, 2, -1, 2, -1]]],
         "both_orders": [[[-1, 2, -1, -1, 5, -1, 5, -1]], [[-1, 2, -1, 2, -1, 6, -1, -1]]],
     }
     assert [text["parents"].tolist() for text in texts] == expected[pairs]

@@ -24,13 +24,13 @@ def rows():
     return read_split(glue_task("rte"), "validation", "microworld")
 
 
-@pytest.mark.parametrize("pairs", ["joint", "towers"])
+@pytest.mark.parametrize("pairs", ["cross_encoder", "bi_encoder"])
 def test_a_batch_equals_the_tokenizers_own(tokenizer, rows, pairs):
     encoded = encode_texts(rows, Encoding(tokenizer, pairs, 64))
     index = [3, 0, 7]
     batch = encoded.collate(index)
     chosen = [[column[i] for i in index] for column in rows.texts]
-    expected = [tokenizer(*chosen, padding=True, return_tensors="pt")] if pairs == "joint" else [
+    expected = [tokenizer(*chosen, padding=True, return_tensors="pt")] if pairs == "cross_encoder" else [
         tokenizer(texts, padding=True, return_tensors="pt") for texts in chosen
     ]  # fmt: skip
     assert len(batch["texts"]) == len(expected)
@@ -42,7 +42,7 @@ def test_a_batch_equals_the_tokenizers_own(tokenizer, rows, pairs):
 
 
 def test_tokens_come_from_the_cache_the_second_time(tokenizer, rows, monkeypatch):
-    encoding = Encoding(tokenizer, "joint", 64)
+    encoding = Encoding(tokenizer, "cross_encoder", 64)
     first = encode_texts(rows, encoding)
     assert len(list((cache_folder() / "tokens").iterdir())) == 1
     monkeypatch.setattr(module, "tokens", lambda *_: pytest.fail("tokenised again"))
@@ -51,15 +51,15 @@ def test_tokens_come_from_the_cache_the_second_time(tokenizer, rows, monkeypatch
 
 
 def test_the_fingerprint_follows_texts_tokenizer_pairs_and_length_alone(tokenizer, rows):
-    base = Encoding(tokenizer, "joint", 64).fingerprint(rows.content())
-    assert Encoding(tokenizer, "towers", 64).fingerprint(rows.content()) != base
-    assert Encoding(tokenizer, "joint", 32).fingerprint(rows.content()) != base
-    assert Encoding(tokenizer, "joint", 64).fingerprint(rows.take(rows.ids[:5]).content()) != base
+    base = Encoding(tokenizer, "cross_encoder", 64).fingerprint(rows.content())
+    assert Encoding(tokenizer, "bi_encoder", 64).fingerprint(rows.content()) != base
+    assert Encoding(tokenizer, "cross_encoder", 32).fingerprint(rows.content()) != base
+    assert Encoding(tokenizer, "cross_encoder", 64).fingerprint(rows.take(rows.ids[:5]).content()) != base
     other = microworld.tokenizer()
     other.add_tokens(["zzz"])
-    assert Encoding(other, "joint", 64).fingerprint(rows.content()) != base
+    assert Encoding(other, "cross_encoder", 64).fingerprint(rows.content()) != base
     tokenizer("x", truncation=True, max_length=5, padding="max_length")  # leaves traces in a fast tokenizer
-    assert Encoding(tokenizer, "joint", 64).fingerprint(rows.content()) == base
+    assert Encoding(tokenizer, "cross_encoder", 64).fingerprint(rows.content()) == base
 
 
 def test_truncation_is_counted(tokenizer, rows):
@@ -69,7 +69,7 @@ def test_truncation_is_counted(tokenizer, rows):
     message = f"{cut} of {len(rows)} examples are longer than {limit} tokens and were truncated"
     for _ in range(2):  # said again when the tokens come from the cache
         with pytest.warns(UserWarning, match=message):
-            encoded = encode_texts(rows, Encoding(tokenizer, "joint", limit))
+            encoded = encode_texts(rows, Encoding(tokenizer, "cross_encoder", limit))
     assert encoded.lengths.max() == limit
 
 
@@ -90,15 +90,15 @@ def test_a_damaged_cache_is_made_anew(how: str) -> None:
     assert np.array_equal(cached("key", dict)["ids0"], arrays["ids0"])  # whole again
 
 
-@pytest.mark.parametrize("pairs", ["joint", "towers"])
+@pytest.mark.parametrize("pairs", ["cross_encoder", "bi_encoder"])
 def test_the_beginning_goes_where_truncation_is_left(pairs: Any) -> None:
     tokenizer, texts = microworld.tokenizer(), ["it was a good beast .", "the cat saw the dog ."]
     rows = TextRows(tuple([text] for text in texts), np.array([0.0]), np.array([0]), "F")
     whole = tokenizer(texts[0])["input_ids"]
     for side in ("right", "left"):
         with pytest.warns(UserWarning, match="1 of 1 examples are longer than 5 tokens"):
-            found = encode_texts(rows, Encoding(tokenizer, pairs, 5, side)).towers[0].ids.tolist()
-        if pairs == "towers":
+            found = encode_texts(rows, Encoding(tokenizer, pairs, 5, side)).sequences[0].ids.tolist()
+        if pairs == "bi_encoder":
             assert found == [whole[0], *(whole[1:4] if side == "right" else whole[-4:-1]), whole[-1]]
         else:
             assert len(found) == 5

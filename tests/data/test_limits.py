@@ -88,7 +88,7 @@ def test_numbers_of_single_forms(make_data: Callable[[], Any], said: str) -> Non
 def test_a_sequence_has_room_for_a_token_of_each_text() -> None:
     for length, pair, said in ((2, False, "expected 3 or more"), (4, True, "expected 5 or more")):
         data = GLUE("rte" if pair else "sst2", source="microworld", max_length=length)
-        data.bind(Encoding(tokenizer(), "joint", length))
+        data.bind(Encoding(tokenizer(), "cross_encoder", length))
         with pytest.raises(UsageError, match=f"max_length={length}: this tokenizer adds . tokens to .*{said}"):
             data.encode(["train"])
 
@@ -154,7 +154,7 @@ def test_answers_that_are_all_misplaced_are_nothing_to_train_on() -> None:
     rows = [{"id": str(i), "title": "t", "context": "a b", "question": "q", "answers": answers} for i in range(4)]
     pq.write_table(pa.Table.from_pylist(rows), "train.parquet")
     data = SQuAD(source=".", max_length=32, overlap=4)
-    data.bind(Encoding(tokenizer(), "joint", 32))
+    data.bind(Encoding(tokenizer(), "cross_encoder", 32))
     with (
         pytest.warns(UserWarning, match="4 of 4 answers are not where answer_start says"),
         pytest.raises(UsageError, match=r"no window shows an answer, so there is nothing to train on"),

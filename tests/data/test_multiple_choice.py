@@ -104,14 +104,14 @@ def test_a_split_without_answers_can_be_predicted_and_not_scored(tmp_path: Path)
         plain.rows("validation")
 
 
-@pytest.mark.parametrize("pairs", ["joint", "towers", "both_orders"])
+@pytest.mark.parametrize("pairs", ["cross_encoder", "bi_encoder", "both_orders"])
 def test_a_batch_has_a_sequence_for_each_option(tokenizer: Any, pairs: Any) -> None:
     encoded = encode_choices(rows({}, {"options": ["a", "in"], "answer": 0}), Encoding(tokenizer, pairs, 64))
     batch = encoded.collate([1, 0])
     contexts, options = ["it was fine . who ?"] * 5, ["a", "in", "a b", "a", "in"]
     expected = {
-        "joint": [(contexts, options)],
-        "towers": [(contexts,), (options,)],
+        "cross_encoder": [(contexts, options)],
+        "bi_encoder": [(contexts,), (options,)],
         "both_orders": [(contexts, options), (options, contexts)],
     }[pairs]
     assert len(batch["texts"]) == len(expected)
@@ -126,7 +126,9 @@ def test_a_batch_has_a_sequence_for_each_option(tokenizer: Any, pairs: Any) -> N
 def test_what_is_too_long_loses_the_beginning_of_its_context(tokenizer: Any) -> None:
     long = {"context": "was was was was fine .", "options": ["a", "a a a a a", "a a a a a a a a a a"]}
     with pytest.warns(UserWarning, match="here: 1 of 2 questions are longer than 9 tokens .* the beginning of"):
-        encoded = encode_choices(rows({"question": None}, long | {"question": None}), Encoding(tokenizer, "joint", 9))
+        encoded = encode_choices(
+            rows({"question": None}, long | {"question": None}), Encoding(tokenizer, "cross_encoder", 9)
+        )
     ids = encoded.collate([1])["texts"][0]["input_ids"]
     texts = [" ".join(token for token in tokenizer.convert_ids_to_tokens(row) if token != "[PAD]") for row in ids]
     assert texts[0] == "[CLS] was was was fine . [SEP] a [SEP]"
@@ -146,7 +148,7 @@ def test_the_order_of_truncation_follows_the_context_when_the_pair_is_turned_rou
 def test_tokens_come_from_the_cache_the_second_time(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from lm_lab.data.encoding import choices as module
 
-    encoding = Encoding(tokenizer, "joint", 64)
+    encoding = Encoding(tokenizer, "cross_encoder", 64)
     first = encode_choices(rows({}), encoding)
     monkeypatch.setattr(module, "_encode", lambda *_: pytest.fail("tokenised again"))
     assert encode_choices(rows({}), encoding).fingerprint == first.fingerprint

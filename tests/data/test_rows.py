@@ -71,7 +71,7 @@ def roberta() -> PreTrainedTokenizerFast:
 @pytest.mark.parametrize("family", ["bert", "roberta", "gpt2", "llama"])
 @pytest.mark.parametrize("max_length", [64, 17, 12])
 @pytest.mark.filterwarnings("ignore:.*were truncated")
-def test_a_document_is_framed_and_cut_as_the_tokenizer_does_it(family: str, max_length: int) -> None:
+def test_a_document_has_special_tokens_and_is_cut_as_the_tokenizer_does_it(family: str, max_length: int) -> None:
     words = {"roberta": roberta, "gpt2": bpe, "llama": lambda: bpe("<s> $A")}.get(family, tokenizer)()
     texts = [*corpus(60), "the good beast was very good .\tit was", "a\tthe plant was poor and good and poor ."]
     rows = Documents(TokenStore.of(tokenise(texts, words)), RowLayout.of(words, False, max_length, 0))
@@ -183,7 +183,7 @@ def test_the_label_says_what_the_second_segment_is(kind: type[SentencePairs]) ->
 
 
 @pytest.mark.parametrize("kind", PAIRS)
-def test_a_pair_is_framed_and_carries_its_label(kind: type[SentencePairs]) -> None:
+def test_a_pair_has_special_tokens_and_carries_its_label(kind: type[SentencePairs]) -> None:
     rows, words = made(stories(), kind), tokenizer()
     lengths = rows.lengths(0)
     batch = rows.collate([rows[0, i] for i in range(8)])

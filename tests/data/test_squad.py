@@ -82,7 +82,7 @@ def tokenizer(request):
 def test_windows_are_the_tokenizers_own(tokenizer, max_length, overlap):
     if max_length < 100:
         max_length += len(tokenizer(QUESTION)["input_ids"]) - 20
-    ours = encode_spans(rows(), Encoding(tokenizer, "joint", max_length), 1000, overlap, train=False)
+    ours = encode_spans(rows(), Encoding(tokenizer, "cross_encoder", max_length), 1000, overlap, train=False)
     theirs = tokenizer(
         [QUESTION], [CONTEXT], truncation="only_second", max_length=max_length, stride=overlap,
         return_overflowing_tokens=True, return_offsets_mapping=True,
@@ -106,8 +106,10 @@ def test_windows_are_the_tokenizers_own(tokenizer, max_length, overlap):
 )
 def test_answers_decode_to_their_own_characters(tokenizer, answer):
     room = len(tokenizer(QUESTION)["input_ids"]) + 40
-    encoded = encode_spans(rows(text=answer), Encoding(tokenizer, "joint", room), 1000, 30, train=True)
-    batch = encode_spans(rows(text=answer), Encoding(tokenizer, "joint", room), 1000, 30, train=False).collate([0])
+    encoded = encode_spans(rows(text=answer), Encoding(tokenizer, "cross_encoder", room), 1000, 30, train=True)
+    batch = encode_spans(rows(text=answer), Encoding(tokenizer, "cross_encoder", room), 1000, 30, train=False).collate(
+        [0]
+    )
     found = 0
     for (start, end), offsets, null in zip(encoded.labels, batch["offsets"], batch["null"], strict=True):
         if start == null == end:
@@ -123,7 +125,7 @@ def test_no_answer_points_at_the_class_token():
     last = byte_level(template="$A </s> $B </s> <s>")
     unanswered = rows(count=0)
     for tokenizer, place in ((last, -1), (microworld.tokenizer(), 0)):
-        batch = encode_spans(unanswered, Encoding(tokenizer, "joint", 4000), 1000, 30, train=True).collate([0])
+        batch = encode_spans(unanswered, Encoding(tokenizer, "cross_encoder", 4000), 1000, 30, train=True).collate([0])
         ids = batch["texts"][0]["input_ids"][0]
         assert batch["labels"].tolist() == [[place % len(ids)] * 2]
         assert ids[place] == tokenizer.cls_token_id
@@ -133,12 +135,12 @@ def test_what_is_lost_is_counted(tokenizer):
     asked = len(tokenizer(QUESTION)["input_ids"])
     long = CONTEXT[: len(CONTEXT) // 3].strip()
     with pytest.warns(UserWarning, match="1 of 1 answers are in no window whole"):
-        encoded = encode_spans(rows(text=long), Encoding(tokenizer, "joint", asked + 12), 1000, 6, train=True)
+        encoded = encode_spans(rows(text=long), Encoding(tokenizer, "cross_encoder", asked + 12), 1000, 6, train=True)
     assert len(encoded) == 0  # never taught as a question without an answer
     with pytest.warns(UserWarning, match="1 of 1 answers are not where answer_start says"):
-        assert len(encode_spans(rows(start=5), Encoding(tokenizer, "joint", 4000), 1000, 6, train=True)) == 0
+        assert len(encode_spans(rows(start=5), Encoding(tokenizer, "cross_encoder", 4000), 1000, 6, train=True)) == 0
     with pytest.warns(UserWarning, match="1 of 1 questions are longer than max_question"):
-        encoded = encode_spans(rows(), Encoding(tokenizer, "joint", 4000), 3, 6, train=True)
+        encoded = encode_spans(rows(), Encoding(tokenizer, "cross_encoder", 4000), 3, 6, train=True)
     assert encoded.lengths[0] == len(tokenizer(QUESTION, CONTEXT)["input_ids"]) - (
         len(tokenizer(QUESTION, add_special_tokens=False)["input_ids"]) - 3
     )
@@ -146,7 +148,7 @@ def test_what_is_lost_is_counted(tokenizer):
 
 def test_windows_with_no_room():
     with pytest.raises(UsageError, match=r"max_length=64 leaves \d+ tokens.*overlap=60 repeat"):
-        encode_spans(rows(), Encoding(microworld.tokenizer(), "joint", 64), 1000, 60, train=True)
+        encode_spans(rows(), Encoding(microworld.tokenizer(), "cross_encoder", 64), 1000, 60, train=True)
 
 
 BAD = {

@@ -56,7 +56,7 @@ def trained(**parts: Any) -> PreTrainedTokenizerFast:
 
 
 def encoded(given: TaggedRows, tokenizer: Any, max_length: int = 64) -> EncodedTags:
-    return encode_tags(given, 0, Encoding(tokenizer, "joint", max_length))
+    return encode_tags(given, 0, Encoding(tokenizer, "cross_encoder", max_length))
 
 
 def test_first_tokens_by_hand() -> None:
@@ -134,9 +134,9 @@ def test_tokens_come_from_the_cache_the_second_time(monkeypatch: pytest.MonkeyPa
 
 def test_a_split_without_tags_is_read_as_o() -> None:
     given = TaggedRows([["it", "was"]], None, np.arange(1), "F")
-    assert encode_tags(given, 3, Encoding(microworld.tokenizer(), "joint", 9)).collate([0])["labels"].tolist() == [
-        [3, 3]
-    ]
+    assert encode_tags(given, 3, Encoding(microworld.tokenizer(), "cross_encoder", 9)).collate([0])[
+        "labels"
+    ].tolist() == [[3, 3]]
 
 
 def test_minilm_by_hand(real_data: str) -> None:

@@ -36,7 +36,7 @@ def test_capitals_are_kept_unless_they_are_not_wanted() -> None:
 
 
 @pytest.mark.parametrize("kind", RECIPES)
-def test_every_kind_frames_texts_as_bert_does_and_survives_saving(kind: str, tmp_path: Path) -> None:
+def test_every_kind_has_the_special_tokens_of_bert_and_survives_saving(kind: str, tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(save(train(TEXTS, kind, vocab_size=320), tmp_path))
     assert len(tokenizer) <= 320
     assert tokenizer.convert_ids_to_tokens([0, 1, 2, 3, 4]) == list(SPECIAL)

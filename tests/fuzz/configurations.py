@@ -23,7 +23,7 @@ ADAPT: Tree = {
     "model": {
         "strategy": {"class_path": "LoRA", "init_args": {"rank": 2, "alpha": 4.0, "dropout": 0.0}},
         "backbone": {"source": "", "pretrained": True, "dropout": 0.1, "attention": None, "revision": None},
-        "learning_rate": 0.001, "pooling": "cls", "pairs": "joint", "head": None, "frozen_dropout": False,
+        "learning_rate": 0.001, "pooling": "cls", "pairs": "cross_encoder", "head": None, "frozen_dropout": False,
         "delimiter": None,
         "optimizer": {"class_path": "lm_lab.training.optimizers.AdamW", "init_args": {"weight_decay": 0.01}},
         "scheduler": {"class_path": "WarmupLinear", "init_args": {"warmup": 0.1}},

@@ -40,7 +40,7 @@ COMMANDS = {
     "tokenizer": "tokenizer --kind wordpiece --source lines.txt --out vocabulary --vocab_size 60 --min_frequency 1",
     "export": "export --delta delta --out adapter --allow-import x",
     "merged": "export --delta delta --out merged --merged",
-    "import": "import --peft peft --backbone bert --task mrpc --pooling cls --pairs joint --out imported",
+    "import": "import --peft peft --backbone bert --task mrpc --pooling cls --pairs cross_encoder --out imported",
     "own": "import --peft peft --backbone bert --config data.yaml --fresh-head --out imported",
     "doctor": "doctor --backbone bert --strategy LayerNormTuning --json",
 }

@@ -140,7 +140,7 @@ def ends(run: Callable[[], Any]) -> None:
 def train_and_validate(make: Make, source: str) -> None:
     data = make(source)
     data.predict_splits = ("train",)
-    data.bind(Encoding(TOKENIZER, "joint", 24))
+    data.bind(Encoding(TOKENIZER, "cross_encoder", 24))
     data.encode(["train", "validation"])
     for encoded in data.encoded.values():
         assert np.all(encoded.lengths >= 0)

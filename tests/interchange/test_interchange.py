@@ -74,15 +74,15 @@ def test_what_is_exported_comes_back(make, tmp_path, family, strategy):
 
 
 def test_a_head_says_how_it_reads(make, tmp_path):
-    model = AdaptedModel(make("llama"), LoRA(rank=2), glue_task("rte"), pooling="mean", pairs="towers")
-    found = read(export(model, tmp_path / "adapter"), make("llama"), glue_task("rte"), pairs="towers").model
-    assert (found.pooling, found.pairs, found.delimiter) == ("mean", "towers", None)
+    model = AdaptedModel(make("llama"), LoRA(rank=2), glue_task("rte"), pooling="mean", pairs="bi_encoder")
+    found = read(export(model, tmp_path / "adapter"), make("llama"), glue_task("rte"), pairs="bi_encoder").model
+    assert (found.pooling, found.pairs, found.delimiter) == ("mean", "bi_encoder", None)
     model = AdaptedModel(make("llama"), LoRA(rank=2), glue_task("rte"), pairs="both_orders", delimiter=" ; ")
     folder = export(model, tmp_path / "other")
     found = read(folder, make("llama"), glue_task("rte")).model
     assert (found.pooling, found.pairs, found.delimiter) == ("last", "both_orders", " ; ")
     save_file(load_file(folder / "head.safetensors"), folder / "head.safetensors", metadata={"pairs": "threes"})
-    with pytest.raises(UsageError, match="pairs='threes'; expected one of joint, towers, both_orders"):
+    with pytest.raises(UsageError, match="pairs='threes'; expected one of cross_encoder, bi_encoder, both_orders"):
         read(folder, make("llama"), glue_task("rte"))
 
 

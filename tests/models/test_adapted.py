@@ -94,7 +94,7 @@ def test_texts_are_answered_in_words(make: Make) -> None:
 
 
 def test_pairs_are_pairs(make: Make) -> None:
-    model = built(make, LoRA(rank=2), "mrpc", pairs="towers")
+    model = built(make, LoRA(rank=2), "mrpc", pairs="bi_encoder")
     assert len(model.predict([("it was good .", "it was poor .")] * 3)) == 3
     with pytest.raises(UsageError, match="1 texts, but this task needs 2"):
         model.predict(["it was good ."])

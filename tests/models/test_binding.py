@@ -31,11 +31,11 @@ def adapted(make: Make, family: str = "bert", **options: Any) -> AdaptedModel:
 
 
 def test_each_learns_what_it_needs_of_the_other(make: Make) -> None:
-    model, data = adapted(make, pairs="towers"), GLUE("rte", max_length=40, truncation="left", **SMALL)
+    model, data = adapted(make, pairs="bi_encoder"), GLUE("rte", max_length=40, truncation="left", **SMALL)
     assert model.read_by is None
     assert bind(model, data) is data
     reading = data.reading
-    assert (reading.tokenizer, reading.pairs) == (model.backbone.tokenizer, "towers")
+    assert (reading.tokenizer, reading.pairs) == (model.backbone.tokenizer, "bi_encoder")
     assert (reading.max_length, reading.side) == (40, "left")
     assert model.read_by == data.description()
     data = GLUE("rte", max_length=100_000, **SMALL)
@@ -60,7 +60,7 @@ def test_who_binds_what_does_not_belong_together_is_told(make: Make) -> None:
 
 
 def test_another_model_gets_tokens_of_its_own(make: Make) -> None:
-    data, first, second = GLUE("rte", **SMALL), adapted(make), adapted(make, pairs="towers")
+    data, first, second = GLUE("rte", **SMALL), adapted(make), adapted(make, pairs="bi_encoder")
     bind(first, data).encode(["train"])
     assert len(data.encoded["train"].collate([0])["texts"]) == 1
     bind(second, data).setup("fit")
@@ -73,7 +73,7 @@ def test_a_corpus_is_laid_out_for_its_model(make: Make) -> None:
         model = Pretraining(make(family), objective)
         bind(model, corpus).setup("fit")
         assert corpus.training is not None
-        assert corpus.training.layout.framed is (family == "bert")
+        assert corpus.training.layout.templated is (family == "bert")
     with pytest.raises(UsageError, match="max_length=4000: this backbone takes 1 to 512 tokens"):
         bind(Pretraining(make(), MaskedLM), Corpus(documents=40, held_out=8, max_length=4000)).setup("fit")
 

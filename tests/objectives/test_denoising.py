@@ -147,7 +147,7 @@ def test_a_text_that_the_model_has_no_places_for_is_cut_and_still_ends(room: Mak
     backbone = room("bart")
     objective = made(name, backbone)
     ids = torch.randint(10, 100, (2, backbone.max_length + 3))
-    text = objective.frame((ids, torch.arange(ids.shape[1]) < torch.tensor([[5], [ids.shape[1]]])))
+    text = objective.with_special_tokens((ids, torch.arange(ids.shape[1]) < torch.tensor([[5], [ids.shape[1]]])))
     assert text["attention_mask"].sum(1).tolist() == [6, backbone.max_length]
     assert text["input_ids"][0, :7].tolist() == [*ids[0, :5].tolist(), objective.end, objective.pad]
     assert text["input_ids"][1].tolist() == [*ids[1, : backbone.max_length - 1].tolist(), objective.end]

@@ -78,7 +78,7 @@ def test_shuffling_keeps_the_labels_and_is_the_seeds():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("pairs", ["joint", "towers"])
+@pytest.mark.parametrize("pairs", ["cross_encoder", "bi_encoder"])
 def test_features_are_each_layers_pooled_states(make, pairs):
     data = GLUE("mrpc", source="microworld", train_limit=30, validation_limit=10)
     model = reader(make("bert"), data, pooling="mean", pairs=pairs)
@@ -92,7 +92,7 @@ def test_features_are_each_layers_pooled_states(make, pairs):
             mask = text["attention_mask"][..., None].float()
             vectors.append((hidden[layer] * mask).sum(1) / mask.sum(1))
         u, v = vectors[0], vectors[-1]
-        expected = u if pairs == "joint" else torch.cat([u, v, (u - v).abs(), u * v], dim=-1)
+        expected = u if pairs == "cross_encoder" else torch.cat([u, v, (u - v).abs(), u * v], dim=-1)
         assert torch.allclose(found.vectors[:, layer], expected[order], atol=1e-5)
     assert torch.equal(found.labels, batch["labels"][order])
 

@@ -60,14 +60,14 @@ def text(rows: int = 5) -> dict:
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def deltas(make, family, strategy, root, task="sst2", pairs="joint") -> tuple[list, list[AdaptedModel]]:
+def deltas(make, family, strategy, root, task="sst2", pairs="cross_encoder") -> tuple[list, list[AdaptedModel]]:
     """Folders of deltas of a few users, and their own models."""
     folders, models = [], []
     for user in range(USERS):
         torch.manual_seed(user)
         model = AdaptedModel(make(family), strategy, glue_task(task), pooling="mean", pairs=pairs)
-        towers = 2 if pairs == "towers" else 1
-        batch = {"texts": [text()] * towers, "labels": torch.randint(0, 2, (5,)).float()}
+        texts = 2 if pairs == "bi_encoder" else 1
+        batch = {"texts": [text()] * texts, "labels": torch.randint(0, 2, (5,)).float()}
         train(model, batch, rate=1.0)
         model.finish()
         folders.append(delta.save(model.eval(), root / str(user)))
@@ -97,10 +97,10 @@ def test_a_mixed_batch_equals_one_user_at_a_time(make, tmp_path, kind, family):
     assert torch.allclose(bank(turned, OWNERS.flip(0)), expected.flip(0), atol=1e-5)
 
 
-def test_pairs_as_two_towers(make, tmp_path):
-    folders, models = deltas(make, "bert", LoRA(rank=2, alpha=32.0), tmp_path, "mrpc", "towers")
+def test_pairs_as_a_bi_encoder(make, tmp_path):
+    folders, models = deltas(make, "bert", LoRA(rank=2, alpha=32.0), tmp_path, "mrpc", "bi_encoder")
     batch = {"texts": [text(), {name: value.flip(0) for name, value in text().items()}]}
-    model = AdaptedModel(make("bert"), LoRA(rank=2, alpha=32.0), glue_task("mrpc"), pooling="mean", pairs="towers")
+    model = AdaptedModel(make("bert"), LoRA(rank=2, alpha=32.0), glue_task("mrpc"), pooling="mean", pairs="bi_encoder")
     assert torch.allclose(Bank(model, folders)(batch, OWNERS), one_by_one(models, batch), atol=1e-5)
 
 

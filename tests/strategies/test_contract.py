@@ -125,7 +125,7 @@ def test_another_backbones_delta_is_refused(make, tmp_path):
 
 @pytest.mark.parametrize("pooling", ["cls", "mean", "max", "last", "attention"])
 def test_every_pooling_trains_a_head(make, pooling):
-    model = AdaptedModel(make("bert"), LinearProbe(), glue_task("mrpc"), pooling=pooling, pairs="towers")
+    model = AdaptedModel(make("bert"), LinearProbe(), glue_task("mrpc"), pooling=pooling, pairs="bi_encoder")
     ids = torch.randint(5, 100, (4, 6))
     text = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     model({"texts": [text, text]}).sum().backward()

@@ -45,13 +45,13 @@ def test_a_plain_trainer_fits_and_scores(make):
     assert trainer.global_step == 12
 
 
-@pytest.mark.parametrize("pairs", ["joint", "towers"])
+@pytest.mark.parametrize("pairs", ["cross_encoder", "bi_encoder"])
 @pytest.mark.parametrize("task", ["rte", "stsb", "mnli"])
-def test_pairs_as_one_sequence_and_as_two_towers(make, task, pairs):
+def test_pairs_as_one_sequence_and_as_a_bi_encoder(make, task, pairs):
     data = glue(task)
     model = adaptation_of(make(), LoRA(), data.task, pairs=pairs)
     inputs = model.model.head.scorer.out.in_features
-    assert inputs == model.model.backbone.hidden_size * (4 if pairs == "towers" else 1)
+    assert inputs == model.model.backbone.hidden_size * (4 if pairs == "bi_encoder" else 1)
     trainer = L.Trainer(max_epochs=1, **QUIET)
     trainer.fit(model, bind(model.model, data))
     expected = {"rte": "validation/accuracy", "stsb": "validation/spearman", "mnli": "validation_mismatched/accuracy"}

@@ -40,7 +40,7 @@ def fit(model: Adaptation, data: TaskData, epochs: int = 1) -> L.Trainer:
 
 
 @pytest.mark.parametrize("task", ["sst2", "rte", "stsb", "choice"])
-@pytest.mark.parametrize("pairs", ["joint", "both_orders", "towers"])
+@pytest.mark.parametrize("pairs", ["cross_encoder", "both_orders", "bi_encoder"])
 def test_every_form_trains_with_the_auxiliary_loss_and_an_mlp(make: Make, task: str, pairs: Any) -> None:
     data = MultipleChoice(task, **SMALL) if task == "choice" else GLUE(task, **SMALL)
     model = adaptation_of(make("gpt2"), LoRA(), data.task, pairs=pairs, head="mlp", lm_weight=0.5)
@@ -79,7 +79,7 @@ def test_a_single_text_has_one_order(make: Make) -> None:
 def test_the_loss_is_the_tasks_and_the_language_models(make: Make, strategy: Any) -> None:
     backbone = make("gpt2", dropout=0.0)
     task = GLUE("rte").task
-    model = adaptation_of(backbone, strategy, task, pairs="towers", lm_weight=0.5).eval()
+    model = adaptation_of(backbone, strategy, task, pairs="bi_encoder", lm_weight=0.5).eval()
     batch = batch_of(model.model)
     losses = [
         next_token_loss(

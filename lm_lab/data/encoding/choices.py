@@ -12,18 +12,18 @@ from torch.utils.data import Dataset
 from lm_lab.data.encoding import beside
 from lm_lab.data.encoding.encoding import Encoding
 from lm_lab.data.encoding.ragged import Arrays, Ragged, offsets
-from lm_lab.data.encoding.texts import towers
+from lm_lab.data.encoding.texts import sequences
 from lm_lab.data.reading.choice_rows import ChoiceRows
 
 
 class EncodedChoices(Dataset[int]):
     """Encoded questions; an item is its own position, and `collate` makes the batch."""
 
-    def __init__(self, towers: list[Ragged], rows: ChoiceRows, pad_id: int, fingerprint: str) -> None:
-        self.towers, self.rows, self.pad_id, self.fingerprint = towers, rows, pad_id, fingerprint
+    def __init__(self, sequences: list[Ragged], rows: ChoiceRows, pad_id: int, fingerprint: str) -> None:
+        self.sequences, self.rows, self.pad_id, self.fingerprint = sequences, rows, pad_id, fingerprint
         self.labels, self.ids = torch.from_numpy(rows.labels), torch.from_numpy(rows.ids).long()
         self.starts = offsets([len(options) for options in rows.options])
-        tokens: np.ndarray = sum(tower.lengths for tower in towers)  # type: ignore[assignment]
+        tokens: np.ndarray = sum(sequence.lengths for sequence in sequences)  # type: ignore[assignment]
         self.lengths = np.maximum.reduceat(tokens, self.starts[:-1])  # of the longest option
 
     def __len__(self) -> int:
@@ -35,12 +35,12 @@ class EncodedChoices(Dataset[int]):
     def collate(self, index: list[int]) -> dict[str, Any]:
         """A batch of b questions with s options in all.
 
-        Per tower `input_ids`, `attention_mask` (s, t) padded to its longest; `counts`, `labels`, `ids` (b,); `options`,
-        their texts.
+        Per sequence `input_ids`, `attention_mask` (s, t) padded to its longest; `counts`, `labels`, `ids` (b,);
+        `options`, their texts.
         """
         places = np.concatenate([np.arange(self.starts[i], self.starts[i + 1]) for i in index])
         return {
-            "texts": [tower.pad(places, self.pad_id) for tower in self.towers],
+            "texts": [sequence.pad(places, self.pad_id) for sequence in self.sequences],
             "counts": torch.tensor([len(self.rows.options[i]) for i in index]),
             "options": [self.rows.options[i] for i in index],
             "labels": self.labels[index],
@@ -57,7 +57,9 @@ def encode_choices(rows: ChoiceRows, encoding: Encoding) -> EncodedChoices:
             f"{rows.origin}: {cut} of {len(rows)} questions are longer than {encoding.max_length} tokens with one of "
             "their options; the beginning of the context was left out"
         )
-    return EncodedChoices(towers(arrays, encoding, {}, rows.origin), rows, encoding.tokenizer.pad_token_id, fingerprint)
+    return EncodedChoices(
+        sequences(arrays, encoding, {}, rows.origin), rows, encoding.tokenizer.pad_token_id, fingerprint
+    )
 
 
 def _encode(rows: ChoiceRows, encoding: Encoding) -> Arrays:
@@ -66,12 +68,12 @@ def _encode(rows: ChoiceRows, encoding: Encoding) -> Arrays:
     columns = contexts, [option for options in rows.options for option in options]
     arrays: Arrays = {}
     truncated = np.zeros(len(contexts), dtype=bool)
-    for tower, texts in enumerate(encoding.inputs(columns)):
+    for sequence, texts in enumerate(encoding.inputs(columns)):
         context = next((place for place, column in enumerate(texts) if column is contexts), None)
         tokens, pieces, cut = _tokens(encoding, texts, context)
-        arrays |= Ragged.arrays(tokens, str(tower))
+        arrays |= Ragged.arrays(tokens, str(sequence))
         if encoding.asks:
-            arrays |= beside.arrays(map(beside.of_texts, pieces, zip(*texts, strict=True)), str(tower))
+            arrays |= beside.arrays(map(beside.of_texts, pieces, zip(*texts, strict=True)), str(sequence))
         truncated |= cut
     return arrays | {"truncated": np.array([np.logical_or.reduceat(truncated, offsets(counts)[:-1]).sum()])}
 

@@ -18,7 +18,7 @@ from lm_lab.data.encoding.ragged import Arrays
 from lm_lab.errors import UsageError
 from lm_lab.tokens import Asked
 
-Pairs = Literal["joint", "towers", "both_orders"]
+Pairs = Literal["cross_encoder", "bi_encoder", "both_orders"]
 Side = Literal["right", "left"]
 
 T = TypeVar("T")
@@ -31,12 +31,12 @@ class Encoding:
 
     Attributes:
         tokenizer: a fast tokenizer of `transformers`; its template holds what stands between two texts and behind the
-            last (`lm_lab.data.encoding.special_tokens`), so a fingerprint covers these too.
-        pairs: "joint" encodes a pair as one sequence, "towers" each text on its own, "both_orders" the pair as one
-            sequence and turned round as another.
+            last (`lm_lab.data.encoding.template`), so a fingerprint covers these too.
+        pairs: "cross_encoder" encodes a pair as one sequence, "bi_encoder" each text on its own, "both_orders" the
+            pair as one sequence and turned round as another.
         max_length: longest sequence in tokens; what is longer is truncated and counted.
         side: the end of a text where it is truncated.
-        causal: the model reads from left to right, and rows of a corpus need no frame.
+        causal: the model reads from left to right, and rows of a corpus need no template.
         segments: how many segments the model tells apart.
         asks: what the model reads of a token beside its id.
         kept: tokens are written to the cache; False for texts that come once.
@@ -53,7 +53,7 @@ class Encoding:
 
     def require_room(self, texts: int) -> None:
         """Raise `UsageError` unless a sequence has room for a token of each of its one or two texts."""
-        texts = 1 if self.pairs == "towers" else texts
+        texts = 1 if self.pairs == "bi_encoder" else texts
         special = self.tokenizer.num_special_tokens_to_add(pair=texts == 2)
         if self.max_length < special + texts:
             raise UsageError(
@@ -71,7 +71,7 @@ class Encoding:
 
     def inputs(self, texts: Sequence[T]) -> list[tuple[T, ...]]:
         """What is encoded as one sequence each, of one or two texts (or columns of texts)."""
-        if self.pairs == "towers":
+        if self.pairs == "bi_encoder":
             return [(text,) for text in texts]
         both = self.pairs == "both_orders" and len(texts) == 2
         return [tuple(texts), tuple(reversed(texts))] if both else [tuple(texts)]

@@ -1,4 +1,4 @@
-"""One or two texts a row as tokens: jointly, as towers, or in both orders."""
+"""One or two texts a row as tokens: for a cross-encoder, for a bi-encoder, or in both orders."""
 
 from typing import Any
 
@@ -17,12 +17,12 @@ from lm_lab.data.reading.word_columns import WordValues
 class EncodedTexts(Dataset[int]):
     """Encoded examples; an item is its own position, and `collate` makes the batch."""
 
-    def __init__(self, towers: list[Ragged], rows: TextRows, pad_id: int, fingerprint: str) -> None:
-        self.towers, self.rows, self.pad_id, self.fingerprint = towers, rows, pad_id, fingerprint
+    def __init__(self, sequences: list[Ragged], rows: TextRows, pad_id: int, fingerprint: str) -> None:
+        self.sequences, self.rows, self.pad_id, self.fingerprint = sequences, rows, pad_id, fingerprint
         self.labels = torch.from_numpy(rows.labels).float()
         self.ids = torch.from_numpy(rows.ids).long()
-        # of the longer text of a pair: each tower is padded to its own longest (QQP: 15% fewer tokens than by the sum)
-        self.lengths: np.ndarray = np.maximum.reduce([tower.lengths for tower in towers])
+        # of the longer text of a pair: each is padded to its own longest (QQP: 15% fewer tokens than by the sum)
+        self.lengths: np.ndarray = np.maximum.reduce([sequence.lengths for sequence in sequences])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -31,8 +31,8 @@ class EncodedTexts(Dataset[int]):
         return index
 
     def collate(self, index: list[int]) -> dict[str, Any]:
-        """A batch: per tower `input_ids`, `attention_mask` (b, t) padded to its longest; `labels`, `ids` (b,)."""
-        texts = [tower.pad(index, self.pad_id) for tower in self.towers]
+        """A batch: per sequence `input_ids`, `attention_mask` (b, t) padded to its longest; `labels`, `ids` (b,)."""
+        texts = [sequence.pad(index, self.pad_id) for sequence in self.sequences]
         return {"texts": texts, "labels": self.labels[index], "ids": self.ids[index]}
 
 
@@ -45,19 +45,19 @@ def encode_texts(rows: TextRows, encoding: Encoding) -> EncodedTexts:
             f"{rows.origin}: {cut} of {len(rows)} examples are longer than {encoding.max_length} tokens and were "
             "truncated"
         )
-    ragged = towers(arrays, encoding, rows.beside, rows.origin)
+    ragged = sequences(arrays, encoding, rows.beside, rows.origin)
     for one in ragged:  # which no key of texts covers
         fingerprint = one.fingerprint(fingerprint)
     return EncodedTexts(ragged, rows, encoding.tokenizer.pad_token_id, fingerprint)
 
 
-def towers(arrays: Arrays, encoding: Encoding, given: WordValues, origin: str) -> list[Ragged]:
-    """The sequences of each tower, with what the model asks for beside them."""
+def sequences(arrays: Arrays, encoding: Encoding, given: WordValues, origin: str) -> list[Ragged]:
+    """The tokens of each sequence of a row, with what the model asks for beside them."""
     found = []
-    for tower in range(sum(name.startswith("ids") for name in arrays)):
-        own = {name: encoding.inputs(values)[tower] for name, values in given.items()}
-        asked = beside.of(encoding.asks, arrays, arrays[f"offsets{tower}"], own, origin, str(tower))
-        found.append(Ragged.of(arrays, str(tower), asked))
+    for sequence in range(sum(name.startswith("ids") for name in arrays)):
+        own = {name: encoding.inputs(values)[sequence] for name, values in given.items()}
+        asked = beside.of(encoding.asks, arrays, arrays[f"offsets{sequence}"], own, origin, str(sequence))
+        found.append(Ragged.of(arrays, str(sequence), asked))
     return found
 
 
@@ -65,7 +65,7 @@ def tokens(rows: TextRows, encoding: Encoding) -> Arrays:
     """The ids of every sequence of the rows, and how many rows were truncated."""
     arrays: Arrays = {}
     truncated = np.zeros(len(rows), dtype=bool)
-    for tower, texts in enumerate(encoding.inputs(rows.texts)):
+    for sequence, texts in enumerate(encoding.inputs(rows.texts)):
         found = encoding.tokenizer(*texts, verbose=False)
         pieces = list(found.encodings)
         long = [i for i, ids in enumerate(found["input_ids"]) if len(ids) > encoding.max_length]
@@ -77,8 +77,8 @@ def tokens(rows: TextRows, encoding: Encoding) -> Arrays:
             for i, own in zip(long, cut.encodings, strict=True):
                 pieces[i] = own
             truncated[long] = True
-        arrays |= Ragged.arrays(found, str(tower))
+        arrays |= Ragged.arrays(found, str(sequence))
         if encoding.asks:
             places = map(beside.of_texts, pieces, zip(*texts, strict=True))
-            arrays |= beside.arrays(places, str(tower))
+            arrays |= beside.arrays(places, str(sequence))
     return arrays | {"truncated": np.array([truncated.sum()])}

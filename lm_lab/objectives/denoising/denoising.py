@@ -72,7 +72,7 @@ class Denoising(Objective):
             generator: on the device of the batch; None uses torch's own.
         """
         source, target = self.noise(*self.words(batch), generator)
-        return self.frame(source, self._lead(batch)), self.frame(target)
+        return self.with_special_tokens(source, self._lead(batch)), self.with_special_tokens(target)
 
     def words(self, batch: Mapping[str, Tensor]) -> Padded:
         """The tokens that are neither special nor padding, moved to the left."""
@@ -83,7 +83,7 @@ class Denoising(Objective):
         """Ids that a random token is drawn from, (v,): those of the tokenizer that are not special."""
         return torch.tensor(sorted(set(range(len(backbone.tokenizer))) - set(self.special.tolist())))
 
-    def frame(self, rows: Padded, lead: Padded | None = None) -> Tokens:
+    def with_special_tokens(self, rows: Padded, lead: Padded | None = None) -> Tokens:
         """Put a token in front, if there is one, and the end token behind; cut what the model has no positions for."""
         ids, real = rows
         if lead is not None:

@@ -66,10 +66,10 @@ class MASS(Denoising):
         """Return source and target; the target holds all words, and its `attention_mask` is 1 in the span alone."""
         ids, real = self.words(batch)
         source, (_, span) = self.noise(ids, real, generator)
-        target = self.frame((ids, real))
+        target = self.with_special_tokens((ids, real))
         span = F.pad(span, (0, target["input_ids"].shape[1] - span.shape[1]))
         span[:, 0] |= ~real.any(dim=1)  # a text without words has its end token to predict
-        return self.frame(source, self._lead(batch)), target | {"attention_mask": span.long()}
+        return self.with_special_tokens(source, self._lead(batch)), target | {"attention_mask": span.long()}
 
     def states(self, backbone: Backbone, source: Tokens, target: Tokens) -> Tensor:
         """The state (b, u, d) that predicts each token of the span; those outside it mean nothing."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lm_lab.data.corpora.store import UNIT_BITS, TokenStore
-from lm_lab.data.encoding.special_tokens import Frame
+from lm_lab.data.encoding.template import Template
 from lm_lab.errors import UsageError
 
 _ID_MASK = (1 << UNIT_BITS) - 1
@@ -23,7 +23,7 @@ class Row(NamedTuple):
     """A row before it is padded.
 
     Attributes:
-        ids: (t,) tokens in their frame.
+        ids: (t,) tokens in their template.
         later: how many of the last ones are of the second segment.
         labels: numbers of the row as a whole, by name.
     """
@@ -38,18 +38,18 @@ class RowLayout:
     """How rows are laid out.
 
     Attributes:
-        frame: special tokens around and between texts.
+        template: special tokens around and between texts.
         glue: ids between two documents of a row.
-        framed: False for a decoder, whose packed rows are cut from one stream of text.
+        templated: False for a decoder, whose packed rows are cut from one stream of text.
         max_length: longest row in tokens, special ones included.
         pad_id: id that fills a batch up.
         typed: rows have `token_type_ids`.
         seed: of whatever is drawn.
     """
 
-    frame: Frame
+    template: Template
     glue: tuple[int, ...]
-    framed: bool
+    templated: bool
     max_length: int
     pad_id: int
     typed: bool
@@ -61,24 +61,25 @@ class RowLayout:
 
         Between documents stands what ends one, or begins the next.
         """
-        frame = Frame.of(tokenizer)
-        ends = (frame.end + frame.start) if causal else frame.end
+        template = Template.of(tokenizer)
+        ends = (template.end + template.start) if causal else template.end
         spare = [token for token in (tokenizer.eos_token_id, tokenizer.sep_token_id) if token is not None]
         typed = "token_type_ids" in tokenizer.model_input_names and segments > 1
-        return RowLayout(frame, ends or tuple(spare[:1]), not causal, max_length, tokenizer.pad_token_id, typed, seed)
+        glue = ends or tuple(spare[:1])
+        return RowLayout(template, glue, not causal, max_length, tokenizer.pad_token_id, typed, seed)
 
     def row(self, first: np.ndarray, second: np.ndarray | None = None, **labels: int) -> "Row":
-        """One or two texts in their frame."""
-        frame = self.frame
+        """One or two texts in their template."""
+        template = self.template
         if second is None:
-            return Row(_join(frame.start, first, frame.end), labels=labels)
-        ids = _join(frame.start, first, frame.between, second, frame.end)
-        return Row(ids, len(second) + len(frame.end), labels)
+            return Row(_join(template.start, first, template.end), labels=labels)
+        ids = _join(template.start, first, template.between, second, template.end)
+        return Row(ids, len(second) + len(template.end), labels)
 
     def room(self, texts: int = 1) -> int:
         """Tokens that are left for one or two texts."""
-        frame = self.frame
-        return self.max_length - len(frame.start) - len(frame.end) - (texts - 1) * len(frame.between)
+        template = self.template
+        return self.max_length - len(template.start) - len(template.end) - (texts - 1) * len(template.between)
 
     def require_room(self, texts: int) -> None:
         """Raise `UsageError` unless a row has room for a token of each of one or two texts."""
@@ -139,7 +140,7 @@ class CorpusRows(Dataset[Row], ABC):
         if self.store.units:
             batch["units"] = ids >> UNIT_BITS
         if self.layout.typed:
-            first, second = self.layout.frame.types
+            first, second = self.layout.template.types
             later = places >= sizes - np.array([row.later for row in rows])[:, None]
             batch["token_type_ids"] = np.where(real, np.where(later, second, first), 0)
         batch["attention_mask"] = real.astype(np.int64)

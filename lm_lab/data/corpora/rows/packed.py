@@ -63,7 +63,7 @@ class Packed(CorpusRows):
     def __init__(self, store: TokenStore, layout: RowLayout) -> None:
         super().__init__(store, layout)
         self.stream = Stream(store, layout.glue)
-        self.size = layout.room() if layout.framed else layout.max_length
+        self.size = layout.room() if layout.templated else layout.max_length
         if len(self.stream) < self.size:
             raise UsageError(
                 f"max_length={layout.max_length}: {len(store)} documents of {len(self.stream)} tokens in all fill no "
@@ -78,4 +78,4 @@ class Packed(CorpusRows):
         """A row of the epoch's cut; the first epoch's starts with the first document."""
         offset = int(self.random(epoch).integers(self.size)) if epoch else 0
         ids = self.stream.read(offset + index * self.size, self.size)
-        return self.layout.row(ids) if self.layout.framed else Row(ids)
+        return self.layout.row(ids) if self.layout.templated else Row(ids)

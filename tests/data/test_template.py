@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from lm_lab.data import microworld
 from lm_lab.data.encoding.encoding import Encoding
-from lm_lab.data.encoding.special_tokens import framed
+from lm_lab.data.encoding.template import with_template
 
 WORDS = ["<s>", "</s>", "$", "then", "a", "b", "c", "d"]
 
@@ -46,7 +46,7 @@ def read(tokens: Any) -> str:
     ids=["gpt2", "llama", "t5", "roberta"],
 )
 def test_a_decoder_has_a_delimiter_and_an_end(own: Any, text: str, pair: str) -> None:
-    changed = framed(own, None, extract=True)
+    changed = with_template(own, None, extract=True)
     assert read(changed("a b")) == text
     assert read(changed("a b", "c")) == pair
     assert (changed is own) == (own in (T5, ROBERTA))
@@ -55,27 +55,27 @@ def test_a_decoder_has_a_delimiter_and_an_end(own: Any, text: str, pair: str) ->
 @pytest.mark.parametrize("own", [T5, ROBERTA, microworld.tokenizer()], ids=["t5", "roberta", "microworld"])
 @pytest.mark.parametrize("extract", [False, True])
 def test_a_tokenizer_that_does_both_is_left_as_it_is(own: Any, extract: bool) -> None:
-    before = own.backend_tokenizer.to_str(), Encoding(own, "joint", 64).fingerprint([b"x"])
-    assert framed(own, None, extract) is own
-    assert before == (own.backend_tokenizer.to_str(), Encoding(own, "joint", 64).fingerprint([b"x"]))
+    before = own.backend_tokenizer.to_str(), Encoding(own, "cross_encoder", 64).fingerprint([b"x"])
+    assert with_template(own, None, extract) is own
+    assert before == (own.backend_tokenizer.to_str(), Encoding(own, "cross_encoder", 64).fingerprint([b"x"]))
 
 
 def test_an_encoder_gets_no_end_that_its_tokenizer_does_not_put() -> None:
-    assert read(framed(GPT2, None, extract=False)("a", "b")) == "a $ b"
+    assert read(with_template(GPT2, None, extract=False)("a", "b")) == "a $ b"
 
 
 def test_a_tokenizer_without_an_end_token_gets_none() -> None:
     bare = PreTrainedTokenizerFast(tokenizer_object=GPT2.backend_tokenizer, pad_token="</s>")
-    assert read(framed(bare, None, extract=True)("a", "b")) == "a $ b"
+    assert read(with_template(bare, None, extract=True)("a", "b")) == "a $ b"
 
 
 def test_a_given_delimiter_takes_the_place_of_what_stands_there() -> None:
-    assert read(framed(ROBERTA, " then ", extract=False)("a", "b")) == "<s> a then b </s>"
-    assert read(framed(LLAMA, " then $ ", extract=True)("a", "b")) == "<s> a then $ b </s>"
+    assert read(with_template(ROBERTA, " then ", extract=False)("a", "b")) == "<s> a then b </s>"
+    assert read(with_template(LLAMA, " then $ ", extract=True)("a", "b")) == "<s> a then $ b </s>"
 
 
 def test_truncation_and_segment_ids_are_still_the_tokenizers() -> None:
-    changed = framed(LLAMA, None, extract=True)
+    changed = with_template(LLAMA, None, extract=True)
     assert read(changed("a b c d", "d c b", truncation=True, max_length=7)) == "<s> a b $ d c </s>"
     encoded = changed("a b", "c", return_token_type_ids=True)
     assert encoded["token_type_ids"] == [0, 0, 0, 0, 1, 1]
@@ -84,9 +84,9 @@ def test_truncation_and_segment_ids_are_still_the_tokenizers() -> None:
 
 
 def test_the_fingerprint_of_tokens_follows_delimiter_and_end() -> None:
-    forms = [LLAMA, *(framed(LLAMA, text, end) for text in (None, " then ") for end in (False, True))]
-    assert len({Encoding(form, "joint", 8).fingerprint([b"x"]) for form in forms}) == 5
-    pairs = ("joint", "towers", "both_orders")
+    forms = [LLAMA, *(with_template(LLAMA, text, end) for text in (None, " then ") for end in (False, True))]
+    assert len({Encoding(form, "cross_encoder", 8).fingerprint([b"x"]) for form in forms}) == 5
+    pairs = ("cross_encoder", "bi_encoder", "both_orders")
     assert len({Encoding(LLAMA, how, 8).fingerprint([b"x"]) for how in pairs}) == 3  # type: ignore[arg-type]
 
 
@@ -95,7 +95,7 @@ def test_a_byte_level_tokenizer_keeps_trimming_its_offsets() -> None:
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.post_processor = processors.ByteLevel(trim_offsets=True)
     own = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>")
-    changed = framed(own, None, extract=True)
+    changed = with_template(own, None, extract=True)
     assert changed.convert_ids_to_tokens(changed("a", "b")["input_ids"]) == ["a", "Ġ", "$", "Ġ", "b", "</s>"]
     state = json.loads(changed.backend_tokenizer.to_str())["post_processor"]
     assert [step["type"] for step in state["processors"]] == ["ByteLevel", "TemplateProcessing"]

@@ -19,7 +19,7 @@ DELIMITER = " $ "  # GPT's
 
 
 @dataclass(frozen=True)
-class Frame:
+class Template:
     """Ids that stand around and between texts, and the segment ids of two texts."""
 
     start: tuple[int, ...]
@@ -28,7 +28,7 @@ class Frame:
     types: tuple[int, int] = (0, 0)
 
     @staticmethod
-    def of(tokenizer: Any) -> "Frame":
+    def of(tokenizer: Any) -> "Template":
         """What the tokenizer's own template puts there."""
         encoded = tokenizer("a", "b", return_token_type_ids=True)
         places, ids = encoded.sequence_ids(0), encoded["input_ids"]
@@ -36,7 +36,7 @@ class Frame:
         second = [i for i, place in enumerate(places) if place == 1]
         start, between, end = ids[: first[0]], ids[first[-1] + 1 : second[0]], ids[second[-1] + 1 :]
         types = encoded["token_type_ids"][first[0]], encoded["token_type_ids"][second[0]]
-        return Frame(tuple(start), tuple(between), tuple(end), types)
+        return Template(tuple(start), tuple(between), tuple(end), types)
 
     @property
     def separates(self) -> bool:
@@ -44,7 +44,7 @@ class Frame:
         return bool(self.between) and self.between != self.start
 
 
-def framed(tokenizer: Any, delimiter: str | None, extract: bool) -> Any:
+def with_template(tokenizer: Any, delimiter: str | None, extract: bool) -> Any:
     """A tokenizer with a delimiter between two texts and, if `extract`, an end token behind the last.
 
     Args:
@@ -54,7 +54,7 @@ def framed(tokenizer: Any, delimiter: str | None, extract: bool) -> Any:
 
     Returns the tokenizer itself where its own template does all that already.
     """
-    own = Frame.of(tokenizer)
+    own = Template.of(tokenizer)
     if delimiter is None and own.separates:
         between = own.between
     else:
@@ -64,23 +64,23 @@ def framed(tokenizer: Any, delimiter: str | None, extract: bool) -> Any:
     if (between, end) == (own.between, own.end):
         return tokenizer
     changed = copy.deepcopy(tokenizer)
-    changed.backend_tokenizer.post_processor = _template(tokenizer, Frame(own.start, between, end, own.types))
+    changed.backend_tokenizer.post_processor = _template(tokenizer, Template(own.start, between, end, own.types))
     return changed
 
 
-def _template(tokenizer: Any, frame: Frame) -> Any:
-    """The frame as a post-processor: truncation, segment ids and offsets are then the tokenizer's own."""
-    parts = {"<start>": frame.start, "<between>": frame.between, "<end>": frame.end}
+def _template(tokenizer: Any, template: Template) -> Any:
+    """The template as a post-processor: truncation, segment ids and offsets are then the tokenizer's own."""
+    parts = {"<start>": template.start, "<between>": template.between, "<end>": template.end}
     tokens = {name: tokenizer.convert_ids_to_tokens(list(ids)) for name, ids in parts.items() if ids}
-    a, b = frame.types
+    a, b = template.types
     single = ["<start>", f"$A:{a}", f"<end>:{a}"]
     pair = [f"<start>:{a}", f"$A:{a}", f"<between>:{a}", f"$B:{b}", f"<end>:{b}"]
     single, pair = (
         [piece for piece in form if piece[0] == "$" or piece.split(":")[0] in tokens] for form in (single, pair)
     )
     special = [{"id": name, "ids": list(parts[name]), "tokens": tokens[name]} for name in tokens]
-    template = processors.TemplateProcessing(single=single, pair=pair, special_tokens=special)
-    return processors.Sequence([*_byte_level(tokenizer), template])
+    processor = processors.TemplateProcessing(single=single, pair=pair, special_tokens=special)
+    return processors.Sequence([*_byte_level(tokenizer), processor])
 
 
 def _byte_level(tokenizer: Any) -> list[Any]:
