@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lm_lab.models.adapted import AdaptedModel
 
 TENSORS, DESCRIPTION = "delta.safetensors", "adaptation.json"
-FORMAT = 2
+FORMAT = 3
 
 
 def keys(model: "AdaptedModel") -> frozenset[str]:
@@ -100,7 +100,9 @@ def read_description(folder: str | Path) -> dict[str, Any]:
         raise UsageError(f"{path} cannot be read: {error}; was it written by `lm-lab adapt fit`?") from error
     format_ = description.get("format") if isinstance(description, dict) else None
     if type(format_) is not int or format_ != FORMAT:
-        raise UsageError(f"{path} has format {format_!r:.80}; this version reads {FORMAT}.")
+        raise UsageError(
+            f"{path} has format {format_!r:.80}; this version reads {FORMAT}: train it again, or use the version of then."
+        )
     for name in ("fingerprint", "task", "config", "config.model", "config.model.backbone", "config.data"):
         _require_part(description, name, path)
     return description

@@ -95,6 +95,8 @@ def read_through(page: Path, left_out: Collection[str]) -> None:
 
 def build(settings: str) -> None:
     """Build what a block of settings describes: a suite's cells, or with the usual fragments a model and its data."""
+    if settings.startswith("axes:"):  # of the suite above it
+        settings = Path("settings.yaml").read_text() + settings
     Path("settings.yaml").write_text(settings)
     if "strategies:" in settings:
         check_settings(load_suite("settings.yaml"))

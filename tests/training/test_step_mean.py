@@ -17,6 +17,7 @@ from lm_lab.data.batching import LengthGroupedBatches, grouped_loader
 from lm_lab.data.modules.own import OwnTexts
 from lm_lab.data.modules.sequences import Sequences
 from lm_lab.data.modules.tags import TokenClassification
+from lm_lab.models.binding import bind
 from lm_lab.objectives import CausalLM, MaskedLM, NextSentence, SumOfObjectives
 from lm_lab.strategies import LoRA
 from lm_lab.training.adaptation import Adaptation, adaptation_of
@@ -118,7 +119,8 @@ def test_an_adaptation_step_of_small_batches_is_that_of_a_large_one(
     def run(batch_size: int, batches: int) -> list[Tensor]:
         given = data(tmp_path, batch_size)
         given.family = family
-        return steps(adapted(make, given), given, batches)
+        model = adapted(make, given)
+        return steps(model, bind(model.model, given), batches)
 
     small, large = run(4, 5), run(20, 1)
     assert len(small) == len(large) == 1
@@ -129,7 +131,8 @@ def test_the_last_short_step_of_an_epoch_is_a_mean_too(make: Make, tmp_path: Pat
     def run(batch_size: int, batches: int) -> list[Tensor]:
         given = texts(tmp_path, batch_size)
         given.family = "bert"
-        return steps(adapted(make, given), given, batches)
+        model = adapted(make, given)
+        return steps(model, bind(model.model, given), batches)
 
     small, large = run(4, 8), run(20, 1)  # 5 batches where a step may have 8
     torch.testing.assert_close(small[0], large[0], rtol=1e-3, atol=1e-6)
