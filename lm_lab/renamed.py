@@ -24,6 +24,7 @@ PAIRS = {"joint": "cross_encoder", "towers": "bi_encoder"}
 RENAMED = {
     "lm_lab.training.ramp.BatchRamp": "lm_lab.training.callbacks.batch_size_warmup.BatchSizeWarmup",
     "BatchRamp": "BatchSizeWarmup",
+    "lm_lab.backbones.families.Row": "lm_lab.backbones.families.FamilyRow",
 } | {
     f"{package}.{module}.{name}": f"{package}.{name}"
     for package, modules in _MOVED.items()

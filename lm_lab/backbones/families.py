@@ -37,11 +37,11 @@ class Site:
 
 
 class Correction:
-    """What a configuration may name by its class path, from any package: a `Row`."""
+    """What a configuration may name by its class path, from any package: a `FamilyRow`."""
 
 
 @dataclass(frozen=True)
-class Row(Correction):
+class FamilyRow(Correction):
     """One family.
 
     Args:
@@ -89,7 +89,7 @@ class Row(Correction):
         return described(type(self), own | {"sites": sites})
 
 
-class ReformerRow(Row):
+class ReformerRow(FamilyRow):
     """Of the Reformer, whose layers are differentiated otherwise here."""
 
     model = ReformerModel
@@ -99,7 +99,7 @@ class ReformerRow(Row):
 class Family:
     """A row with what it leaves open inferred from the configuration."""
 
-    row: Row
+    row: FamilyRow
     pooling: Pooling
     causal: bool
 
@@ -124,11 +124,11 @@ def _fused(pattern: str, by_head: bool = False) -> dict[str, Site]:
     return {role: Site(pattern, (index, 3), by_head) for index, role in enumerate(("query", "key", "value"))}
 
 
-_ENCODER = Row(masks=True)
-_T5 = Row(sentinels=100)
+_ENCODER = FamilyRow(masks=True)
+_T5 = FamilyRow(sentinels=100)
 _ALBERT_LAYER = r"encoder\.albert_layer_groups\.\d+\.albert_layers\.\d+"
 _REFORMER_LAYER = r"encoder\.layers\.\d+"
-_RECURRENT = Row(behind=True)
+_RECURRENT = FamilyRow(behind=True)
 _SHORTER = "the states of its middle layers have fewer positions than the text has tokens"
 _KERNEL = "its attention is a CUDA kernel that transformers fetches when it runs, and nothing without it"
 _PADDING = "padding changes what it makes of a text"
@@ -137,17 +137,17 @@ _SCORES = "its model gives scores of tokens, no states"
 _CARRIES = "it keeps the states of one text in its modules, which then cannot be copied"
 _BY_LANGUAGE = "its blocks have adapters of their own for each language, which a text would have to name"
 
-ROWS: dict[str, Row] = {
+ROWS: dict[str, FamilyRow] = {
     "bert": _ENCODER,
     "roberta": _ENCODER,
     "xlm-roberta": _ENCODER,
     "electra": _ENCODER,
     "distilbert": _ENCODER,
-    "albert": Row({"block": _ALBERT_LAYER}, shared_layers=True, masks=True),
-    "modernbert": Row(_fused(r"layers\.\d+\.attn\.Wqkv")),
-    "gpt2": Row(_fused(r"h\.\d+\.attn\.c_attn")),
+    "albert": FamilyRow({"block": _ALBERT_LAYER}, shared_layers=True, masks=True),
+    "modernbert": FamilyRow(_fused(r"layers\.\d+\.attn\.Wqkv")),
+    "gpt2": FamilyRow(_fused(r"h\.\d+\.attn\.c_attn")),
     # queries, keys and values of the tokens with global attention have weights of their own
-    "longformer": Row(static=False),
+    "longformer": FamilyRow(static=False),
     # hashed attention has one projection for queries and keys; its sublayers end in modules of their own
     "reformer": ReformerRow(
         {
@@ -162,31 +162,31 @@ ROWS: dict[str, Row] = {
         streams=2,
         static=False,
     ),
-    "xlnet": Row(pooling="last", causal=False),
-    "bert-generation": Row(causal=False),
-    "deberta": Row(_fused(r"encoder\.layer\.\d+\.attention\.self\.in_proj", by_head=True)),
+    "xlnet": FamilyRow(pooling="last", causal=False),
+    "bert-generation": FamilyRow(causal=False),
+    "deberta": FamilyRow(_fused(r"encoder\.layer\.\d+\.attention\.self\.in_proj", by_head=True)),
     **dict.fromkeys(("t5", "mt5", "umt5"), _T5),
     **dict.fromkeys(("mamba", "mamba2", "falcon_mamba", "rwkv"), _RECURRENT),
-    **dict.fromkeys(("funnel", "canine"), Row(refused=_SHORTER)),
-    **dict.fromkeys(("mra", "yoso"), Row(refused=_KERNEL)),
-    "convbert": Row(refused=f"{_PADDING}: its convolutions reach it"),
-    "nystromformer": Row(refused=f"{_PADDING}: its landmarks are means over it too"),
-    "ibert": Row(refused=_RANGES),
-    "mobilebert": Row(reach=1),
-    "fsmt": Row(refused=_SCORES),
-    "recurrent_gemma": Row(refused=_CARRIES),
-    "xmod": Row(refused=_BY_LANGUAGE),
+    **dict.fromkeys(("funnel", "canine"), FamilyRow(refused=_SHORTER)),
+    **dict.fromkeys(("mra", "yoso"), FamilyRow(refused=_KERNEL)),
+    "convbert": FamilyRow(refused=f"{_PADDING}: its convolutions reach it"),
+    "nystromformer": FamilyRow(refused=f"{_PADDING}: its landmarks are means over it too"),
+    "ibert": FamilyRow(refused=_RANGES),
+    "mobilebert": FamilyRow(reach=1),
+    "fsmt": FamilyRow(refused=_SCORES),
+    "recurrent_gemma": FamilyRow(refused=_CARRIES),
+    "xmod": FamilyRow(refused=_BY_LANGUAGE),
 }
 
 
-def family_of(config: PreTrainedConfig, row: Row | None = None) -> Family:
+def family_of(config: PreTrainedConfig, row: FamilyRow | None = None) -> Family:
     """What is known of the family of `config`; `row` goes before that of this file.
 
     Raises:
         UsageError: a family that no backbone can be made of.
     """
     kind = config.model_type
-    row = row or ROWS.get(kind, Row())
+    row = row or ROWS.get(kind, FamilyRow())
     if row.refused:
         raise UsageError(
             f"{kind} cannot be a backbone: {row.refused}. To use it all the same, give a row of your own "

@@ -11,7 +11,7 @@ from itertools import chain
 from transformers import PreTrainedModel
 
 from lm_lab.backbones import fused, linear_roles, structure
-from lm_lab.backbones.families import Row, Site
+from lm_lab.backbones.families import FamilyRow, Site
 from lm_lab.backbones.sites import Part, Sites, linear_sizes, within
 from lm_lab.backbones.structure import Layers
 from lm_lab.backbones.trace import Run, Trace, trace
@@ -22,7 +22,7 @@ _NONE = "no sublayer that ends in a linear layer was found"
 _ELSEWHERE = "its attention is not computed by the attention functions of transformers"
 
 
-def infer(model: PreTrainedModel, row: Row, width: int, run: Run) -> Sites:
+def infer(model: PreTrainedModel, row: FamilyRow, width: int, run: Run) -> Sites:
     """All sites of `model`.
 
     Args:
@@ -73,7 +73,7 @@ def _whole(names: Iterable[str]) -> list[Named]:
     return [(name, None) for name in names]
 
 
-def _given(model: PreTrainedModel, row: Row) -> Found:
+def _given(model: PreTrainedModel, row: FamilyRow) -> Found:
     """What a row says: for each of its roles, the modules that match."""
     found: Found = {}
     for role in row.sites:
@@ -91,7 +91,7 @@ def _part(model: PreTrainedModel, name: str, site: Site | None) -> Part | None:
     return Part(index * width, (index + 1) * width, groups)
 
 
-def _denied(row: Row) -> dict[str, str]:
+def _denied(row: FamilyRow) -> dict[str, str]:
     return {role: "its family's row says so" for role, site in row.sites.items() if site is None}
 
 

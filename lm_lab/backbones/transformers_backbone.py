@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lm_lab.backbones import inference, loading, output, shapes, vocabulary
 from lm_lab.backbones.base import Backbone
-from lm_lab.backbones.families import Correction, Family, Row, family_of
+from lm_lab.backbones.families import Correction, Family, FamilyRow, family_of
 from lm_lab.backbones.inputs import Inputs
 from lm_lab.backbones.output import Output
 from lm_lab.backbones.pooling import Pooling
@@ -68,7 +68,7 @@ class TransformersBackbone(Backbone):
         )
         origin = loading.origin(**self.settings)
         self.config, self.pretrained, self.fingerprint = origin.config, origin.pretrained, origin.fingerprint
-        self.family: Family = family_of(self.config, cast("Row | None", family))
+        self.family: Family = family_of(self.config, cast("FamilyRow | None", family))
         self.causal, self.shared_layers = self.family.causal, self.family.shared_layers
         self.encoder_decoder, self.reach = bool(self.config.is_encoder_decoder), self.family.row.reach
         if self.encoder_decoder:

@@ -5,7 +5,7 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
-from lm_lab.backbones.families import ROWS, Row
+from lm_lab.backbones.families import ROWS, FamilyRow
 from lm_lab.errors import UsageError
 
 _PADDED = 512  # rows more than ids, which models have for the sake of speed
@@ -41,7 +41,7 @@ def fit(config: PreTrainedConfig, tokenizer: Any) -> None:
     start = getattr(config, "decoder_start_token_id", None)
     role = next((name for name in found if start is not None and getattr(config, name, None) == start), None)
     own = "<extra_id_0>" in tokenizer.get_vocab()
-    config.vocab_size = len(tokenizer) + (0 if own else ROWS.get(config.model_type, Row()).sentinels)
+    config.vocab_size = len(tokenizer) + (0 if own else ROWS.get(config.model_type, FamilyRow()).sentinels)
     for name, token in found.items():
         if getattr(config, name, None) is not None and token is not None:
             setattr(config, name, token)

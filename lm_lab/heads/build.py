@@ -7,12 +7,15 @@ from torch import nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.pooling import Pooling
+from lm_lab.backbones.transformers_backbone import require_transformers
 from lm_lab.data.encoding.encoding import Pairs
 from lm_lab.heads.base import Head
+from lm_lab.heads.encoder_decoder import EncoderDecoderGeneration
+from lm_lab.heads.generation import WRITING, GenerationHead
 from lm_lab.heads.mix import ScalarMix
+from lm_lab.heads.one_model import OneModelGeneration
 from lm_lab.heads.readout import TextReadout, TokenReadout
 from lm_lab.heads.scorers import HEADS, HeadKind
-from lm_lab.heads.writer import writer
 from lm_lab.tasks import Task
 
 
@@ -34,7 +37,7 @@ def build_head(
 ) -> Head:
     """A vector a text, one a token, or a text to be written, as the task reads; `kind` None: the reader's own."""
     if task.reads == "sequence":
-        return writer(backbone)
+        return generation_head(backbone)
     width, layers, mix = backbone.hidden_size, reader.layers(backbone), reader.mix(backbone)
     scorer: Callable[[int, int], nn.Module] = HEADS[kind] if kind else reader.head
     if task.reads == "tokens":
@@ -42,3 +45,9 @@ def build_head(
     apart = task.paired and pairs == "bi_encoder"
     wide = width * (4 if apart else 1)
     return TextReadout(layers, mix, scorer(wide, task.outputs), pooling, width, added=pairs == "both_orders")
+
+
+def generation_head(backbone: Backbone) -> GenerationHead:
+    """What writes texts with this backbone. Raises `UsageError` if it is no model of `transformers`."""
+    model = require_transformers(backbone, WRITING)
+    return EncoderDecoderGeneration(model) if model.encoder_decoder else OneModelGeneration(model)

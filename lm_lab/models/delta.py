@@ -100,9 +100,7 @@ def read_description(folder: str | Path) -> dict[str, Any]:
         raise UsageError(f"{path} cannot be read: {error}; was it written by `lm-lab adapt fit`?") from error
     format_ = description.get("format") if isinstance(description, dict) else None
     if type(format_) is not int or format_ != FORMAT:
-        raise UsageError(
-            f"{path} has format {format_!r:.80}; this version reads {FORMAT}: train it again, or use the version of then."
-        )
+        raise UsageError(f"{path} has format {format_!r:.80}; this version reads {FORMAT}: train it again.")
     for name in ("fingerprint", "task", "config", "config.model", "config.model.backbone", "config.data"):
         _require_part(description, name, path)
     return description

@@ -8,7 +8,7 @@ from transformers import AutoConfig, AutoModel, BertConfig, BertModel
 
 from lm_lab import AdaptedModel
 from lm_lab.backbones import TransformersBackbone
-from lm_lab.backbones.families import Row, Site
+from lm_lab.backbones.families import FamilyRow, Site
 from lm_lab.backbones.sites import MissingSiteError
 from lm_lab.cli import main
 from lm_lab.data import microworld
@@ -42,7 +42,9 @@ def own(tmp_path):
     return str(tmp_path / "own")
 
 
-ROW = Row({"query": r".*\.self\.key", "mlp_out": Site(r".*\.output\.dense", (0, 2)), "norm": None}, pooling="mean")
+ROW = FamilyRow(
+    {"query": r".*\.self\.key", "mlp_out": Site(r".*\.output\.dense", (0, 2)), "norm": None}, pooling="mean"
+)
 
 
 def test_a_family_of_another_package_needs_no_row(own):
@@ -65,13 +67,13 @@ def test_a_row_goes_before_inference_and_stays_with_a_delta(own, tmp_path):
 def test_a_row_of_ones_own_overrules_a_refusal(of_type):
     with pytest.raises(UsageError, match=r"To use it all the same, give a row of your own \(backbone\.family"):
         of_type("convbert")
-    assert of_type("convbert", family=Row()).sites("query")
+    assert of_type("convbert", family=FamilyRow()).sites("query")
 
 
 def test_the_doctor_takes_a_folder_and_a_row(of_type, tmp_path, capsys):
     of_type("bloom")
     command = ["doctor", "--backbone", str(tmp_path), "--strategy", "LoRA"]
-    row = {"class_path": "Row", "init_args": {"sites": {"query": None}}}
+    row = {"class_path": "FamilyRow", "init_args": {"sites": {"query": None}}}
     assert main(command) == 0
     capsys.readouterr()
     assert main([*command, "--family", json.dumps(row), "--json"]) == 0
@@ -84,7 +86,7 @@ def test_the_doctor_takes_a_folder_and_a_row(of_type, tmp_path, capsys):
     [
         ({"class_path": "os.system"}, r"names os\.system as a family, outside of lm_lab\.backbones"),
         ({"class_path": "lm_lab.backbones.families.Site"}, r"families\.Site, which is not a family"),
-        ("Row", "family='Row'"),
+        ("FamilyRow", "family='FamilyRow'"),
     ],
 )
 def test_a_delta_of_a_stranger_names_no_other_class_as_its_family(own, tmp_path, family, message):

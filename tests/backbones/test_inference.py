@@ -9,7 +9,7 @@ from torch import nn
 from written_sites import SITES
 
 from lm_lab import AdaptedModel
-from lm_lab.backbones.families import ROWS, Row
+from lm_lab.backbones.families import ROWS, FamilyRow
 from lm_lab.backbones.sites import MissingSiteError, linear_sizes
 from lm_lab.errors import UsageError
 from lm_lab.models.ledger import full_ledger
@@ -108,7 +108,7 @@ def test_lora_on_a_role_of_a_fused_projection_touches_its_rows_alone(of_type, na
 
 
 def test_an_order_that_nobody_knows_is_refused_by_name(of_type):
-    backbone = of_type("deberta", family=Row())  # its attention adds terms that keys have without queries
+    backbone = of_type("deberta", family=FamilyRow())  # its attention adds terms that keys have without queries
     with pytest.raises(MissingSiteError, match=r"\(deberta\) .* 'query': which outputs of .*in_proj are query is not"):
         backbone.sites("query")
     assert backbone.linear_roles == ["qkv", "attn_out", "mlp_in", "mlp_out", "linear"]

@@ -20,7 +20,7 @@ from lm_lab.data.modules.glue import GLUE
 from lm_lab.doctor.examine import examine
 from lm_lab.doctor.examples import EXAMPLES
 from lm_lab.errors import UsageError
-from lm_lab.heads.writer import writer
+from lm_lab.heads.build import generation_head
 from lm_lab.interchange.merged import save_merged
 from lm_lab.interchange.peft_write import export
 from lm_lab.models import AdaptedModel
@@ -161,7 +161,7 @@ def test_what_needs_transformers_is_refused(source: str, tmp_path: Path) -> None
             write(model, tmp_path / "out")
         assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match="a head that writes texts works inside a model of transformers"):
-        writer(model.backbone)
+        generation_head(model.backbone)
 
 
 def test_a_decoder_of_ones_own_is_a_language_model_and_its_blocks_are_found() -> None:

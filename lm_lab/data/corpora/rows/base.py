@@ -19,7 +19,7 @@ _ID_MASK = (1 << UNIT_BITS) - 1
 RowKey = tuple[int, int]  # an epoch and the number of a row in it
 
 
-class Row(NamedTuple):
+class CorpusRow(NamedTuple):
     """A row before it is padded.
 
     Attributes:
@@ -68,13 +68,13 @@ class RowLayout:
         glue = ends or tuple(spare[:1])
         return RowLayout(template, glue, not causal, max_length, tokenizer.pad_token_id, typed, seed)
 
-    def row(self, first: np.ndarray, second: np.ndarray | None = None, **labels: int) -> "Row":
+    def row(self, first: np.ndarray, second: np.ndarray | None = None, **labels: int) -> "CorpusRow":
         """One or two texts in their template."""
         template = self.template
         if second is None:
-            return Row(_join(template.start, first, template.end), labels=labels)
+            return CorpusRow(_join(template.start, first, template.end), labels=labels)
         ids = _join(template.start, first, template.between, second, template.end)
-        return Row(ids, len(second) + len(template.end), labels)
+        return CorpusRow(ids, len(second) + len(template.end), labels)
 
     def room(self, texts: int = 1) -> int:
         """Tokens that are left for one or two texts."""
@@ -88,7 +88,7 @@ class RowLayout:
             raise UsageError(f"max_length={self.max_length}: expected {least} or more, for special tokens and a text.")
 
 
-class CorpusRows(Dataset[Row], ABC):
+class CorpusRows(Dataset[CorpusRow], ABC):
     """Rows of a corpus; an epoch has the same number of them as any other.
 
     Args:
@@ -108,7 +108,7 @@ class CorpusRows(Dataset[Row], ABC):
         """(n,) tokens of each row of an epoch."""
 
     @abstractmethod
-    def row(self, epoch: int, index: int) -> Row:
+    def row(self, epoch: int, index: int) -> CorpusRow:
         """A row of an epoch."""
 
     def lanes(self, batch_size: int) -> list[list[int]] | None:  # noqa: ARG002
@@ -118,14 +118,14 @@ class CorpusRows(Dataset[Row], ABC):
     def __len__(self) -> int:
         return len(self.lengths(0))
 
-    def __getitem__(self, key: RowKey) -> Row:
+    def __getitem__(self, key: RowKey) -> CorpusRow:
         return self.row(*key)
 
     def random(self, *numbers: int) -> np.random.Generator:
         """A generator of this seed and these numbers."""
         return np.random.default_rng([self.layout.seed, *numbers])
 
-    def collate(self, rows: Sequence[Row]) -> dict[str, Tensor]:
+    def collate(self, rows: Sequence[CorpusRow]) -> dict[str, Tensor]:
         """A batch: `input_ids`, `attention_mask`, perhaps `token_type_ids`, each (b, t), and labels, each (b,).
 
         Rows are padded on the right to the longest. A text that came with spans adds `units` (b, t), the number of

@@ -9,7 +9,7 @@ Batches come in that order alone; a lane's first row continues nothing.
 
 import numpy as np
 
-from lm_lab.data.corpora.rows.base import Row
+from lm_lab.data.corpora.rows.base import CorpusRow
 from lm_lab.data.corpora.rows.packed import Packed
 
 
@@ -23,6 +23,6 @@ class Continuing(Packed):
         self.steps = steps
         return lanes.T.tolist()
 
-    def row(self, epoch: int, index: int) -> Row:
+    def row(self, epoch: int, index: int) -> CorpusRow:
         """A row, and whether it `continues` the same row of the batch before."""
         return super().row(epoch, index)._replace(labels={"continues": index % self.steps > 0})

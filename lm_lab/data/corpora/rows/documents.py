@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_warn
 
-from lm_lab.data.corpora.rows.base import CorpusRows, Row, RowLayout
+from lm_lab.data.corpora.rows.base import CorpusRow, CorpusRows, RowLayout
 from lm_lab.data.corpora.store import TokenStore
 
 
@@ -35,7 +35,7 @@ class Documents(CorpusRows):
         paired = self.layout.max_length - self.layout.room(2)
         return self._sizes.sum(axis=1) + np.where(self._paired, paired, alone)
 
-    def row(self, epoch: int, index: int) -> Row:  # noqa: ARG002
+    def row(self, epoch: int, index: int) -> CorpusRow:  # noqa: ARG002
         """The document's row."""
         start = int(self.store.bounds[index])
         first, second = map(int, self._sizes[index])

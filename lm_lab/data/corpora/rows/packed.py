@@ -9,7 +9,7 @@ in RoBERTa and GPT; what stands between them is all that tells them apart.
 
 import numpy as np
 
-from lm_lab.data.corpora.rows.base import CorpusRows, Row, RowLayout
+from lm_lab.data.corpora.rows.base import CorpusRow, CorpusRows, RowLayout
 from lm_lab.data.corpora.store import TokenStore
 from lm_lab.errors import UsageError
 
@@ -74,8 +74,8 @@ class Packed(CorpusRows):
         """(n,) tokens of each row: all are full."""
         return np.full(len(self.stream) // self.size, self.layout.max_length)
 
-    def row(self, epoch: int, index: int) -> Row:
+    def row(self, epoch: int, index: int) -> CorpusRow:
         """A row of the epoch's cut; the first epoch's starts with the first document."""
         offset = int(self.random(epoch).integers(self.size)) if epoch else 0
         ids = self.stream.read(offset + index * self.size, self.size)
-        return self.layout.row(ids) if self.layout.templated else Row(ids)
+        return self.layout.row(ids) if self.layout.templated else CorpusRow(ids)

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lm_lab.data.corpora.rows.base import CorpusRows, Row, RowLayout
+from lm_lab.data.corpora.rows.base import CorpusRow, CorpusRows, RowLayout
 from lm_lab.data.corpora.store import TokenStore
 from lm_lab.errors import UsageError
 
@@ -62,7 +62,7 @@ class SentencePairs(CorpusRows, ABC):
         pairs = self._pairs(epoch)
         return pairs[:, 1] - pairs[:, 0] + pairs[:, 3] - pairs[:, 2] + self.layout.max_length - self.layout.room(2)
 
-    def row(self, epoch: int, index: int) -> Row:
+    def row(self, epoch: int, index: int) -> CorpusRow:
         """A pair and the label of its relation, ()."""
         start, stop, second, end, label = map(int, self._pairs(epoch)[index])
         return self.layout.row(self.store.tokens(start, stop), self.store.tokens(second, end), **{self.label: label})

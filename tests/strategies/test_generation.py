@@ -9,8 +9,8 @@ from lm_lab import AdaptedModel
 from lm_lab.backbones import TransformersBackbone
 from lm_lab.data import microworld
 from lm_lab.errors import UsageError
-from lm_lab.heads.beam import search
-from lm_lab.heads.writer import writer
+from lm_lab.heads.beam_search import search
+from lm_lab.heads.build import generation_head
 from lm_lab.strategies import FullFineTuning, LinearProbe, LoRA, PrefixTuning, PromptTuning, PTuningV2
 from lm_lab.tasks.sequences import SequenceTask
 
@@ -49,7 +49,7 @@ def whole(request, tmp_path):
 @pytest.mark.parametrize("beams", [1, 4])
 def test_what_is_written_is_what_transformers_writes(whole, beams):
     model, backbone = whole
-    written = writer(backbone)
+    written = generation_head(backbone)
     written.end = 3  # the configuration's
     start = {"decoder_start_token_id": backbone.start_id} if model.config.is_encoder_decoder else {}
     source = texts()
