@@ -51,6 +51,11 @@ def test_every_package_has_a_rule():
     assert {path.name for path in ROOT.iterdir() if (path / "__init__.py").exists()} == set(ALLOWED)
 
 
+def test_every_package_is_described():
+    described = (ROOT.parent / "docs/design.md").read_text()
+    assert not [package for package in ALLOWED if f"| `lm_lab/{package}/` |" not in described]
+
+
 @pytest.mark.parametrize("package", ALLOWED)
 def test_imports_point_one_way(package):
     for path in (ROOT / package).rglob("*.py"):
