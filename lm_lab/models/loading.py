@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
 from lm_lab.backbones import UNNAMED, Backbone
 from lm_lab.errors import UsageError
@@ -34,6 +34,8 @@ def load_adaptation(folder: str | Path, trusted: Collection[str] = (), trust_rem
     model = config["model"]
     task = trusted_task(description, trusted)
     reading = {name: model.get(name) for name in ("pooling", "pairs", "head", "delimiter")}
+    if trusted:  # whatever else this process lets configurations import
+        set_parsing_settings(import_path_allowlist=list(trusted))
     try:
         parser = ArgumentParser(exit_on_error=False)
         parser.add_argument("--strategy", type=AdaptationStrategy)
