@@ -64,7 +64,7 @@ class SentenceRelation(Reader):
         if self.label not in batch:
             raise UsageError(
                 f"this corpus has no labels '{self.label}', which {type(self).__name__} learns; "
-                f"set data.rows to lm_lab.data.corpora.rows.{self.rows}."
+                f"set data.rows to lm_lab.data.{self.rows}."
             )
         logits = self.output(torch.tanh(self.pooler(states[:, 0]))).float()  # (b, classes)
         loss, accuracy = cross_entropy(logits, batch[self.label])

@@ -2,13 +2,13 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from configurations import ADAPT, PRETRAIN, at_home
 from endings import ends
+from fake_results import at, records, suite
 from hypothesis import given
 from hypothesis import strategies as st
 from mutations import ALIKE, JUNK, places
@@ -22,9 +22,6 @@ from lm_lab.models import delta
 from lm_lab.results.records import save_baselines, write_record
 from lm_lab.strategies import LoRA
 from lm_lab.tasks import glue_task
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmark"))  # the folder of `fake_results`
-from fake_results import records, suite
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 COMMANDS = {
@@ -81,8 +78,8 @@ def _write_results(root: Path) -> None:
     root.mkdir()
     (root / "suite.json").write_text(json.dumps(suite()))
     for record, predictions in records():
-        cell = record["cell"]
-        if cell["task"] == "cola" and cell["strategy"] in ("probe", "full") and cell["seed"] < 2:
+        where = at(record)
+        if where["task"] == "cola" and where["strategy"] in ("probe", "full") and record["cell"]["seed"] < 2:
             write_record(root, record, predictions)  # type: ignore[arg-type]
     save_baselines(root, {"cola": {"what": "chance", "score": 0.5, "data": "d"}})
 

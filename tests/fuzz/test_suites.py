@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from fake_results import records, suite
 from hypothesis import given
 from hypothesis import strategies as st
 from mutations import damaged, mutated
 from suites import STRATEGIES, write_suite
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmark"))  # the folder of `fake_results`
-from fake_results import records, suite
 
 from lm_lab.benchmark.plan import make_plan
 from lm_lab.benchmark.preflight import check_settings

@@ -112,7 +112,7 @@ def test_a_corpus_without_its_labels_is_refused(
 ) -> None:
     backbone = make()
     other = next(each for _, each in KINDS if each is not rows)
-    with pytest.raises(UsageError, match=rf"no labels '{kind.label}'.*lm_lab\.data\.rows\.{rows.__name__}"):
+    with pytest.raises(UsageError, match=rf"no labels '{kind.label}'.*lm_lab\.data\.{rows.__name__}"):
         kind(backbone)(backbone, pairs(backbone, other))
 
 
