@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,9 @@ def told(arguments: list[str], number: int, batch: int, times: int = 1) -> "subp
     spy += [f"--trainer.callbacks.number={number}", f"--trainer.callbacks.times={times}"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(ROOT)])}
     command = [sys.executable, "-m", "lm_lab", *arguments, *spy]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    # tests that run in the background of a shell ignore Ctrl-C, and so would their children
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, preexec_fn=heard)
 
 
 def weights(root: str) -> dict[str, torch.Tensor]:
