@@ -14,6 +14,7 @@ COMMANDS = {
     "pretrain": "pretrain a backbone with an objective: fit",
     "bench": "run a suite of adaptations and draw its trade-off curves: run, status, report",
     "probe": "what every layer of a frozen backbone holds of a task, beside its controls",
+    "score": "what a pretrained language model knows, without training: minimal pairs, last words",
     "ledger": "what an adaptation costs in parameters, bytes and operations, without training anything",
     "tokenizer": "train a vocabulary of characters or pieces of words",
     "export": "write a trained delta as a PEFT adapter",

@@ -26,12 +26,13 @@ ALLOWED = {
     "serving": {"models", "strategies"},
     "probing": {"backbones", "data", "heads", "models", "strategies", "tasks"},
     "interchange": {"backbones", "data", "heads", "models", "strategies", "tasks"},
+    "scoring": {"backbones", "data", "objectives"},
     "benchmark": {"backbones", "config", "data", "models", "results", "strategies", "tasks", "training"},
     "report": {"metrics", "results"},
     "tracking": {"report", "results"},
     "commands": {
         *("backbones", "data", "models", "objectives", "strategies", "tasks", "training"),
-        *("benchmark", "config", "doctor", "interchange", "probing", "report", "results", "tracking"),
+        *("benchmark", "config", "doctor", "interchange", "probing", "report", "results", "scoring", "tracking"),
     },
 }
 

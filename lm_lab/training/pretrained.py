@@ -5,11 +5,13 @@ import os
 import tempfile
 from pathlib import Path
 
+from safetensors.torch import save as serialised
 from torch import Tensor
 
 from lm_lab.atomic import require_writable
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
+from lm_lab.objectives.base import HEADS
 
 CONFIGURATION = "pretraining.yaml"
 FACTS = "pretraining.json"
@@ -23,12 +25,14 @@ def save(
     facts: Facts,
     configuration: str = "",
     state: State = None,
+    heads: State = None,
 ) -> Path:
     """Write weights (safetensors), configurations, tokenizer and facts to a folder, replacing a model there.
 
     `facts` say what the weights come from, in README.md for people and in pretraining.json for programs;
     `configuration` is what `lm-lab pretrain fit` was given, which trains such a backbone once more; `state` holds the
-    weights where the model itself has them in pieces.
+    weights where the model itself has them in pieces; `heads` are those of the objective, with which the backbone is a
+    language model (`lm_lab.scoring`).
     A reader sees the old folder or the new one, never a part of it: the new one is written beside and renamed.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -36,6 +40,9 @@ def save(
         new = Path(beside, "new")
         new.mkdir()  # with the permissions of any new folder; the temporary one around it is private
         backbone.write(new, state)
+        if heads:
+            own = {name: value.detach().cpu().contiguous() for name, value in heads.items()}
+            (new / HEADS).write_bytes(serialised(own))
         (new / "README.md").write_text(card(facts), encoding="utf-8")
         (new / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         if configuration:

@@ -184,10 +184,10 @@ class SaveBackbone(L.Callback):
         trial: bool = trainer.fast_dev_run  # type: ignore[attr-defined]
         if not isinstance(pl_module, Pretraining) or trial:
             return
-        state = sharding.whole_state(pl_module.backbone)
+        state, heads = map(sharding.whole_state, (pl_module.backbone, pl_module.objective))
         if trainer.is_global_zero:
             about = facts(trainer, pl_module), self.configuration
-            print(f"backbone: {pretrained.save(pl_module.backbone, self.output, *about, state)}")
+            print(f"backbone: {pretrained.save(pl_module.backbone, self.output, *about, state, heads)}")
 
 
 def facts(trainer: L.Trainer, module: Pretraining) -> Facts:

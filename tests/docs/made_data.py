@@ -39,6 +39,14 @@ def make_data(root: Path) -> Path:
             rows = microworld.table(task, split, ROWS[split.partition("_")[0]]).to_pylist()
             _write(root / folder / f"{split}.parquet", [change(row) for row in rows])
     _write(root / "glue/ax/test.parquet", microworld.table("mnli", "test_matched", ROWS["test"]).to_pylist())
+    cola = microworld.table("cola", "train", ROWS["train"]).to_pylist()
+    good, bad = ([row["sentence"] for row in cola if row["label"] == label] for label in (1, 0))
+    pairs = [
+        {"sentence_good": a, "sentence_bad": b, "UID": "agreement", "field": "syntax"}
+        for a, b in zip(good, bad, strict=False)
+    ]
+    _write(root / "blimp/test.parquet", pairs)
+    _write(root / "lambada/test.parquet", [{"text": text.removesuffix(" .")} for text in good])
     for domain in ("nyt", "new_wiki"):
         _write(root / f"squadshifts/{domain}.parquet", microworld.table("squad", "test", ROWS["test"]).to_pylist())
     for split in ROWS:
@@ -57,7 +65,7 @@ def make_weights(root: Path) -> Path:
     _model(root / "paraphrase-MiniLM-L3-v2", "bert", words, num_hidden_layers=3, hidden_size=64)
     _model(root / "bert-base-uncased", "bert", words)
     _model(root / "bert-base-chinese", "bert", characters)
-    _model(root / "stories15M", "llama", words, pad_token_id=None)
+    _model(root / "stories15M", "llama", words, pad_token_id=None, tie_word_embeddings=True)
     return root
 
 

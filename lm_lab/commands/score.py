@@ -1,0 +1,93 @@
+"""`lm-lab score`: what a pretrained language model knows, without training anything."""
+
+import argparse
+import csv
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lm_lab.commands.arguments import Arguments
+from lm_lab.errors import UsageError
+
+
+def main(args: list[str]) -> int:
+    """Print the table, and write it if asked."""
+    options, settings = _parser().parse_known_args(args)
+    if options.limit is not None and options.limit < 1:
+        raise UsageError(f"--limit {options.limit}: expected 1 or more.")
+
+    from lm_lab.config.backbones import read
+    from lm_lab.config.lightning_cli import quiet, restrict
+    from lm_lab.scoring.output import likelihood
+
+    restrict(options.allow_import)
+    with quiet():
+        backbone = read(["--backbone", options.backbone, *settings])
+        model = likelihood(backbone.to(_device()))
+        rows = _ROWS[options.task](model, options)
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        with open(options.out, "w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    print(json.dumps(rows, indent=2) if options.json else _table(rows))
+    return 0
+
+
+def _blimp(model: Any, options: argparse.Namespace) -> list[dict[str, Any]]:
+    from lm_lab.scoring.data import minimal_pairs
+    from lm_lab.scoring.minimal_pairs import accuracies, preferences, summary
+
+    pairs = minimal_pairs(options.source, options.limit)
+    found = accuracies(pairs, preferences(model, pairs))
+    return [asdict(row) for row in (found["paradigms"] if options.paradigms else []) + summary(found)]
+
+
+def _lambada(model: Any, options: argparse.Namespace) -> list[dict[str, Any]]:
+    from lm_lab.scoring.cloze import last_words
+    from lm_lab.scoring.data import passages
+
+    return [{"name": "lambada"} | asdict(last_words(model, passages(options.source, options.limit)))]
+
+
+_ROWS = {"blimp": _blimp, "lambada": _lambada}
+
+
+def _device() -> str:
+    import torch
+
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return found.type if found else "cpu"
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    head = list(rows[0])
+    shown = [[_cell(name, row[name]) for name in head] for row in rows]
+    widths = [max(map(len, column)) for column in zip(head, *shown, strict=True)]
+    lines = []
+    for first, *others in (head, *shown):
+        lines.append("  ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]))
+    return "\n".join(lines)
+
+
+def _cell(name: str, value: Any) -> str:
+    if name in ("value", "low", "high", "accuracy"):
+        return f"{100 * value:.1f}"
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Arguments(
+        "lm-lab score", description="What a pretrained language model knows, without training.", allow_abbrev=False
+    )
+    parser.add_argument("--backbone", required=True, help="hub id or folder; or a class, with --backbone.NAME VALUE")
+    parser.add_argument("--task", choices=tuple(_ROWS), required=True, help="blimp: minimal pairs; lambada: last words")
+    parser.add_argument("--source", help="file or folder of the data (default: LM_LAB_DATA, else the hub)")
+    parser.add_argument("--limit", type=int, help="so many pairs of each paradigm, or passages")
+    parser.add_argument("--paradigms", action="store_true", help="a row for each of BLiMP's 67 paradigms too")
+    parser.add_argument("--allow-import", action="append", default=[], help="package that a class may come from")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--out", type=Path, help="file (CSV)")
+    return parser

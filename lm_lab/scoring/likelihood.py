@@ -1,0 +1,167 @@
+"""Log-likelihoods of texts, in nats, in fp32.
+
+    causal    log p(x) = sum_t log p(x_t | x_<t)           behind the token that begins a text
+    masked    pseudo-log-likelihood = sum_t log p(x_t | x without x_t)     each token hidden in a pass of its own
+
+The second is no probability of the text, but ranks texts as one does (Salazar et al. 2020, Masked Language Model
+Scoring, https://arxiv.org/abs/1910.14659). Special tokens are read and not scored.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lm_lab.backbones import Backbone
+from lm_lab.backbones.language import LanguageOutput
+from lm_lab.data.encoding.template import Template
+from lm_lab.errors import UsageError
+
+ROWS = 64  # of a batch
+Scores = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class Asked(NamedTuple):
+    """A text, special tokens included, and the places of the tokens that are scored."""
+
+    ids: list[int]
+    places: list[int]
+
+
+class Found(NamedTuple):
+    """Of each place (c,): the log-probability of its token, and whether no other has a higher one."""
+
+    logs: Tensor
+    likeliest: Tensor
+
+
+class Likelihood(ABC):
+    """Log-probabilities of tokens under one model.
+
+    Args:
+        backbone: gives tokens and states; in eval mode from here on.
+
+    Attributes:
+        before, after: ids of the special tokens around a text.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.backbone, self.tokenizer = backbone.eval(), backbone.tokenizer
+        template = Template.of(self.tokenizer)
+        self.before, self.after = list(template.start), list(template.end)
+
+    @abstractmethod
+    def together(self, asked: Sequence[Asked]) -> list[Found]:
+        """Score the places of each text, all of them hidden at once where a model hides."""
+
+    def texts(self, given: Sequence[str]) -> list[float]:
+        """The log-likelihood of each text. Raises `UsageError` for one that is too long or has no token."""
+        asked = [self._asked(text) for text in given]
+        order = sorted(range(len(asked)), key=lambda place: len(asked[place].ids))
+        values = [0.0] * len(asked)
+        for begin in range(0, len(order), ROWS):
+            some = order[begin : begin + ROWS]
+            for place, found in zip(some, self.apart([asked[place] for place in some]), strict=True):
+                values[place] = float(found.logs.double().sum())
+        return values
+
+    def apart(self, asked: Sequence[Asked]) -> list[Found]:
+        """Score the places of each text, each given all that a model of this kind may see beside it."""
+        return self.together(asked)
+
+    def _asked(self, text: str) -> Asked:
+        own = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        if not own:
+            raise UsageError(f"the text {text!r:.80} has no token to be scored.")
+        ids = [*self.before, *own, *self.after]
+        if len(ids) > self.backbone.max_length:
+            read = self.backbone.max_length
+            raise UsageError(f"the text {text!r:.60} has {len(ids)} tokens; {self.backbone.kind} reads {read}.")
+        return Asked(ids, list(range(len(self.before), len(self.before) + len(own))))
+
+    def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        ids = [torch.tensor(row) for row in rows]
+        padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=self.tokenizer.pad_token_id or 0)
+        real = torch.arange(padded.shape[1]) < torch.tensor([len(row) for row in rows]).unsqueeze(1)
+        return padded.to(self.backbone.device), real.long().to(self.backbone.device)
+
+
+class CausalLikelihood(Likelihood):
+    """Of a model that predicts each next token.
+
+    Raises:
+        UsageError: no token begins a text, so that its first could not be scored; or no output layer.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__(backbone)
+        self.output, self.after = LanguageOutput(backbone), []
+        self.before = self.before or [self._start()]
+
+    @torch.no_grad()
+    def together(self, asked: Sequence[Asked]) -> list[Found]:
+        """Given the tokens on the left alone."""
+        ids, real = self._padded([each.ids for each in asked])
+        states = self.backbone.last(input_ids=ids, attention_mask=real)
+        found = []
+        for row, each in enumerate(asked):
+            places = torch.tensor(each.places, device=ids.device)
+            found.append(_picked(self.output(states[row, places - 1]), ids[row, places]))
+        return found
+
+    def _start(self) -> int:
+        for name in ("bos_token_id", "eos_token_id"):
+            if (found := getattr(self.tokenizer, name, None)) is not None:
+                return int(found)
+        raise UsageError(
+            f"the tokenizer of {self.backbone.kind} has no token that begins a text, nor one that ends it."
+        )
+
+
+class MaskedLikelihood(Likelihood):
+    """Of a model that predicts hidden tokens from both sides.
+
+    Args:
+        backbone: whose tokenizer has a mask token.
+        scores: from ids and masks (b, t) and places (b,) to scores (b, V) of the token at each.
+
+    Raises:
+        UsageError: there is no mask token.
+    """
+
+    def __init__(self, backbone: Backbone, scores: Scores) -> None:
+        super().__init__(backbone)
+        if self.tokenizer.mask_token_id is None:
+            raise UsageError(f"the tokenizer of {backbone.kind} has no mask token, so no token can be hidden.")
+        self.scores = scores
+
+    def together(self, asked: Sequence[Asked]) -> list[Found]:
+        """Given the tokens that are not asked for."""
+        return self._hidden([(each, place, each.places) for each in asked for place in each.places], asked)
+
+    def apart(self, asked: Sequence[Asked]) -> list[Found]:
+        """Given all other tokens: a pass a place."""
+        return self._hidden([(each, place, [place]) for each in asked for place in each.places], asked)
+
+    @torch.no_grad()
+    def _hidden(self, rows: list[tuple[Asked, int, list[int]]], asked: Sequence[Asked]) -> list[Found]:
+        parts = []
+        for begin in range(0, len(rows), ROWS):
+            some = rows[begin : begin + ROWS]
+            ids, real = self._padded([each.ids for each, _, _ in some])
+            places = torch.tensor([place for _, place, _ in some], device=ids.device)
+            targets = ids[torch.arange(len(some)), places]
+            for row, (_, _, hidden) in enumerate(some):
+                ids[row, hidden] = self.tokenizer.mask_token_id
+            parts.append(_picked(self.scores(ids, real, places), targets))
+        sizes = [len(each.places) for each in asked]
+        logs, likeliest = (torch.cat(values).split(sizes) for values in zip(*parts, strict=True))
+        return [Found(*pair) for pair in zip(logs, likeliest, strict=True)]
+
+
+def _picked(scores: Tensor, targets: Tensor) -> Found:
+    """What scores (c, V) say of the targets (c,)."""
+    logs = scores.float().log_softmax(-1)
+    return Found(logs.gather(1, targets.unsqueeze(1)).squeeze(1).cpu(), (scores.argmax(-1) == targets).cpu())

@@ -1,0 +1,76 @@
+"""The output layer that a masked language model was pretrained with: of a folder of ours, or of `transformers`."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import AutoModelForMaskedLM
+
+from lm_lab.backbones import Backbone, TransformersBackbone, loading
+from lm_lab.backbones.transformers_backbone import require_transformers
+from lm_lab.errors import UsageError
+from lm_lab.objectives.base import HEADS
+from lm_lab.objectives.token_head import TokenHead
+from lm_lab.scoring.likelihood import CausalLikelihood, Likelihood, MaskedLikelihood, Scores
+
+_PARTS = ("dense.weight", "dense.bias", "norm.weight", "norm.bias", "bias")
+
+
+def likelihood(backbone: Backbone) -> Likelihood:
+    """How likely a backbone finds texts.
+
+    Raises:
+        UsageError: it was pretrained with no output layer over tokens, or its weights lack it.
+    """
+    if backbone.encoder_decoder:
+        raise UsageError(f"{backbone.kind} reads with one part and writes with another; give a decoder or an encoder.")
+    if backbone.causal:
+        return CausalLikelihood(backbone)
+    model = require_transformers(backbone, "scoring texts by hiding their tokens")
+    folder = Path(loading.locate(model.settings["source"]))
+    heads = load_file(folder / HEADS) if (folder / HEADS).is_file() and model.pretrained else {}
+    return MaskedLikelihood(model, _ours(model, heads) if heads else _of_transformers(model))
+
+
+def _ours(backbone: TransformersBackbone, heads: dict[str, Tensor]) -> Scores:
+    """The head that `lm-lab pretrain` trained and saved beside the weights."""
+    found = [name.removesuffix(_PARTS[0]) for name in heads if name.endswith(f"head.{_PARTS[0]}")]
+    if len(found) != 1:
+        raise UsageError(f"the objective that trained '{backbone.settings['source']}' predicts no hidden tokens.")
+    own = {part: heads[found[0] + part] for part in _PARTS}
+    width, hidden = own["dense.weight"].shape
+    head = TokenHead(hidden, width, len(own["bias"]))
+    head.load_state_dict(own)
+
+    def scores(ids: Tensor, mask: Tensor, places: Tensor) -> Tensor:
+        states = backbone.last(input_ids=ids, attention_mask=mask)
+        return head.to(states.device)(states[torch.arange(len(ids)), places], backbone.token_embeddings)
+
+    return scores
+
+
+def _of_transformers(backbone: TransformersBackbone) -> Scores:
+    """The head that the checkpoint holds."""
+    source, revision = backbone.settings["source"], backbone.settings["revision"]
+    lacking = f"the weights at '{source}' have no output layer that predicts hidden tokens"
+    if not backbone.pretrained:
+        raise UsageError("random weights predict nothing; give pretrained ones.")
+    try:
+        with loading.quiet():
+            model, report = AutoModelForMaskedLM.from_pretrained(
+                loading.locate(source), revision=revision, output_loading_info=True, attn_implementation="eager"
+            )
+    except ValueError as error:
+        raise UsageError(f"{lacking}: {backbone.kind} has none in `transformers`.") from error
+    if missing := sorted(report["missing_keys"]):
+        raise UsageError(f"{lacking}: they lack {missing[0]}.")
+    return _reading(model.eval())
+
+
+def _reading(model: nn.Module) -> Scores:
+    def scores(ids: Tensor, mask: Tensor, places: Tensor) -> Tensor:
+        logits: Tensor = model.to(ids.device)(input_ids=ids, attention_mask=mask).logits
+        return logits[torch.arange(len(ids)), places]
+
+    return scores

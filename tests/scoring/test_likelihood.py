@@ -1,0 +1,181 @@
+"""Log-likelihoods against `transformers`, token by token; minimal pairs and last words against hand counts."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+
+from lm_lab.backbones import Backbone, TransformersBackbone
+from lm_lab.cli import main
+from lm_lab.errors import UsageError
+from lm_lab.objectives import MaskedLM, NextSentence, SumOfObjectives
+from lm_lab.scoring.cloze import last_words
+from lm_lab.scoring.likelihood import CausalLikelihood, Found, Likelihood
+from lm_lab.scoring.minimal_pairs import Pair, accuracies, preferences
+from lm_lab.scoring.output import likelihood
+from lm_lab.training import pretrained
+
+TEXTS = ["the beast was good .", "it was not good , and the beast was fine .", "fine"]
+Make = Callable[..., Backbone]
+Folders = dict[str, Path]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_a_decoders_texts_have_the_likelihood_of_transformers(folders: Folders, tmp_path: Path, family: str) -> None:
+    model = AutoModelForCausalLM.from_pretrained(folders[family]).eval()
+    model.save_pretrained(tmp_path / family)  # with the output layer that Llama does not tie
+    TransformersBackbone(str(folders[family])).tokenizer.save_pretrained(tmp_path / family)
+    found = likelihood(TransformersBackbone(str(tmp_path / family)))
+    assert isinstance(found, CausalLikelihood)
+    for text, value in zip(TEXTS, found.texts(TEXTS), strict=True):
+        row = torch.tensor([[*found.before, *found.tokenizer(text, add_special_tokens=False)["input_ids"]]])
+        with torch.no_grad():
+            loss = model(input_ids=row, labels=row).loss
+        assert value == pytest.approx(-float(loss) * (row.shape[1] - 1), rel=1e-5)
+
+
+@pytest.fixture
+def masked(folders: Folders, tmp_path: Path) -> Path:
+    """A masked language model of `transformers` with its head."""
+    torch.manual_seed(3)
+    made = AutoModelForMaskedLM.from_pretrained(folders["bert"])
+    torch.nn.init.normal_(made.cls.predictions.bias)
+    made.save_pretrained(tmp_path / "masked")
+    TransformersBackbone(str(folders["bert"])).tokenizer.save_pretrained(tmp_path / "masked")
+    return tmp_path / "masked"
+
+
+def test_a_masked_models_texts_have_their_pseudo_likelihood(masked: Path) -> None:
+    model = AutoModelForMaskedLM.from_pretrained(masked).eval()
+    scorer = likelihood(TransformersBackbone(str(masked)))
+    for text, value in zip(TEXTS, scorer.texts(TEXTS), strict=True):
+        ids = scorer.tokenizer(text, return_tensors="pt")["input_ids"]
+        expected = 0.0
+        for place in range(1, ids.shape[1] - 1):
+            hidden = ids.clone()
+            hidden[0, place] = scorer.tokenizer.mask_token_id
+            with torch.no_grad():
+                expected += float(model(input_ids=hidden).logits[0, place].log_softmax(-1)[ids[0, place]])
+        assert value == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("summed", [False, True])
+def test_a_folder_of_ours_brings_its_own_head(make: Make, tmp_path: Path, summed: bool) -> None:
+    backbone = make("bert")
+    torch.manual_seed(1)
+    summed_up = SumOfObjectives(backbone, {"words": MaskedLM, "pairs": NextSentence})
+    objective = summed_up if summed else MaskedLM(backbone)
+    own: Any = next(part for part in objective.modules() if isinstance(part, MaskedLM))
+    torch.nn.init.normal_(own.head.bias)
+    folder = pretrained.save(backbone, tmp_path / "ours", {"steps": 1}, heads=objective.state_dict())
+    scorer = likelihood(TransformersBackbone(str(folder)))
+    ids = torch.tensor([scorer.tokenizer(TEXTS[0])["input_ids"]])
+    expected = 0.0
+    for place in range(1, ids.shape[1] - 1):
+        hidden = ids.clone()
+        hidden[0, place] = scorer.tokenizer.mask_token_id
+        with torch.no_grad():
+            logits = own.head(backbone.eval().last(input_ids=hidden)[0, place : place + 1], backbone.token_embeddings)
+        expected += float(logits[0].log_softmax(-1)[ids[0, place]])
+    assert scorer.texts(TEXTS[:1])[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_cannot_score_is_refused_by_name(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="have no output layer that predicts hidden tokens: they lack cls"):
+        likelihood(make("bert"))
+    with pytest.raises(UsageError, match="random weights predict nothing"):
+        likelihood(make("bert", pretrained=False))
+    with pytest.raises(UsageError, match="t5 reads with one part and writes with another"):
+        likelihood(make("t5"))
+    backbone = make("bert")
+    folder = pretrained.save(backbone, tmp_path / "pairs", {"steps": 1}, heads=NextSentence(backbone).state_dict())
+    with pytest.raises(UsageError, match="predicts no hidden tokens"):
+        likelihood(TransformersBackbone(str(folder)))
+    with pytest.raises(UsageError, match="has no token to be scored"):
+        likelihood(make("gpt2")).texts([""])
+    with pytest.raises(UsageError, match="tokens; gpt2 reads"):
+        likelihood(make("gpt2")).texts(["it was fine . " * 100])
+
+
+class Fixed(Likelihood):
+    """Knows the log-likelihood of each text."""
+
+    def __init__(self, known: dict[str, float]) -> None:
+        self.known = known
+
+    def together(self, asked: object) -> list[Found]:
+        raise NotImplementedError
+
+    def texts(self, given: object) -> list[float]:
+        return [self.known[text] for text in given]  # type: ignore[attr-defined]
+
+
+def test_pairs_are_counted_ties_as_half() -> None:
+    known = {"a": -1.0, "b": -2.0, "c": -2.0, "d": -3.0}
+    pairs = [Pair("a", "b", "p", "f"), Pair("d", "a", "p", "f"), Pair("b", "c", "q", "f"), Pair("d", "d", "r", "g")]
+    preferred = preferences(Fixed(known), pairs)
+    assert preferred == [1.0, 0.0, 0.5, 0.5]
+    found = accuracies(pairs, preferred)
+    assert [(row.name, row.value, row.pairs) for row in found["paradigms"]] == [
+        ("p", 0.5, 2),
+        ("q", 0.5, 1),
+        ("r", 0.5, 1),
+    ]
+    assert [(row.name, row.pairs) for row in found["fields"]] == [("f", 3), ("g", 1)]
+    many = accuracies([Pair("a", "b", "p", "f")] * 80 + [Pair("b", "a", "p", "f")] * 20, [1.0] * 80 + [0.0] * 20)
+    (paradigm,), (whole,) = many["paradigms"], many["all"]
+    # Wilson's interval of 80 in 100
+    assert (paradigm.low, paradigm.high) == (pytest.approx(0.7112, abs=1e-4), pytest.approx(0.8666, abs=1e-4))
+    assert (whole.value, whole.pairs) == (0.8, 100)
+
+
+def test_the_last_word_is_what_a_greedy_search_writes(make: Make, folders: Folders) -> None:
+    scorer = likelihood(make("gpt2"))
+    model = AutoModelForCausalLM.from_pretrained(folders["gpt2"]).eval()
+    context = "the beast was"
+    ids = torch.tensor([[*scorer.before, *scorer.tokenizer(context, add_special_tokens=False)["input_ids"]]])
+    with torch.no_grad():
+        scores = model(input_ids=ids).logits[0, -1].log_softmax(-1)
+    best = scorer.tokenizer.decode([int(scores.argmax())]).strip()
+    worst = "good" if best != "good" else "fine"
+    found = last_words(scorer, [f"{context} {best}", f"{context} {worst}"])
+    assert (found.accuracy, found.passages, found.cut) == (0.5, 2, 0)
+    losses = [
+        -float(scores[scorer.tokenizer(word, add_special_tokens=False)["input_ids"][0]]) for word in (best, worst)
+    ]
+    assert found.perplexity == pytest.approx(math.exp(sum(losses) / 2), rel=1e-4)
+    long = last_words(scorer, ["it was fine . " * 100 + "fine"])
+    assert long.cut == 1
+    with pytest.raises(UsageError, match="has no last word after others"):
+        last_words(scorer, ["fine"])
+
+
+def test_the_command_scores_a_folder(folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "blimp").mkdir()
+    rows = [
+        {"sentence_good": good, "sentence_bad": bad, "UID": f"p{number % 2}", "field": "syntax"}
+        for number, (good, bad) in enumerate([("it was fine .", "it fine was ."), ("fine", "fine"), ("a", "b")])
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "blimp/test.parquet")
+    command = ["score", "--backbone", str(folders["gpt2"]), "--source", str(tmp_path)]
+    assert main([*command, "--task", "blimp", "--paradigms", "--json", "--out", "out/blimp.csv"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [(row["name"], row["pairs"]) for row in said] == [("p0", 2), ("p1", 1), ("syntax", 3), ("all", 3)]
+    assert len(Path("out/blimp.csv").read_text().splitlines()) == 5
+    assert main([*command, "--task", "blimp", "--limit", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split() == ["name", "value", "low", "high", "pairs"]
+    assert main([*command, "--task", "lambada"]) == 2
+    assert "holds no lambada; expected a file, or a folder with lambada/test.parquet" in capsys.readouterr().err
+    assert main([*command, "--task", "blimp", "--limit", "0"]) == 2
+    pq.write_table(pa.Table.from_pylist([{"text": "it was fine"}]), tmp_path / "cloze.parquet")
+    assert main([*command[:3], "--task", "lambada", "--source", str(tmp_path / "cloze.parquet")]) == 0
+    assert "accuracy" in capsys.readouterr().out
+    assert main([*command[:3], "--task", "blimp", "--source", str(tmp_path / "cloze.parquet")]) == 2
+    assert "has no column 'sentence_good'; it has text" in capsys.readouterr().err
