@@ -11,8 +11,9 @@ import lm_lab
 ROOT = Path(lm_lab.__file__).parent
 SHARED = {"atomic", "described", "renamed", "errors", "hub", "provenance", "redaction", "tokens", "yaml_files"}
 ALLOWED = {
-    "backbones": set(),
     "metrics": set(),
+    "words": {"metrics"},
+    "backbones": {"words"},
     "tasks": {"metrics"},
     "results": set(),
     "data": {"metrics", "tasks"},
@@ -32,7 +33,8 @@ ALLOWED = {
     "tracking": {"report", "results"},
     "commands": {
         *("backbones", "data", "models", "objectives", "strategies", "tasks", "training"),
-        *("benchmark", "config", "doctor", "interchange", "probing", "report", "results", "scoring", "tracking"),
+        *("benchmark", "config", "doctor", "interchange", "probing", "report", "results"),
+        *("scoring", "tracking", "words"),
     },
 }
 

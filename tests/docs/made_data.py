@@ -1,6 +1,7 @@
 """What a reader of the docs has: data in the layouts that they name, and weights, made small of the microworld."""
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,10 @@ def make_data(root: Path) -> Path:
     ]
     _write(root / "blimp/test.parquet", pairs)
     _write(root / "lambada/test.parquet", [{"text": text.removesuffix(" .")} for text in good])
+    words = [word for word in microworld.vocabulary() if word.isalpha()]
+    scored = [{"set": "mine", "word1": a, "word2": b, "score": 1.0 * row} for row, (a, b) in enumerate(pairwise(words))]
+    _write(root / "word_similarity/test.parquet", scored)
+    _write(root / "analogies/test.parquet", [dict(zip(("section", *"abcd"), ("s", *words[:4]), strict=True))])
     for domain in ("nyt", "new_wiki"):
         _write(root / f"squadshifts/{domain}.parquet", microworld.table("squad", "test", ROWS["test"]).to_pylist())
     for split in ROWS:

@@ -5,10 +5,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from pages import ROOT, blocks
 
 from lm_lab.data import microworld
+from lm_lab.words import WordVectors, formats
 
 # regular expression of a command -> why it is not run here
 NOT_RUN = {
@@ -108,6 +110,9 @@ def give(folder: Path) -> None:
     for name, lines in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("".join(f"{line}\n" for line in lines))
+    words = [word for word in microworld.vocabulary() if not word.startswith("[")]
+    vectors = WordVectors(words, np.random.default_rng(0).normal(size=(len(words), 8)))
+    formats.write(vectors, folder / "vectors.txt")
     tokenizer = microworld.tokenizer()
     tokenizer.save_pretrained(folder / "vectors")
     torch.save(torch.randn(len(tokenizer), 16), folder / "vectors" / "vectors.pt")

@@ -53,8 +53,9 @@ def shard(module: L.LightningModule, backbone: Backbone, strategy: FullySharded)
 
 
 def whole_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state dict with every tensor in one piece, on a CPU; all processes must ask for it."""
-    state = model.state_dict(keep_vars=True)
+    """The tensors of the state dict, each in one piece, on a CPU; all processes must ask for it."""
+    every: dict[str, Any] = model.state_dict(keep_vars=True)
+    state = {name: value for name, value in every.items() if isinstance(value, Tensor)}  # a memory is no weight
     pieces = {id(tensor): tensor for tensor in state.values()}  # what two names share stays shared
     whole = {key: (t.full_tensor() if isinstance(t, DTensor) else t).detach().cpu() for key, t in pieces.items()}
     return {name: whole[id(tensor)] for name, tensor in state.items()}

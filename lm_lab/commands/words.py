@@ -1,0 +1,94 @@
+"""`lm-lab words nearest|analogy|similarity|convert`: word vectors, and how well they agree with people."""
+
+import argparse
+import csv
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lm_lab.commands.arguments import Arguments
+from lm_lab.errors import UsageError
+
+Rows = list[dict[str, Any]]
+
+
+def main(args: list[str]) -> int:
+    """Run a subcommand."""
+    options = _parser().parse_args(args)
+    for name in ("count", "limit"):
+        if (value := getattr(options, name, None)) is not None and value < 1:
+            raise UsageError(f"--{name} {value}: expected 1 or more.")
+
+    from lm_lab.words import formats
+
+    vectors = formats.read(options.vectors, options.limit)
+    if options.command == "convert":
+        print(f"vectors: {formats.write(vectors, options.out)}")
+        return 0
+    rows = _ASKED[options.command](vectors, options)
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        with open(options.out, "w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    print(json.dumps(rows, indent=2) if options.json else _table(rows))
+    return 0
+
+
+def _nearest(vectors: Any, options: argparse.Namespace) -> Rows:
+    return [{"word": word, "cosine": cosine} for word, cosine in vectors.nearest(options.word, options.count)]
+
+
+def _analogy(vectors: Any, options: argparse.Namespace) -> Rows:
+    if not options.words:
+        from lm_lab.words.agreement import analogies
+
+        return [asdict(row) for row in analogies(vectors, options.source)]
+    if len(options.words) != 3:
+        raise UsageError(f"{' '.join(options.words)}: expected three words, a b c: what is to c as b is to a?")
+    return [{"word": word, "cosine": cosine} for word, cosine in vectors.analogy(*options.words, options.count)]
+
+
+def _similarity(vectors: Any, options: argparse.Namespace) -> Rows:
+    from lm_lab.words.agreement import similarities
+
+    return [asdict(row) for row in similarities(vectors, options.source)]
+
+
+_ASKED = {"nearest": _nearest, "analogy": _analogy, "similarity": _similarity}
+
+
+def _table(rows: Rows) -> str:
+    head = list(rows[0])
+    shown = [[f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(head, *shown, strict=True)]
+    lines = []
+    for first, *others in (head, *shown):
+        lines.append("  ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]))
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Arguments("lm-lab words", description="Word vectors, and how well they agree with people.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    helps = {
+        "nearest": "the words nearest to one",
+        "analogy": "what is to c as b is to a; without words, the share of Google's analogies",
+        "similarity": "rank correlation with people's scores of pairs of words",
+        "convert": "write them in another form",
+    }
+    made = {name: commands.add_parser(name, help=text) for name, text in helps.items()}
+    for name, one in made.items():
+        one.add_argument("vectors", type=Path, help="file: word2vec's text or .bin, fastText's .vec, GloVe's text")
+        one.add_argument("--limit", type=int, help="take the first so many, the commonest")
+        one.add_argument("--out", type=Path, required=name == "convert", help="file (CSV; of convert: .bin or text)")
+        one.add_argument("--json", action="store_true", help="print JSON")
+    made["nearest"].add_argument("word")
+    made["analogy"].add_argument("words", nargs="*", metavar="a b c")
+    for name in ("nearest", "analogy"):
+        made[name].add_argument("--count", type=int, default=10, help="how many words")
+    for name in ("analogy", "similarity"):
+        made[name].add_argument("--source", help="file or folder of the data (default: LM_LAB_DATA)")
+    return parser
