@@ -101,7 +101,8 @@ def test_every_pretraining_parses_and_its_backbone_is_there(path: Path, monkeypa
     said = yaml.safe_load(path.read_text())
     assert list(differences(said, parser.parse_args([f"--config={path}"]).as_dict())) == []
     assert path.read_text().startswith(f"# lm-lab pretrain fit --config {named(path)}\n")
-    source = said["model"]["backbone"]["source"]
+    backbone = said["model"]["backbone"]
+    source = backbone.get("init_args", backbone)["source"]
     if source.startswith("runs/"):  # another of these makes it
         assert source in {yaml.safe_load(other.read_text())["save"]["output"] for other in path.parent.glob("*.yaml")}
     else:
