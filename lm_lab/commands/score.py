@@ -1,13 +1,11 @@
 """`lm-lab score`: what a pretrained language model knows, without training anything."""
 
 import argparse
-import csv
-import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from lm_lab.commands.arguments import Arguments
+from lm_lab.commands.rows import Rows, arguments, say
 from lm_lab.errors import UsageError
 
 
@@ -26,17 +24,11 @@ def main(args: list[str]) -> int:
         backbone = read(["--backbone", options.backbone, *settings])
         model = likelihood(backbone.to(_device()))
         rows = _ROWS[options.task](model, options)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        with open(options.out, "w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-    print(json.dumps(rows, indent=2) if options.json else _table(rows))
+    say(rows, options, _cell)
     return 0
 
 
-def _blimp(model: Any, options: argparse.Namespace) -> list[dict[str, Any]]:
+def _blimp(model: Any, options: argparse.Namespace) -> Rows:
     from lm_lab.scoring.data import minimal_pairs
     from lm_lab.scoring.minimal_pairs import accuracies, preferences, summary
 
@@ -45,7 +37,7 @@ def _blimp(model: Any, options: argparse.Namespace) -> list[dict[str, Any]]:
     return [asdict(row) for row in (found["paradigms"] if options.paradigms else []) + summary(found)]
 
 
-def _lambada(model: Any, options: argparse.Namespace) -> list[dict[str, Any]]:
+def _lambada(model: Any, options: argparse.Namespace) -> Rows:
     from lm_lab.scoring.cloze import last_words
     from lm_lab.scoring.data import passages
 
@@ -60,16 +52,6 @@ def _device() -> str:
 
     found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return found.type if found else "cpu"
-
-
-def _table(rows: list[dict[str, Any]]) -> str:
-    head = list(rows[0])
-    shown = [[_cell(name, row[name]) for name in head] for row in rows]
-    widths = [max(map(len, column)) for column in zip(head, *shown, strict=True)]
-    lines = []
-    for first, *others in (head, *shown):
-        lines.append("  ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]))
-    return "\n".join(lines)
 
 
 def _cell(name: str, value: Any) -> str:
@@ -88,6 +70,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=int, help="so many pairs of each paradigm, or passages")
     parser.add_argument("--paradigms", action="store_true", help="a row for each of BLiMP's 67 paradigms too")
     parser.add_argument("--allow-import", action="append", default=[], help="package that a class may come from")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--out", type=Path, help="file (CSV)")
+    arguments(parser)
     return parser

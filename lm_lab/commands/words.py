@@ -1,16 +1,13 @@
 """`lm-lab words nearest|analogy|similarity|convert`: word vectors, and how well they agree with people."""
 
 import argparse
-import csv
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lm_lab.commands.arguments import Arguments
+from lm_lab.commands.rows import Rows, arguments, say
 from lm_lab.errors import UsageError
-
-Rows = list[dict[str, Any]]
 
 
 def main(args: list[str]) -> int:
@@ -27,13 +24,7 @@ def main(args: list[str]) -> int:
         print(f"vectors: {formats.write(vectors, options.out)}")
         return 0
     rows = _ASKED[options.command](vectors, options)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        with open(options.out, "w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-    print(json.dumps(rows, indent=2) if options.json else _table(rows))
+    say(rows, options, _cell)
     return 0
 
 
@@ -60,14 +51,8 @@ def _similarity(vectors: Any, options: argparse.Namespace) -> Rows:
 _ASKED = {"nearest": _nearest, "analogy": _analogy, "similarity": _similarity}
 
 
-def _table(rows: Rows) -> str:
-    head = list(rows[0])
-    shown = [[f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
-    widths = [max(map(len, column)) for column in zip(head, *shown, strict=True)]
-    lines = []
-    for first, *others in (head, *shown):
-        lines.append("  ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]))
-    return "\n".join(lines)
+def _cell(name: str, value: Any) -> str:  # noqa: ARG001
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,8 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, one in made.items():
         one.add_argument("vectors", type=Path, help="file: word2vec's text or .bin, fastText's .vec, GloVe's text")
         one.add_argument("--limit", type=int, help="take the first so many, the commonest")
-        one.add_argument("--out", type=Path, required=name == "convert", help="file (CSV; of convert: .bin or text)")
-        one.add_argument("--json", action="store_true", help="print JSON")
+        if name != "convert":
+            arguments(one)
+    made["convert"].add_argument("--out", type=Path, required=True, help="file: .bin, or text")
     made["nearest"].add_argument("word")
     made["analogy"].add_argument("words", nargs="*", metavar="a b c")
     for name in ("nearest", "analogy"):
