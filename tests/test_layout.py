@@ -27,7 +27,7 @@ ALLOWED = {
     "serving": {"models", "strategies"},
     "probing": {"backbones", "data", "heads", "models", "strategies", "tasks"},
     "interchange": {"backbones", "data", "heads", "models", "strategies", "tasks"},
-    "scoring": {"backbones", "data", "objectives"},
+    "scoring": {"backbones", "data", "metrics", "objectives"},
     "benchmark": {"backbones", "config", "data", "models", "results", "strategies", "tasks", "training"},
     "report": {"metrics", "results"},
     "tracking": {"report", "results"},

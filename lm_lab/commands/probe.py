@@ -1,12 +1,12 @@
 """`lm-lab probe`: what every layer of a frozen backbone holds of a task, beside its controls."""
 
 import argparse
-import csv
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 from lm_lab.commands.arguments import Arguments
+from lm_lab.commands.rows import keep
 from lm_lab.errors import UsageError
 
 
@@ -21,7 +21,7 @@ def main(args: list[str]) -> int:
     from lm_lab.config.backbones import read
     from lm_lab.config.lightning_cli import quiet, restrict
     from lm_lab.data.modules.glue import GLUE
-    from lm_lab.probing.sweep import Layer, reader, sweep
+    from lm_lab.probing.sweep import reader, sweep
 
     restrict(options.allow_import)
     with quiet():
@@ -33,11 +33,7 @@ def main(args: list[str]) -> int:
         model = reader(backbone, data, **reading)
         rows = [asdict(layer) for layer in sweep(model, data, random, options.seed)]
     if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        with open(options.out, "w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, [field.name for field in fields(Layer)])
-            writer.writeheader()
-            writer.writerows(rows)
+        keep(rows, options.out)
     print(json.dumps(rows, indent=2) if options.json else _table(rows))
     return 0
 

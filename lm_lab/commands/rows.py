@@ -19,12 +19,17 @@ def say(rows: Rows, options: argparse.Namespace, cell: Callable[[str, Any], str]
         cell: from a column and a value to what a table shows.
     """
     if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        with open(options.out, "w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        keep(rows, options.out)
     print(json.dumps(rows, indent=2) if options.json else _table(rows, cell))
+
+
+def keep(rows: Rows, path: Path) -> None:
+    """Write rows to a CSV file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
 
+from lm_lab.metrics.shares import wilson
 from lm_lab.scoring.likelihood import Likelihood
 
 _Z = 1.959963984540054
@@ -62,11 +63,7 @@ def accuracies(pairs: Sequence[Pair], preferred: Sequence[float]) -> dict[str, l
 
 
 def _share(name: str, values: Sequence[float]) -> Accuracy:
-    """Wilson's interval of a share, which stays between 0 and 1."""
-    n, p = len(values), fmean(values)
-    middle, half = (p + _Z**2 / (2 * n)), _Z * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
-    scale = 1 + _Z**2 / n
-    return Accuracy(name, p, max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale), n)
+    return Accuracy(name, fmean(values), *wilson(fmean(values), len(values)), len(values))
 
 
 def _mean(name: str, groups: Iterable[Sequence[float]]) -> Accuracy:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from lm_lab.errors import UsageError
 from lm_lab.metrics import spearman
+from lm_lab.metrics.shares import wilson
 from lm_lab.words.vectors import WordVectors
 
 DRAWS = 1000
@@ -71,8 +72,7 @@ def _share(name: str, right: list[bool], of: int) -> Agreement:
     if not right:
         return Agreement(name, float("nan"), float("nan"), float("nan"), 0, of)
     share = float(np.mean(right))
-    half = 1.96 * float(np.sqrt(share * (1 - share) / len(right)))
-    return Agreement(name, share, max(0.0, share - half), min(1.0, share + half), len(right), of)
+    return Agreement(name, share, *wilson(share, len(right)), len(right), of)
 
 
 def _rows(name: str, source: str | None, columns: tuple[str, ...]) -> list[dict[str, str]]:
