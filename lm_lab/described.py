@@ -1,5 +1,6 @@
 """Things as the plain data that builds them again: `class_path` and `init_args`, as in configurations."""
 
+import dataclasses
 import sys
 from importlib import import_module
 from typing import Any
@@ -16,6 +17,15 @@ def class_path(thing: Any) -> str:
 def described(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
     """The plain data of a `kind` with these settings."""
     return {"class_path": class_path(kind), "init_args": settings}
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses in `value`, and in its lists and mappings, as the plain data that builds them."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return described(type(value), {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)})
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    return [plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def named(path: str) -> Any:

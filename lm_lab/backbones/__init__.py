@@ -1,10 +1,21 @@
 """Backbones: token ids in, hidden states of every layer out."""
 
 from lm_lab.backbones.base import Backbone
+from lm_lab.backbones.elmo import ELMo
+from lm_lab.backbones.embeddings import CharacterCNN, TokenEmbeddings
 from lm_lab.backbones.lstm import LSTM
 from lm_lab.backbones.static_vectors import StaticVectors
 from lm_lab.backbones.transformers_backbone import TransformersBackbone
 
 UNNAMED = {"class_path": "lm_lab.backbones.TransformersBackbone"}  # what a configuration means that names no class
 
-__all__ = ["LSTM", "UNNAMED", "Backbone", "StaticVectors", "TransformersBackbone"]
+__all__ = [
+    "LSTM",
+    "UNNAMED",
+    "Backbone",
+    "CharacterCNN",
+    "ELMo",
+    "StaticVectors",
+    "TokenEmbeddings",
+    "TransformersBackbone",
+]

@@ -13,7 +13,7 @@ from lm_lab.backbones import identity, structure
 from lm_lab.backbones.output import Output
 from lm_lab.backbones.pooling import Pooling
 from lm_lab.backbones.sites import Match, MissingSiteError, Sites
-from lm_lab.described import described
+from lm_lab.described import described, plain
 from lm_lab.errors import UsageError
 from lm_lab.tokens import Asked
 
@@ -131,7 +131,7 @@ class Backbone(nn.Module, ABC):
     @property
     def description(self) -> dict[str, Any]:
         """The backbone as a configuration names it."""
-        return described(type(self), self.settings)
+        return described(type(self), plain(self.settings))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -40,6 +40,14 @@ def fingerprint(source: str, config: PreTrainedConfig, pretrained: bool, revisio
     return _short(weights + json.dumps(settings, sort_keys=True, default=str))
 
 
+def with_embeddings(fingerprint: str, computed: object | None) -> str:
+    """That of a model whose embeddings are computed: `computed` decides on hidden states too."""
+    if computed is None:
+        return fingerprint
+    random = "random-" if fingerprint.startswith("random-") else ""
+    return f"{random}{_short(fingerprint + repr(computed))}"
+
+
 def of_weights(kind: str, settings: Mapping[str, Any], weights: Mapping[str, Tensor], pretrained: bool) -> str:
     """Sixteen hexadecimal digits of a class, its settings without names of files, and all weights; of random weights
     "random-" and those of their shapes."""

@@ -14,6 +14,9 @@ from transformers.utils import logging as transformers_logging
 
 from lm_lab import hub
 from lm_lab.backbones import architectures, identity, vocabulary
+from lm_lab.backbones.embeddings import replacing
+from lm_lab.backbones.embeddings.base import TokenEmbeddings
+from lm_lab.backbones.embeddings.base import read as kept_embeddings
 from lm_lab.errors import UsageError
 
 _REMEDY = (
@@ -66,7 +69,8 @@ class Origin(NamedTuple):
         options: `revision` and `trust_remote_code`, as `from_pretrained` takes them.
         config: with the dropout that was asked for and, of random weights, the vocabulary.
         pretrained: whether weights are loaded.
-        fingerprint: of the weights (`identity.fingerprint`).
+        fingerprint: of the weights (`identity.fingerprint`), and of how embeddings are computed.
+        computed: what stands in place of the table of tokens, if anything.
     """
 
     source: str
@@ -74,6 +78,7 @@ class Origin(NamedTuple):
     config: PreTrainedConfig
     pretrained: bool
     fingerprint: str
+    computed: TokenEmbeddings | None
 
 
 def origin(
@@ -83,9 +88,10 @@ def origin(
     revision: str | None = None,
     dropout: float | None = None,
     trust_remote_code: bool = False,
+    embeddings: TokenEmbeddings | None = None,
     **_: Any,
 ) -> Origin:
-    """Find a backbone without loading its weights; arguments and errors as those of `Backbone`."""
+    """Find a backbone without loading its weights; arguments and errors as those of `TransformersBackbone`."""
     found = locate(source)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     if revision and not Path(found).exists():
@@ -97,7 +103,9 @@ def origin(
         set_dropout(config, dropout)
     if tokenizer and not loaded:
         vocabulary.fit(config, load_tokenizer(locate(tokenizer), **options))
-    return Origin(found, options, config, loaded, weights or identity.fingerprint(found, config, False))
+    known = weights or identity.fingerprint(found, config, False)
+    computed = embeddings or kept_embeddings(Path(found))
+    return Origin(found, options, config, loaded, identity.with_embeddings(known, computed), computed)
 
 
 def has_weights(source: str) -> bool:
@@ -114,12 +122,13 @@ def load_model(
     pretrained: bool,
     attention: str,
     kind: type[PreTrainedModel] | None = None,
+    computed: bool = False,
     **options: Any,
 ) -> PreTrainedModel:
     """A bare model in fp32 without a pooler, whose parameters would get no gradient and inflate every count.
 
     Pickled weights load with `weights_only`; safetensors are preferred. `kind` stands in for the class of
-    `transformers`.
+    `transformers`; with `computed`, its table of tokens may be missing.
     """
     if "add_pooling_layer" in inspect.signature(kind or _model_class(config)).parameters:
         options["add_pooling_layer"] = False
@@ -138,7 +147,8 @@ def load_model(
             source, config=config, output_loading_info=True, weights_only=True, ignore_mismatched_sizes=True, **options
         )
     _require_shapes(source, report["mismatched_keys"])
-    if missing := sorted(report["missing_keys"]):
+    replaced = f"{replacing.place(model)}." if computed else None
+    if missing := sorted(key for key in report["missing_keys"] if not (replaced and key.startswith(replaced))):
         raise UsageError(
             f"the weights at '{source}' lack {len(missing)} tensors that {type(model).__name__} needs, "
             f"such as {missing[0]}; they would be random. Check that config.json belongs to these weights."

@@ -1,6 +1,6 @@
 """The output layer that a backbone was pretrained with as a language model: what its weights on disk hold of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from transformers import PreTrainedConfig
 from lm_lab.backbones import identity, loading
 from lm_lab.errors import UsageError
 
+HEADS = "objective.safetensors"  # in a folder of `lm-lab pretrain`: what the objective trained beside the backbone
 _WEIGHT, _BIAS = "lm_head.weight", "final_logits_bias"
+_TRAINED = "output.weight"  # of `CausalLM`
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,27 @@ def pretrained(config: PreTrainedConfig, table: Tensor, files: tuple[str, str | 
         UsageError: the configuration unties an output layer that the weights lack.
     """
     found = _read(*files, (_WEIGHT, _BIAS)) if files else {}
+    if files and (trained := _trained_here(files[0], table.shape)) is not None:
+        found[_WEIGHT] = trained
     scale = config.hidden_size**-0.5 if getattr(config, "scale_decoder_outputs", False) else 1.0
     bias = found[_BIAS].float().flatten() if _BIAS in found else None
     return Output(_own(config, table, files, found.get(_WEIGHT)), bias, scale)
+
+
+def own(source: str | None, count: int, width: int) -> Output:
+    """A matrix (V, d) of its own, where no table of embeddings is: that of a folder, else a random one."""
+    found = None if source is None else _trained_here(source, (count, width))
+    return Output(torch.empty(count, width).normal_(std=0.02) if found is None else found)
+
+
+def _trained_here(source: str, shape: Sequence[int]) -> Tensor | None:
+    """The matrix of this shape that `CausalLM` trained beside the weights in a folder."""
+    path = Path(loading.locate(source)) / HEADS
+    if not path.is_file():
+        return None
+    with safe_open(path, "pt") as tensors:
+        found = tensors.get_tensor(_TRAINED) if _TRAINED in tensors.keys() else None  # noqa: SIM118
+    return found if found is not None and found.shape == torch.Size(shape) else None
 
 
 def _own(

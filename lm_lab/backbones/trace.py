@@ -156,3 +156,10 @@ def _same(output: Tensor, given: Tensor | None) -> bool:
     if given is None or given.shape != output.shape:
         return False
     return given is output or given.untyped_storage()._cdata == output.untyped_storage()._cdata
+
+
+def few_tokens(count: int, device: torch.device) -> dict[str, Tensor]:
+    """A text (1, t) to read, of `count` known ids."""
+    ids = (torch.arange(TOKENS, device=device) + 5).remainder(count).unsqueeze(0)
+    # on the meta device a mask would be looked at for padding, and has no values
+    return {"input_ids": ids} | ({} if ids.is_meta else {"attention_mask": torch.ones_like(ids)})

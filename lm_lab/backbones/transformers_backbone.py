@@ -9,14 +9,18 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from lm_lab.backbones import inference, loading, output, shapes, vocabulary
+from lm_lab.backbones import behind, inference, loading, output, shapes, vocabulary
 from lm_lab.backbones.base import Backbone
+from lm_lab.backbones.embeddings import base as computed
+from lm_lab.backbones.embeddings import replacing
+from lm_lab.backbones.embeddings.base import TokenEmbeddings
 from lm_lab.backbones.families import Correction, Family, FamilyRow, family_of
 from lm_lab.backbones.inputs import Inputs
 from lm_lab.backbones.output import Output
 from lm_lab.backbones.pooling import Pooling
 from lm_lab.backbones.sites import Match, MissingSiteError, Sites
-from lm_lab.backbones.trace import TOKENS
+from lm_lab.backbones.trace import few_tokens
+from lm_lab.described import plain
 from lm_lab.errors import UsageError
 
 
@@ -39,6 +43,8 @@ class TransformersBackbone(Backbone):
             on an accelerator and eager on a CPU, where the backward pass of torch's fused kernel takes half of a step.
         trust_remote_code: run the model code that comes with the weights. Off unless you read that code.
         family: what is known of a family that has no row in `lm_lab.backbones.families`, or another row than that.
+        embeddings: what stands in place of the table of tokens, such as `CharacterCNN`; None: what `source` was written
+            with, else the table. An encoder-decoder keeps its table.
 
     Raises:
         UsageError: `source` cannot be found, reached or read, its weights do not fit its configuration, or it is of a
@@ -55,17 +61,10 @@ class TransformersBackbone(Backbone):
         attention: str | None = None,
         trust_remote_code: bool = False,
         family: Correction | None = None,
+        embeddings: TokenEmbeddings | None = None,
     ) -> None:
-        super().__init__(
-            source=source,
-            pretrained=pretrained,
-            tokenizer=tokenizer,
-            revision=revision,
-            dropout=dropout,
-            attention=attention,
-            trust_remote_code=trust_remote_code,
-            family=family,
-        )
+        given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        super().__init__(**given)
         origin = loading.origin(**self.settings)
         self.config, self.pretrained, self.fingerprint = origin.config, origin.pretrained, origin.fingerprint
         self.family: Family = family_of(self.config, cast("FamilyRow | None", family))
@@ -76,8 +75,12 @@ class TransformersBackbone(Backbone):
         self.hidden_size, self.num_layers = self.residual_size * self.family.streams, shapes.depth(self.config)
         self._tokenizer = (tokenizer or origin.source, origin.options)
         attention = attention or loading.default_attention(self.config)
-        kind = self.family.row.model
-        self.model = loading.load_model(origin.source, self.config, self.pretrained, attention, kind, **origin.options)
+        where = (origin.source, self.config, self.pretrained, attention, self.family.row.model)
+        self.computed = origin.computed
+        self.model = loading.load_model(*where, computed=self.computed is not None, **origin.options)
+        if self.computed:
+            words = loading.load_tokenizer(loading.locate(self._tokenizer[0]), **origin.options)
+            replacing.replace(self.model, self.computed, words, origin.source if self.pretrained else None)
         takes = frozenset(inspect.signature(self.model.forward).parameters)
         loading.require_text(self.model, takes, self.causal)
         self.initial_scale = getattr(self.config, "initializer_range", self.initial_scale)
@@ -88,8 +91,9 @@ class TransformersBackbone(Backbone):
     @property
     def description(self) -> dict[str, Any]:
         """The settings, without a class: what names none is of this one."""
-        family = {"family": row.description} if (row := self.settings["family"]) else {}
-        return {name: value for name, value in self.settings.items() if name != "family"} | family
+        row, own = self.settings["family"], self.settings["embeddings"]
+        found = {**self.settings, "family": row and row.description, "embeddings": own and plain(own)}
+        return {name: value for name, value in found.items() if value or name not in ("family", "embeddings")}
 
     @classmethod
     def identify(cls, **settings: Any) -> str:
@@ -99,9 +103,10 @@ class TransformersBackbone(Backbone):
     @classmethod
     def outline(cls, settings: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
         """The settings with random weights, and whether shapes alone say what is computed."""
-        config = loading.load_config(loading.locate(settings["source"]))
-        own = settings.get("family") is not None  # a row of one's own: only what is built knows more
-        return {**settings, "pretrained": False}, not own and family_of(config).static
+        source = loading.locate(settings["source"])
+        # a row of one's own, embeddings that are computed: only what is built knows more
+        own = settings.get("family") or settings.get("embeddings") or computed.read(Path(source))
+        return {**settings, "pretrained": False}, own is None and family_of(loading.load_config(source)).static
 
     def randomised(self) -> Self:
         """The same with random weights."""
@@ -110,6 +115,8 @@ class TransformersBackbone(Backbone):
     def language_output(self) -> Output:
         """That of its weights; errors as of `output.pretrained`."""
         files = (self.settings["source"], self.settings["revision"]) if self.pretrained else None
+        if self.computed:
+            return output.own(files and files[0], self.vocabulary_size, self.hidden_size)
         return output.pretrained(self.config, self.token_embeddings, files)
 
     def write(self, folder: Path, state: Mapping[str, Tensor] | None = None) -> None:
@@ -118,6 +125,7 @@ class TransformersBackbone(Backbone):
         with loading.quiet():
             self.model.save_pretrained(folder, state_dict=own)
             self.tokenizer.save_pretrained(folder)
+        computed.write(self.computed, folder, self.tokenizer)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -143,18 +151,21 @@ class TransformersBackbone(Backbone):
 
     @property
     def token_embeddings(self) -> Tensor:
-        """Their table (V, e); e is less than `hidden_size` where the family factorises it (ALBERT, ELECTRA)."""
+        """Their table (V, e); e is less than `hidden_size` where the family factorises it (ALBERT, ELECTRA). Raises
+        `MissingSiteError` where they are computed."""
+        if self.computed:
+            raise MissingSiteError(f"this {self.kind} computes its embeddings, so it has no table of them.")
         return self.embeddings.get_parameter("weight")
 
     @property
     def vocabulary_size(self) -> int:
         """Rows of the table: a tokenizer may have fewer ids."""
-        return len(self.token_embeddings)
+        return self.embeddings.num_embeddings if self.computed else len(self.token_embeddings)  # type: ignore[return-value]
 
     @property
     def device(self) -> torch.device:
         """Where its embeddings are."""
-        return self.token_embeddings.device
+        return next(self.embeddings.parameters()).device
 
     @property
     def kind(self) -> str:
@@ -198,11 +209,7 @@ class TransformersBackbone(Backbone):
 
     def _read_few(self) -> object:
         """A forward pass over a text of four tokens."""
-        table = self.token_embeddings
-        ids = (torch.arange(TOKENS, device=table.device) + 5).remainder(len(table)).unsqueeze(0)
-        # on the meta device a mask would be looked at for padding, and has no values
-        mask = {} if table.is_meta else {"attention_mask": torch.ones_like(ids)}
-        return self.model(**self._inputs({"input_ids": ids} | mask))
+        return self.model(**self._inputs(few_tokens(self.vocabulary_size, self.device)))
 
     def sites(self, role: str) -> list[Match]:
         """As of any backbone; a row of the family can name what is missing."""
@@ -216,9 +223,9 @@ class TransformersBackbone(Backbone):
         return super().depth(name.removeprefix("model."))
 
     def forward(self, **encoding: Tensor) -> tuple[Tensor, ...]:
-        """Hidden states of the embeddings and of every layer: L + 1 tensors of shape (b, t, d)."""
+        """L + 1 hidden states (b, t, d)."""
         if self.family.row.behind:
-            return self._forward_behind(encoding)
+            return behind.states(self.model, self.sites("block")[0].module, self._inputs(encoding))
         output = self.model(**self._inputs(encoding), output_hidden_states=True)
         if not self.encoder_decoder:
             return (*output.hidden_states[:-1], output.last_hidden_state)
@@ -226,17 +233,6 @@ class TransformersBackbone(Backbone):
         length = output.last_hidden_state.shape[1]  # an encoder that reads whole blocks (Pegasus-X) fills them up
         encoder = tuple(state[:, :length] if state.shape[1] > length else state for state in encoder)
         return (*encoder, *output.decoder_hidden_states[1:-1], output.last_hidden_state)
-
-    def _forward_behind(self, encoding: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        """The states of a model that gives those behind its blocks: the embeddings' are what enters the first."""
-        entered: list[Tensor] = []
-        hook = self.sites("block")[0].module.register_forward_pre_hook(lambda _, args: entered.append(args[0]))
-        try:
-            output = self.model(**self._inputs(encoding), output_hidden_states=True)
-        finally:
-            hook.remove()
-        length = output.last_hidden_state.shape[1]
-        return (entered[0][:, -length:], *output.hidden_states[:-2], output.last_hidden_state)
 
     def last(self, **encoding: Tensor) -> Tensor:
         """The final hidden state alone, (b, t, d)."""

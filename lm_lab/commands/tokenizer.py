@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lm_lab.commands.arguments import Arguments
 
-KINDS = ("character", "wordpiece", "bpe", "unigram")
+KINDS = ("character", "word", "wordpiece", "bpe", "unigram")
 
 
 def main(args: list[str]) -> int:

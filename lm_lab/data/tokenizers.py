@@ -1,8 +1,9 @@
-"""A vocabulary trained here: characters, WordPiece, byte-level BPE or a unigram model, with BERT's special tokens.
+"""A vocabulary trained here: characters, words, WordPiece, bytes by BPE or a unigram model, with BERT's special tokens.
 
     [CLS] a [SEP]          [CLS] a [SEP] b [SEP]
 
 character   every character is a token, white space none: the unit of Chinese (no dictionary, no word boundaries)
+word        words cut as BERT's, whole; commonest first: the unit of ELMo, whose input is a word's characters
 wordpiece   BERT's: words cut at white space, signs and Chinese characters, then longest pieces first
 bpe         GPT-2's: bytes merged by frequency, so nothing is unknown
 unigram     SentencePiece's: the most likely of all ways to cut a text
@@ -17,7 +18,7 @@ from transformers import PreTrainedTokenizerFast
 
 from lm_lab.errors import UsageError
 
-Kind = Literal["character", "wordpiece", "bpe", "unigram"]
+Kind = Literal["character", "word", "wordpiece", "bpe", "unigram"]
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _UNKNOWN = "[UNK]"
 _BYTES = pre_tokenizers.ByteLevel.alphabet()
@@ -39,6 +40,12 @@ _CHARACTERS = pre_tokenizers.Sequence(
 RECIPES: dict[str, Recipe] = {
     "character": Recipe(
         lambda: models.WordLevel(unk_token=_UNKNOWN), _CHARACTERS, decoders.Fuse(), trainers.WordLevelTrainer
+    ),
+    "word": Recipe(
+        lambda: models.WordLevel(unk_token=_UNKNOWN),
+        pre_tokenizers.BertPreTokenizer(),
+        decoders.WordPiece(),
+        trainers.WordLevelTrainer,
     ),
     "wordpiece": Recipe(
         lambda: models.WordPiece(unk_token=_UNKNOWN),
@@ -96,7 +103,7 @@ def train(
     recipe = RECIPES[kind]
     core = Tokenizer(recipe.model())
     core.normalizer = normalizers.BertNormalizer(
-        clean_text=True, handle_chinese_chars=kind == "wordpiece", strip_accents=False, lowercase=lowercase
+        clean_text=True, handle_chinese_chars=kind in ("word", "wordpiece"), strip_accents=False, lowercase=lowercase
     )
     core.pre_tokenizer, core.decoder = recipe.pre_tokenizer, recipe.decoder
     settings = {"vocab_size": vocab_size, "min_frequency": min_frequency, "show_progress": False}

@@ -12,6 +12,7 @@ EXAMPLES: dict[str, AdaptationStrategy] = {
     "MLPProbe": s.MLPProbe(hidden=16),
     "WeightedFeatures": s.WeightedFeatures(),
     "WeightedFeatures, normed and unfrozen": s.WeightedFeatures(norm=True, frozen=False),
+    "FeatureBased": s.FeatureBased(size=8, hidden=8),
     "HoulsbyAdapter": s.HoulsbyAdapter(size=8),
     "PfeifferAdapter": s.PfeifferAdapter(size=8),
     "ParallelAdapter": s.ParallelAdapter(size=8),

@@ -1,14 +1,15 @@
 """The head that a task's form asks for."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from torch import nn
 
 from lm_lab.backbones import Backbone
-from lm_lab.backbones.pooling import Pooling
+from lm_lab.backbones.pooling import FixedPooling, Pooling
 from lm_lab.backbones.transformers_backbone import require_transformers
 from lm_lab.data.encoding.encoding import Pairs
+from lm_lab.errors import UsageError
 from lm_lab.heads.base import Head
 from lm_lab.heads.encoder_decoder import EncoderDecoderGeneration
 from lm_lab.heads.generation import WRITING, GenerationHead
@@ -16,6 +17,7 @@ from lm_lab.heads.mix import ScalarMix
 from lm_lab.heads.one_model import OneModelGeneration
 from lm_lab.heads.readout import TextReadout, TokenReadout
 from lm_lab.heads.scorers import HEADS, HeadKind
+from lm_lab.heads.task_model import TaskModel, TaskReadout
 from lm_lab.tasks import Task
 
 
@@ -27,6 +29,9 @@ class Reader(Protocol):
 
     def mix(self, backbone: Backbone) -> ScalarMix | None:
         """How several of them become one."""
+
+    def beside(self, backbone: Backbone) -> TaskModel | None:
+        """What the task itself reads of its tokens."""
 
     def head(self, inputs: int, outputs: int) -> nn.Module:
         """From vectors to scores."""
@@ -40,11 +45,34 @@ def build_head(
         return generation_head(backbone)
     width, layers, mix = backbone.hidden_size, reader.layers(backbone), reader.mix(backbone)
     scorer: Callable[[int, int], nn.Module] = HEADS[kind] if kind else reader.head
+    if task_model := reader.beside(backbone):
+        return _task_readout(task_model, reader, backbone, task, pooling, pairs, kind)
     if task.reads == "tokens":
         return TokenReadout(layers, mix, scorer(width, task.outputs), pooling == "lstm", width)
     apart = task.paired and pairs == "bi_encoder"
     wide = width * (4 if apart else 1)
     return TextReadout(layers, mix, scorer(wide, task.outputs), pooling, width, added=pairs == "both_orders")
+
+
+def _task_readout(
+    model: TaskModel,
+    reader: Reader,
+    backbone: Backbone,
+    task: Task,
+    pooling: Pooling,
+    pairs: Pairs,
+    kind: HeadKind | None,
+) -> TaskReadout:
+    """Reads with a model of the task's own. Raises `UsageError` for a pooling that learns too, or without a mix."""
+    mix, scorer = reader.mix(backbone), HEADS[kind] if kind else reader.head
+    if mix is None or pooling in ("attention", "lstm"):
+        raise UsageError(
+            f"a task's own model reads a mix of states and learns; pooling={pooling}: give mean, max or last."
+        )
+    tokens, apart = task.reads == "tokens", task.paired and pairs == "bi_encoder"
+    found = scorer(model.width * (4 if apart and not tokens else 1), task.outputs)
+    fixed = None if tokens else cast("FixedPooling", pooling)
+    return TaskReadout(model, reader.layers(backbone), mix, found, fixed, added=pairs == "both_orders")
 
 
 def generation_head(backbone: Backbone) -> GenerationHead:

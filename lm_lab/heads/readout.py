@@ -17,6 +17,8 @@ from lm_lab.backbones.pooling import Pooling, combine, pool
 from lm_lab.heads.base import Head
 from lm_lab.heads.mix import ScalarMix
 
+Text = dict[str, Tensor]  # what a backbone reads of one input: ids and mask (b, t), and what it asks for
+
 
 class AttentionPooling(nn.Module):
     """sum_t softmax_t(q . h_t / sqrt d) h_t over the real tokens, with a learned q; q = 0 starts at the mean."""
@@ -68,8 +70,8 @@ class Readout(Head):
         self.layers, self.mix, self.scorer = layers, mix, scorer
 
     @abstractmethod
-    def pooled(self, states: Sequence[Tensor], mask: Tensor) -> Tensor:
-        """What is read of one text, a layer n at a time; states (b, t, d) for each of `layers`, mask (b, t)."""
+    def pooled(self, states: Sequence[Tensor], text: Text) -> Tensor:
+        """What is read of one text, a layer n at a time; states (b, t, d) for each of `layers`."""
 
     @abstractmethod
     def vector(self, pooled: Tensor) -> Tensor:
@@ -92,7 +94,7 @@ class Readout(Head):
             return batch["features"]
         return torch.stack([self.read(backbone, text)[0] for text in batch["texts"]], dim=1)
 
-    def read(self, backbone: Backbone, text: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def read(self, backbone: Backbone, text: Text) -> tuple[Tensor, Tensor]:
         """What is read of one text, and its final hidden states (b, t, d)."""
         if self.layers == (backbone.num_layers,):
             states = [backbone.last(**text)]
@@ -100,7 +102,7 @@ class Readout(Head):
         else:
             found = backbone(**text)
             states, final = [found[layer] for layer in self.layers], found[-1]
-        return self.pooled(states, text["attention_mask"]), final
+        return self.pooled(states, text), final
 
     def prepared(self, states: Sequence[Tensor], mask: Tensor) -> list[Tensor]:
         """The states, normalised where the mix asks for it."""
@@ -141,19 +143,14 @@ class TextReadout(Readout):
         """False for attention and an LSTM, which learn what to look at."""
         return not isinstance(self.pool, nn.Module)
 
-    def pooled(self, states: Sequence[Tensor], mask: Tensor) -> Tensor:
+    def pooled(self, states: Sequence[Tensor], text: Text) -> Tensor:
         """One vector a layer: (b, n, d)."""
+        mask = text["attention_mask"]
         return torch.stack([self.pool(state, mask) for state in self.prepared(states, mask)], dim=1).float()
 
     def vector(self, pooled: Tensor) -> Tensor:
         """Pooled states of one or two inputs (b, texts, n, d) -> (b, d), or (b, 4 d) for a bi-encoder."""
-        return self.joined(self.mixed(pooled))
-
-    def joined(self, vectors: Tensor) -> Tensor:
-        """Vectors of one or two inputs (b, texts, d) -> (b, d), or (b, 4 d) for a bi-encoder."""
-        if vectors.shape[1] == 1 or self.added:
-            return vectors.sum(1)
-        return combine(vectors[:, 0], vectors[:, 1])
+        return joined(self.mixed(pooled), self.added)
 
 
 class TokenReadout(Readout):
@@ -170,8 +167,9 @@ class TokenReadout(Readout):
         """False with an LSTM."""
         return self.reader is None
 
-    def pooled(self, states: Sequence[Tensor], mask: Tensor) -> Tensor:
+    def pooled(self, states: Sequence[Tensor], text: Text) -> Tensor:
         """(b, t, n, d)."""
+        mask = text["attention_mask"]
         prepared = self.prepared(states, mask)
         read = prepared if self.reader is None else [self.reader.states(state, mask) for state in prepared]
         return torch.stack(read, dim=2).float()
@@ -179,3 +177,10 @@ class TokenReadout(Readout):
     def vector(self, pooled: Tensor) -> Tensor:
         """(b, 1, t, n, d) -> (b, t, d)."""
         return self.mixed(pooled[:, 0])
+
+
+def joined(vectors: Tensor, added: bool) -> Tensor:
+    """Vectors of one or two inputs (b, texts, d) -> (b, d), their sum if `added`, or (b, 4 d) for a bi-encoder."""
+    if vectors.shape[1] == 1 or added:
+        return vectors.sum(1)
+    return combine(vectors[:, 0], vectors[:, 1])

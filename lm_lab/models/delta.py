@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lm_lab.described import described
+from lm_lab.described import plain
 from lm_lab.errors import UsageError
 from lm_lab.models.tensors import read_tensors, require_finite
 from lm_lab.tasks.described import describe as describe_task
@@ -63,14 +63,8 @@ def _strategy(strategy: Any) -> dict[str, Any]:
     kind = type(strategy)
     if not dataclasses.is_dataclass(strategy):
         raise UsageError(f"{kind.__name__} is no dataclass, so its settings cannot be saved.")
-    settings = {field.name: _plain(getattr(strategy, field.name)) for field in dataclasses.fields(strategy)}
-    return described(kind, settings)
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return _strategy(value)
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+    found: dict[str, Any] = plain(strategy)
+    return found
 
 
 def save(model: "AdaptedModel", folder: str | Path, chosen: Mapping[str, Any] | None = None) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 
 import lightning as L
 
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import Backbone, TokenEmbeddings
 from lm_lab.backbones.families import Correction
 from lm_lab.errors import UsageError
 from lm_lab.metrics import METRICS
@@ -25,6 +25,7 @@ _HOMES = {
     Task: "lm_lab.tasks",
     Backbone: "lm_lab.backbones",
     Correction: "lm_lab.backbones",
+    TokenEmbeddings: "lm_lab.backbones",
 }
 _KINDS = {
     AdaptationStrategy: "a strategy",
@@ -32,6 +33,7 @@ _KINDS = {
     Task: "a task",
     Backbone: "a backbone",
     Correction: "a family",
+    TokenEmbeddings: "computed embeddings",
 }
 _MODEL = ("backbone", "strategy", "pooling", "pairs", "head", "delimiter")
 _BACKBONE = {
@@ -43,6 +45,7 @@ _BACKBONE = {
     "attention": (str, type(None)),
     "trust_remote_code": (bool,),
     "family": (dict,),
+    "embeddings": (dict,),
 }
 _ATTENTIONS = (None, "eager", "sdpa", "flash_attention_2")  # `transformers` runs code of the hub for other names
 
@@ -87,8 +90,9 @@ def _backbone(model: dict[str, Any], trusted: Collection[str], trust_remote_code
         )
     if backbone.get("attention") not in _ATTENTIONS:
         raise UsageError(f"the delta asks for attention={backbone['attention']!r:.80}; expected eager or sdpa.")
-    if "family" in backbone:
-        backbone["family"] = require_description(backbone["family"], Correction, trusted)
+    for name, kind in (("family", Correction), ("embeddings", TokenEmbeddings)):
+        if name in backbone:
+            backbone[name] = require_description(backbone[name], kind, trusted)
     return backbone
 
 
@@ -112,20 +116,22 @@ def require_description(spec: Any, kind: type, trusted: Collection[str]) -> dict
     if not (isinstance(cls, type) and issubclass(cls, kind)):
         raise UsageError(f"the delta names {path}, which is not {_KINDS[kind]}.")
     _mapping(settings, f"{path}: init_args", (), others=True)
-    inside = _strategy_fields(cls)
+    inside = _fields_of_kinds(cls)
     for name, value in settings.items():
         for part in value if isinstance(value, list) else [value]:
             if name in inside:  # a word would be imported too
-                require_description(part, AdaptationStrategy, trusted)
+                require_description(part, inside[name], trusted)
             else:
                 _require_plain(part, f"{path}: {name}")
     return {"class_path": path, "init_args": settings}
 
 
-def _strategy_fields(cls: type) -> set[str]:
-    """Settings of a strategy that are strategies."""
+def _fields_of_kinds(cls: type) -> dict[str, type]:
+    """Settings that name classes themselves: a strategy's strategies, the embeddings of any backbone."""
+    if issubclass(cls, Backbone):
+        return {"embeddings": TokenEmbeddings}
     fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
-    return {field.name for field in fields if AdaptationStrategy.__name__ in str(field.type)}
+    return {field.name: AdaptationStrategy for field in fields if AdaptationStrategy.__name__ in str(field.type)}
 
 
 def _require_plain(value: Any, what: str) -> None:

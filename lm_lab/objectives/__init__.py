@@ -1,5 +1,6 @@
 """Pretraining objectives: what is hidden, what is predicted."""
 
+from lm_lab.objectives.autoregressive.bidirectional_lm import BidirectionalLM
 from lm_lab.objectives.autoregressive.causal_lm import CausalLM
 from lm_lab.objectives.autoregressive.permutation_lm import PermutationLM
 from lm_lab.objectives.autoregressive.transformer_xl import TransformerXL
@@ -22,6 +23,7 @@ __all__ = [
     "BART",
     "MASS",
     "BertStyle",
+    "BidirectionalLM",
     "CausalLM",
     "Deshuffling",
     "DropTokens",

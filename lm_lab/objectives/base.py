@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 
-HEADS = "objective.safetensors"  # in the folder of a pretrained backbone: the heads of what trained it
 _READ = ("attention_mask", "token_type_ids")
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from lm_lab.backbones import Backbone
 from lm_lab.data.encoding.texts import EncodedTexts
 from lm_lab.data.modules.glue import GLUE
-from lm_lab.heads.readout import TextReadout
+from lm_lab.heads.readout import TextReadout, joined
 from lm_lab.models import AdaptedModel
 from lm_lab.models.binding import bind
 from lm_lab.probing import description_length as mdl
@@ -92,7 +92,7 @@ def _batches(model: AdaptedModel, encoded: EncodedTexts, size: int) -> Iterator[
     for start in range(0, len(encoded), size):
         batch = encoded.collate(list(range(start, min(start + size, len(encoded)))))
         pooled = model.features(batch)  # (b, texts, layers, d)
-        yield torch.stack([model.head.joined(pooled[:, :, layer]) for layer in range(pooled.shape[2])], dim=1)
+        yield torch.stack([joined(pooled[:, :, layer], model.head.added) for layer in range(pooled.shape[2])], dim=1)
 
 
 def _layer(

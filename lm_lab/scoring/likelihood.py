@@ -2,8 +2,9 @@
 
     causal    log p(x) = sum_t log p(x_t | x_<t)           behind the token that begins a text
     masked    pseudo-log-likelihood = sum_t log p(x_t | x without x_t)     each token hidden in a pass of its own
+    both ways sum_t log p(x_t | x_<t) + log p(x_t | x_>t)                  ELMo's two directions
 
-The second is no probability of the text, but ranks texts as one does (Salazar et al. 2020, Masked Language Model
+The others are no probability of the text, but rank texts as one does (Salazar et al. 2020, Masked Language Model
 Scoring, https://arxiv.org/abs/1910.14659). Special tokens are read and not scored.
 """
 
@@ -118,6 +119,44 @@ class CausalLikelihood(Likelihood):
         raise UsageError(
             f"the tokenizer of {self.backbone.kind} has no token that begins a text, nor one that ends it."
         )
+
+
+class BothWaysLikelihood(Likelihood):
+    """Of a model of either direction (ELMo): the sum of both log-probabilities of each token.
+
+    Args:
+        backbone: whose states have a left-to-right and a right-to-left half.
+        logs: from states (n, d) of one direction to log-probabilities (n, V) of what it reads next.
+        target: from ids to those that are predicted.
+    """
+
+    def __init__(
+        self, backbone: Backbone, logs: Callable[[Tensor], Tensor], target: Callable[[Tensor], Tensor]
+    ) -> None:
+        super().__init__(backbone)
+        if not (self.before and self.after):
+            raise UsageError(f"the tokenizer of {backbone.kind} has no tokens that begin and end a text.")
+        self.logs, self.target = logs, target
+
+    def together(self, asked: Sequence[Asked]) -> list[Found]:  # noqa: ARG002
+        """Raise `UsageError`: two distributions give no one answer."""
+        raise UsageError(
+            f"{self.backbone.kind} has a distribution of each direction, and their sum is none: it cannot say which "
+            "word comes; minimal pairs (--task blimp) can be compared."
+        )
+
+    @torch.no_grad()
+    def apart(self, asked: Sequence[Asked]) -> list[Found]:
+        """log p(x_t | x_<t) + log p(x_t | x_>t)."""
+        ids, real = self._padded([each.ids for each in asked])
+        ahead, back = self.backbone.last(input_ids=ids, attention_mask=real).chunk(2, dim=-1)
+        found = []
+        for row, each in enumerate(asked):
+            places = torch.tensor(each.places, device=ids.device)
+            both = self.logs(ahead[row, places - 1]) + self.logs(back[row, places + 1])
+            words = self.target(ids[row, places])
+            found.append(Found(both.gather(1, words.unsqueeze(1)).squeeze(1).cpu(), (both.argmax(-1) == words).cpu()))
+        return found
 
 
 class MaskedLikelihood(Likelihood):

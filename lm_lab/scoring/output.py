@@ -7,13 +7,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoModelForMaskedLM
 
-from lm_lab.backbones import Backbone, TransformersBackbone, loading
+from lm_lab.backbones import Backbone, ELMo, TransformersBackbone, loading
+from lm_lab.backbones.output import HEADS
 from lm_lab.backbones.transformers_backbone import require_transformers
 from lm_lab.errors import UsageError
-from lm_lab.objectives.base import HEADS
+from lm_lab.objectives.autoregressive import softmax
+from lm_lab.objectives.autoregressive.bidirectional_lm import predicted
 from lm_lab.objectives.token_head import TokenHead
-from lm_lab.scoring.likelihood import CausalLikelihood, Likelihood, MaskedLikelihood, Scores
+from lm_lab.scoring.likelihood import BothWaysLikelihood, CausalLikelihood, Likelihood, MaskedLikelihood, Scores
 
+_SOFTMAX = "softmax."
 _PARTS = ("dense.weight", "dense.bias", "norm.weight", "norm.bias", "bias")
 
 
@@ -27,10 +30,27 @@ def likelihood(backbone: Backbone) -> Likelihood:
         raise UsageError(f"{backbone.kind} reads with one part and writes with another; give a decoder or an encoder.")
     if backbone.causal:
         return CausalLikelihood(backbone)
+    if isinstance(backbone, ELMo):
+        return _both_ways(backbone)
     model = require_transformers(backbone, "scoring texts by hiding their tokens")
-    folder = Path(loading.locate(model.settings["source"]))
-    heads = load_file(folder / HEADS) if (folder / HEADS).is_file() and model.pretrained else {}
+    heads = _heads(model)
     return MaskedLikelihood(model, _ours(model, heads) if heads else _of_transformers(model))
+
+
+def _heads(backbone: Backbone) -> dict[str, Tensor]:
+    """What the objective trained beside the backbone, where it was `lm-lab pretrain`."""
+    file = Path(loading.locate(backbone.settings["source"])) / HEADS
+    return load_file(file) if backbone.pretrained and file.is_file() else {}
+
+
+def _both_ways(backbone: ELMo) -> Likelihood:
+    """The softmax that both directions share."""
+    weights = {name.partition(_SOFTMAX)[2]: value for name, value in _heads(backbone).items() if _SOFTMAX in name}
+    if not weights:
+        raise UsageError("this ELMo has no softmax: its weights are random, or BidirectionalLM did not train them.")
+    output = softmax.of_weights(weights).to(backbone.device).eval()
+    size, unknown = output.size, int(backbone.tokenizer.unk_token_id or 0)
+    return BothWaysLikelihood(backbone, output.log_prob, lambda ids: predicted(ids, size, unknown))
 
 
 def _ours(backbone: TransformersBackbone, heads: dict[str, Tensor]) -> Scores:

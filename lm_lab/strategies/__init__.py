@@ -5,6 +5,7 @@ from lm_lab.strategies.base import AdaptationStrategy
 from lm_lab.strategies.bitfit import BitFit
 from lm_lab.strategies.combination import Combination
 from lm_lab.strategies.dora import DoRA
+from lm_lab.strategies.feature_based import FeatureBased
 from lm_lab.strategies.full import FullFineTuning
 from lm_lab.strategies.gradual import GradualUnfreezing
 from lm_lab.strategies.ia3 import IA3
@@ -25,6 +26,7 @@ __all__ = [
     "BitFit",
     "Combination",
     "DoRA",
+    "FeatureBased",
     "FullFineTuning",
     "GradualUnfreezing",
     "HoulsbyAdapter",

@@ -17,6 +17,7 @@ from lm_lab.backbones.sites import Match, MissingSiteError
 from lm_lab.errors import UsageError
 from lm_lab.heads.mix import ScalarMix
 from lm_lab.heads.scorers import LinearHead
+from lm_lab.heads.task_model import TaskModel
 from lm_lab.strategies.about import Group, Paper
 
 
@@ -166,6 +167,10 @@ class AdaptationStrategy(ABC):
 
     def mix(self, backbone: Backbone) -> ScalarMix | None:  # noqa: ARG002
         """How several hidden states become one; None where `layers` is a single one."""
+        return None
+
+    def beside(self, backbone: Backbone) -> TaskModel | None:  # noqa: ARG002
+        """What the task itself reads of its tokens, beside a mix of hidden states; None where states are read alone."""
         return None
 
     def head(self, inputs: int, outputs: int) -> nn.Module:

@@ -11,6 +11,7 @@ from torch import nn
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.heads.mix import ScalarMix
+from lm_lab.heads.task_model import TaskModel
 from lm_lab.strategies.about import Group, Paper
 from lm_lab.strategies.base import AdaptationStrategy
 
@@ -108,6 +109,10 @@ class Combination(AdaptationStrategy):
     def mix(self, backbone: Backbone) -> ScalarMix | None:
         """As the last part mixes."""
         return self.last.mix(backbone)
+
+    def beside(self, backbone: Backbone) -> TaskModel | None:
+        """The last part's."""
+        return self.last.beside(backbone)
 
     def head(self, inputs: int, outputs: int) -> nn.Module:
         """The last part's."""

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from lm_lab.atomic import require_writable
 from lm_lab.backbones import Backbone
+from lm_lab.backbones.output import HEADS
 from lm_lab.errors import UsageError
-from lm_lab.objectives.base import HEADS
 
 CONFIGURATION = "pretraining.yaml"
 FACTS = "pretraining.json"
+_MODELS = ("config.json", FACTS)  # one of them is in every folder with a model: not all are models of transformers
 Facts = dict[str, str | int | float]
 State = dict[str, Tensor] | None
 
@@ -70,9 +71,10 @@ def require_replaceable(output: Path) -> None:
     takes files.
     """
     require_writable(output.parent)
-    if output.is_dir() and (not any(output.iterdir()) or (output / "config.json").is_file()):
+    if output.is_dir() and (not any(output.iterdir()) or any((output / name).is_file() for name in _MODELS)):
         return
     if output.exists():
         raise UsageError(
-            f"output '{output}' exists and is no model (it has no config.json); choose a new folder with --save.output."
+            f"output '{output}' exists and is no model (it has no {_MODELS[0]} or {_MODELS[1]}); choose a new folder "
+            "with --save.output."
         )

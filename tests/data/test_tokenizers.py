@@ -50,7 +50,9 @@ def test_every_kind_has_the_special_tokens_of_bert_and_survives_saving(kind: str
     assert [tokenizer.pad_token_id, tokenizer.mask_token_id, tokenizer.model_max_length] == [0, 4, 512]
 
 
-@pytest.mark.parametrize("kind", ["character", "bpe"])  # the trainer of wordpiece numbers its tokens as it likes
+@pytest.mark.parametrize(
+    "kind", ["character", "word", "bpe"]
+)  # the trainer of wordpiece numbers its tokens as it likes
 def test_the_same_texts_give_the_same_vocabulary(kind: str) -> None:
     first, second = (train(TEXTS, kind, vocab_size=300).backend_tokenizer.to_str() for _ in range(2))
     assert first == second
@@ -62,7 +64,7 @@ def test_the_same_texts_give_the_same_vocabulary(kind: str) -> None:
         (
             "character",
             5,
-            "kind 'character', vocab_size=5: expected one of character, wordpiece, bpe, unigram and 6 tok",
+            "kind 'character', vocab_size=5: expected one of character, word, wordpiece, bpe, unigram and 6 tok",
         ),
         ("bpe", 260, "and 261 tokens or more"),
         *((kind, 10**9, "vocab_size=1000000000: .* 4,194,304 at most") for kind in ("wordpiece", "bpe", "unigram")),
