@@ -2,7 +2,7 @@
 
 from lm_lab.backbones.base import Backbone
 from lm_lab.backbones.elmo import ELMo
-from lm_lab.backbones.embeddings import CharacterCNN, TokenEmbeddings
+from lm_lab.backbones.embeddings import CharacterCNN, GlyphCNN, TokenEmbeddings
 from lm_lab.backbones.lstm import LSTM
 from lm_lab.backbones.static_vectors import StaticVectors
 from lm_lab.backbones.transformers_backbone import TransformersBackbone
@@ -15,6 +15,7 @@ __all__ = [
     "Backbone",
     "CharacterCNN",
     "ELMo",
+    "GlyphCNN",
     "StaticVectors",
     "TokenEmbeddings",
     "TransformersBackbone",

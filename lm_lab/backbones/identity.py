@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 from transformers.utils import cached_file
 
+from lm_lab.backbones.embeddings.base import TokenEmbeddings
 from lm_lab.errors import UsageError
 
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
@@ -40,19 +41,19 @@ def fingerprint(source: str, config: PreTrainedConfig, pretrained: bool, revisio
     return _short(weights + json.dumps(settings, sort_keys=True, default=str))
 
 
-def with_embeddings(fingerprint: str, computed: object | None) -> str:
+def with_embeddings(fingerprint: str, computed: TokenEmbeddings | None) -> str:
     """That of a model whose embeddings are computed: `computed` decides on hidden states too."""
     if computed is None:
         return fingerprint
     random = "random-" if fingerprint.startswith("random-") else ""
-    return f"{random}{_short(fingerprint + repr(computed))}"
+    return f"{random}{_short(fingerprint + computed.identity)}"
 
 
 def of_weights(kind: str, settings: Mapping[str, Any], weights: Mapping[str, Tensor], pretrained: bool) -> str:
     """Sixteen hexadecimal digits of a class, its settings without names of files, and all weights; of random weights
     "random-" and those of their shapes."""
     known = {name: value for name, value in settings.items() if not _is_path(value)}
-    digest = hashlib.sha256(json.dumps([kind, known], sort_keys=True, default=str).encode())
+    digest = hashlib.sha256(json.dumps([kind, known], sort_keys=True, default=_said).encode())
     for name, value in sorted(weights.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         if pretrained:
@@ -97,6 +98,10 @@ def _shard(source: str, name: str, revision: str | None, index: Path) -> Path:
     if found := _file(source, str(name), revision):
         return found
     raise UsageError(f"{index} names {name}, which is not at '{source}'; get the weights again.")
+
+
+def _said(value: Any) -> str:
+    return value.identity if isinstance(value, TokenEmbeddings) else str(value)
 
 
 def _is_path(value: Any) -> bool:

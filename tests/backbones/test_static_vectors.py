@@ -63,7 +63,7 @@ class Recurrent(Backbone):
 
 PATH = f"{StaticVectors.__module__}.StaticVectors"
 STRATEGIES = {"full": s.FullFineTuning(), "probe": s.LinearProbe(), "weighted": s.WeightedFeatures()}
-WORKS = {"FullFineTuning", "GradualUnfreezing", "LinearProbe", "MLPProbe", "WeightedFeatures"}
+WORKS = {"FeatureBased", "FullFineTuning", "GradualUnfreezing", "LinearProbe", "MLPProbe", "WeightedFeatures"}
 
 
 @pytest.fixture

@@ -26,6 +26,11 @@ class TokenEmbeddings(ABC):
     def build(self, tokenizer: Any, width: int) -> "ComputedEmbeddings":
         """The module for the ids of a tokenizer; its embeddings are `width` wide."""
 
+    @property
+    def identity(self) -> str:
+        """What decides on the embeddings, in words that do not depend on where files lie."""
+        return repr(self)
+
     def kept(self, folder: Path, tokenizer: Any) -> Self:  # noqa: ARG002
         """The settings that a folder keeps, once the files that they name are copied there."""
         return self

@@ -1,0 +1,124 @@
+"""Glyce's Tianzige CNN: a Chinese character is embedded by the picture of its glyph (Meng et al. 2019).
+
+    z     (n, 1, 16, 16) pictures of n characters
+    z     maxpool(relu(conv5(z)))               (n, c, 2, 2): the four fields of a tianzige, the squares of a copybook
+    z     group_conv1(z), 8 groups              (n, c/4, 2, 2)
+    z     group_conv2(z), 16 groups             (n, c, 1, 1) = g
+    e     P [g; E x] + p                        E x the embedding of the character's id: (n, e)
+
+https://arxiv.org/abs/1901.10125, c = 1024 there. What differs: one script, drawn once with 16 pixels a side from a
+bitmap font, where Glyce has several historical ones of 12; no loss of recognising the character from its picture. A
+token that is no single character, and one that the font lacks, has an empty picture.
+"""
+
+import hashlib
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lm_lab.backbones.embeddings import pictures
+from lm_lab.backbones.embeddings.base import ComputedEmbeddings, TokenEmbeddings
+from lm_lab.errors import UsageError
+
+_KEPT = "glyphs.hex"
+_WINDOW, _FIELDS = 5, 2
+_GROUPS = (8, 16)
+_LEAST = 64  # filters: 16 groups of a quarter of them
+
+
+@dataclass(frozen=True)
+class GlyphCNN(TokenEmbeddings):
+    """Pictures beside ids.
+
+    Args:
+        font: a file in GNU Unifont's format; Debian's package `unifont` brings the default. A saved folder keeps the
+            pictures of its vocabulary.
+        filters: c, a multiple of 64; 1,024 in the paper.
+        ids: False reads the picture alone.
+    """
+
+    font: str = "/usr/share/unifont/unifont.hex"
+    filters: int = 128
+    ids: bool = True
+
+    def __post_init__(self) -> None:
+        if self.filters < 1 or self.filters % _LEAST:
+            raise UsageError(f"filters={self.filters}: expected a multiple of {_LEAST}.")
+
+    @property
+    def identity(self) -> str:
+        """With the content of the font in place of its name."""
+        return repr(replace(self, font=hashlib.sha256(pictures.content(self.font).encode()).hexdigest()[:16]))
+
+    def build(self, tokenizer: Any, width: int) -> "GlyphConvolutions":
+        """The module; warns of how many tokens have no picture."""
+        tokens = _characters(tokenizer)
+        known = pictures.lines(self.font, set(tokens) - {""})
+        found = np.zeros((len(tokens), pictures.SIDE, pictures.SIDE), np.uint8)
+        for row, token in enumerate(tokens):
+            if token in known:
+                found[row] = pictures.drawn(known[token])
+        empty = len(tokens) - len(set(tokenizer.all_special_ids)) - sum(token in known for token in tokens)
+        if empty:
+            told = (
+                f"{empty} of {len(tokens)} tokens have no picture in {self.font}: pieces of words, or not drawn there."
+            )
+            warnings.warn(told, stacklevel=2)
+        return GlyphConvolutions(self, torch.from_numpy(found), width)
+
+    def kept(self, folder: Path, tokenizer: Any) -> "GlyphCNN":
+        """With the pictures of the vocabulary as a font of their own."""
+        pictures.write(folder / _KEPT, pictures.lines(self.font, set(_characters(tokenizer)) - {""}))
+        return replace(self, font=_KEPT)
+
+    def found(self, folder: Path) -> "GlyphCNN":
+        """With the folder's own font."""
+        return replace(self, font=str(folder / self.font))
+
+
+class GlyphConvolutions(ComputedEmbeddings):
+    """What `GlyphCNN` builds.
+
+    Args:
+        settings: sizes.
+        drawn: (V, 16, 16) pictures of each id.
+        width: e.
+    """
+
+    drawn: Tensor
+
+    def __init__(self, settings: GlyphCNN, drawn: Tensor, width: int) -> None:
+        super().__init__(len(drawn), width)
+        self.register_buffer("drawn", drawn, persistent=False)
+        wide = settings.filters
+        self.strokes = nn.Conv2d(1, wide, _WINDOW)
+        self.fields = nn.Conv2d(wide, wide // 4, 1, groups=_GROUPS[0])
+        self.whole = nn.Conv2d(wide // 4, wide, _FIELDS, groups=_GROUPS[1])
+        self.table = nn.Embedding(len(drawn), width) if settings.ids else None
+        self.projection = nn.Linear(wide + (width if settings.ids else 0), width)
+        if self.table is not None:
+            nn.init.normal_(self.table.weight, std=0.1)
+
+    def rows(self, ids: Tensor) -> Tensor:
+        """(n,) -> (n, e)."""
+        glyphs = self.glyphs(self.drawn[ids])
+        return self.projection(glyphs if self.table is None else torch.cat([glyphs, self.table(ids)], dim=-1))
+
+    def glyphs(self, drawn: Tensor) -> Tensor:
+        """Pictures (n, 16, 16) -> vectors (n, c)."""
+        strokes = F.relu(self.strokes(drawn.unsqueeze(1).to(self.strokes.weight.dtype)))
+        fields = F.max_pool2d(strokes, strokes.shape[-1] // _FIELDS)
+        return self.whole(self.fields(fields)).flatten(1)
+
+
+def _characters(tokenizer: Any) -> list[str]:
+    """Of each id the character that it is; empty for special tokens and pieces of several."""
+    special = set(tokenizer.all_special_ids)
+    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    return [token if token and len(token) == 1 and number not in special else "" for number, token in enumerate(tokens)]
