@@ -107,6 +107,8 @@ def give(folder: Path) -> None:
         files[f"my_products/{split}.txt"] = [line for lines in tagged for line in lines]
     classes = re.compile(r"def inject|\(Backbone\)")
     files["my_package.py"] = [block for block in blocks(ROOT / "docs/extending.md", "python") if classes.search(block)]
+    rows = np.random.default_rng(0).integers(0, 256, (len(microworld.vocabulary()), 32), np.uint8)
+    files["unifont.hex"] = [f"{0x4E00 + number:04X}:{row.tobytes().hex()}" for number, row in enumerate(rows)]
     for name, lines in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("".join(f"{line}\n" for line in lines))

@@ -16,6 +16,7 @@ CELL = {"max_epochs": 1, "train_limit": 16, "validation_limit": 8, "holdout": 8}
 PRETRAINING = {"documents": 48, "held_out": 16, "batch_size": 8, "max_time": "00:00:00:01"}
 # of 28 pretrained models, one and its control; tests/benchmark/test_objectives_script.py is about the others
 BACKBONES = ("mlm", "random_bert")
+FONT = "unifont.hex"  # of the reader's; Debian's need not be installed
 RESULTS = ("glue_small", "squad", "choices")  # that commands and examples read
 CELLS = 20  # of each: a report is drawn of what there is
 
@@ -59,6 +60,10 @@ def _suite(settings: dict[str, Any]) -> dict[str, Any]:
             strategy["sizes"] = [strategy.get("select_at", strategy["sizes"][0])]
     if settings["name"].startswith("objectives"):
         settings["backbones"] = {name: settings["backbones"][name] for name in BACKBONES}
+    for backbone in settings["backbones"].values():
+        embeddings = backbone["backbone"].get("embeddings", {})
+        if "GlyphCNN" in embeddings.get("class_path", ""):
+            embeddings["init_args"]["font"] = FONT
     return _capped(settings | {"defaults": _limited(settings["defaults"])}, CELL)
 
 
