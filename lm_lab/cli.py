@@ -15,7 +15,7 @@ COMMANDS = {
     "bench": "run a suite of adaptations and draw its trade-off curves: run, status, report",
     "probe": "what every layer of a frozen backbone holds of a task, beside its controls",
     "score": "what a pretrained language model knows, without training: minimal pairs, last words",
-    "words": "word vectors: nearest words, analogies, agreement with people, other file forms",
+    "words": "word vectors: fit, nearest words, analogies, agreement with people, pictures, other file forms",
     "ledger": "what an adaptation costs in parameters, bytes and operations, without training anything",
     "tokenizer": "train a vocabulary of characters or pieces of words",
     "export": "write a trained delta as a PEFT adapter",

@@ -12,7 +12,7 @@ ROOT = Path(lm_lab.__file__).parent
 SHARED = {"atomic", "described", "renamed", "errors", "hub", "provenance", "redaction", "tokens", "yaml_files"}
 ALLOWED = {
     "metrics": set(),
-    "words": {"metrics"},
+    "words": {"data", "metrics"},
     "backbones": {"words"},
     "tasks": {"metrics"},
     "results": set(),

@@ -43,14 +43,14 @@ def similarities(vectors: WordVectors, source: str | None = None) -> list[Agreem
 def analogies(vectors: WordVectors, source: str | None = None, limit: int | None = None) -> list[Agreement]:
     """The share of analogies whose fourth word is the best, for each section, then all; errors as of `similarities`.
 
-    A question with a word without a vector is left out. `limit`: the first so many of a section.
+    A question with a word that is not listed is left out. `limit`: the first so many of a section.
     """
     questions: dict[str, list[tuple[str, str, str, str]]] = defaultdict(list)
     for row in _rows("analogies", source, ("section", "a", "b", "c", "d")):
         questions[row["section"]].append((row["a"], row["b"], row["c"], row["d"]))
     right, total = dict[str, list[bool]](), dict[str, int]()
     for name, listed in questions.items():
-        asked = [q for q in listed if vectors.known(*q)][:limit]
+        asked = [q for q in listed if vectors.listed(*q)][:limit]
         total[name] = len(listed)
         right[name] = [vectors.row(vectors.analogy(a, b, c)[0][0]) == vectors.row(d) for a, b, c, d in asked]
     found = [_share(name, values, total[name]) for name, values in right.items()]

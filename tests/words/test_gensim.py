@@ -1,0 +1,99 @@
+"""gensim reads what is written here and the reverse; on one text, vectors are as like as two of its own."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lm_lab.data import microworld
+from lm_lab.metrics import spearman
+from lm_lab.words import WordVectors, corpus, folder, formats
+from lm_lab.words.fitting import fit
+from lm_lab.words.models import CBOW, FastText, SkipGram
+from lm_lab.words.ngrams import NGrams, buckets, fnv
+
+gensim = pytest.importorskip("gensim", reason="gensim is not installed (the extra `dev` has it)")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:gensim", "ignore::DeprecationWarning:smart_open")
+WORDS = ["the", ",", "König", "日本", "naïve"]
+
+
+@pytest.fixture
+def vectors() -> WordVectors:
+    return WordVectors(WORDS, np.random.default_rng(0).normal(size=(len(WORDS), 6)).astype(np.float32))
+
+
+@pytest.mark.parametrize("name", ["v.txt", "v.vec", "v.bin"])
+def test_gensim_reads_what_is_written(vectors: WordVectors, tmp_path: Path, name: str) -> None:
+    from gensim.models import KeyedVectors
+
+    formats.write(vectors, tmp_path / name)
+    found = KeyedVectors.load_word2vec_format(str(tmp_path / name), binary=name == "v.bin")
+    assert found.index_to_key == WORDS
+    assert np.array_equal(found.vectors, vectors.matrix)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_what_gensim_writes_is_read(vectors: WordVectors, tmp_path: Path, binary: bool) -> None:
+    from gensim.models import KeyedVectors
+
+    theirs = KeyedVectors(6)
+    theirs.add_vectors(WORDS, vectors.matrix)
+    path = tmp_path / ("v.bin" if binary else "v.txt")
+    theirs.save_word2vec_format(str(path), binary=binary)
+    found = formats.read(path)
+    assert found.words == WORDS
+    assert np.allclose(found.matrix, vectors.matrix, atol=1e-6)
+
+
+@pytest.mark.parametrize("word", ["where", "König", "日本語", "a", "naïve"])
+def test_n_grams_are_gensims(word: str) -> None:
+    from gensim.models.fasttext import ft_ngram_hashes
+    from gensim.models.fasttext_inner import ft_hash_bytes
+
+    assert fnv(word) == ft_hash_bytes(word.encode())
+    assert buckets(word, 3, 6, 1000).tolist() == ft_ngram_hashes(word, 3, 6, 1000)
+
+
+def test_gensim_gives_an_unseen_word_the_same_vector(tmp_path: Path) -> None:
+    from gensim.models.fasttext import FastTextKeyedVectors
+
+    rows = np.random.default_rng(0).normal(size=(500, 8)).astype(np.float32)
+    theirs = FastTextKeyedVectors(8, 3, 6, 500)
+    theirs.vectors_ngrams = rows
+    assert np.allclose(theirs.get_vector("überall"), NGrams(rows, 3, 6).vector("überall"), atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [SkipGram, CBOW, FastText])
+def test_vectors_are_as_like_gensims_as_two_of_gensims_own(
+    model: type[SkipGram], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rank correlations of the cosines of all pairs of words; benchmarks/peers/words.py has those of WikiText-2."""
+    from gensim.models import FastText as TheirFastText
+    from gensim.models import Word2Vec
+
+    monkeypatch.setenv("LM_LAB_CACHE", str(tmp_path / "cache"))
+    Path("text.txt").write_text("".join(f"{text}\n" for text in microworld.corpus(40_000, seed=0)))
+    text = corpus.read(["text.txt"])
+    starts = [0, *text.ends.tolist()]
+    lines = [[text.words[word] for word in text.ids[a:b]] for a, b in itertools.pairwise(starts)]
+    words = text.words[: text.vocabulary(5)]
+
+    def ours(seed: int) -> WordVectors:
+        more = {"buckets": 20_000} if model is FastText else {}
+        fit(model(size=50, seed=seed, **more), text, Path(f"v{seed}"))
+        return folder.load(f"v{seed}")
+
+    def theirs(seed: int) -> WordVectors:
+        own = model(seed=seed)
+        shared = {"vector_size": 50, "alpha": own.rate, "sample": own.subsample, "ns_exponent": own.noise, "workers": 1}
+        shared |= {"seed": seed, "epochs": own.epochs, "sg": int(model is not CBOW)}
+        peer = TheirFastText(lines, bucket=20_000, **shared) if model is FastText else Word2Vec(lines, **shared)
+        return WordVectors(words, np.stack([peer.wv[word] for word in words]))
+
+    upper = np.triu_indices(len(words), 1)
+    mine, peers = ([(run(seed).unit @ run(seed).unit.T)[upper] for seed in (1, 2, 3)] for run in (ours, theirs))
+    across = np.mean([spearman(a, b) for a, b in itertools.product(mine, peers)])
+    within = [spearman(a, b) for a, b in itertools.combinations(peers, 2)]
+    assert across >= np.mean(within) - 0.02
