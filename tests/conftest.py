@@ -44,6 +44,17 @@ def make(folders: dict[str, Path]) -> Callable[..., Backbone]:
     return lambda family="bert", **options: TransformersBackbone(str(folders[family]), **options)
 
 
+@pytest.fixture
+def sentinels(folders: dict[str, Path], tmp_path: Path) -> Path:
+    """A T5 whose embeddings have ids for sentinels behind the tokenizer's."""
+    config = transformers.AutoConfig.from_pretrained(folders["t5"])
+    config.vocab_size += 10
+    config.decoder_start_token_id = config.pad_token_id
+    AutoModel.from_config(config).save_pretrained(tmp_path / "t5")
+    TransformersBackbone(str(folders["t5"])).tokenizer.save_pretrained(tmp_path / "t5")
+    return tmp_path / "t5"
+
+
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test starts in a folder of its own, with caches of its own and a fixed seed."""

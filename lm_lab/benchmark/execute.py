@@ -79,7 +79,8 @@ def _measure(planned: PlannedCell, job: Job) -> tuple[dict[str, Any], Prediction
     _require_same(planned, cli)
     cost = _prepare(cli, job.features)
     prepared = time.perf_counter()
-    cli.trainer.fit(cli.model, cli.datamodule)
+    if cli.model.model.trained:
+        cli.trainer.fit(cli.model, cli.datamodule)
     fitted = time.perf_counter()
     predictions = _predict(cli.trainer, cli.model, cli.datamodule)
     ended = time.perf_counter()
@@ -102,7 +103,7 @@ def _measure(planned: PlannedCell, job: Job) -> tuple[dict[str, Any], Prediction
             "total_seconds": ended - started,
             "steps": meter.steps,
             "examples": meter.examples,
-            "examples_per_second": meter.examples / (meter.seconds + cost.seconds),
+            "examples_per_second": meter.examples / max(meter.seconds + cost.seconds, 1e-9),
         },
         "memory": {"train_peak_bytes": meter.peak_bytes, "kind": memory.kind(cli.model.device)},
         "history": meter.history,

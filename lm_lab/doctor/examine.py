@@ -31,6 +31,8 @@ class Result:
 def examine(backbone: Backbone, name: str, strategy: AdaptationStrategy) -> list[Result]:
     """Run every check; a pair that is refused with a clear error gives that one row."""
     family = backbone.kind
+    if not strategy.trains:
+        return [Result(name, family, APPLIES, True, "refused: it trains nothing, so no check of training applies")]
     case = Case(backbone, strategy)
     try:
         case.adapted()

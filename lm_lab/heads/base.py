@@ -1,11 +1,13 @@
 """What every head is: it takes a backbone and a batch and gives what a task judges."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
+from lm_lab.data.encoding.encoding import Encoding
 from lm_lab.heads.mix import ScalarMix
 from lm_lab.tasks import Task
 
@@ -34,6 +36,13 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def scores(self, backbone: Backbone, batch: dict[str, Any]) -> Tensor:
         """Scores (b, outputs), or (b, t, outputs); of a text to be written, (n, V) for the targets' real tokens."""
+
+    def encoding(self, encoding: Encoding) -> Encoding:
+        """How the head wants its texts, of how the model would read them."""
+        return encoding
+
+    def given(self, examples: Callable[[], Any]) -> None:
+        """Take what it shows of the training set; `examples` reads the rows."""
 
     def outputs(self, backbone: Backbone, batch: dict[str, Any], task: Task) -> Any:  # noqa: ARG002
         """What the task judges: the scores, unless a text is to be written."""

@@ -36,11 +36,16 @@ class Reader(Protocol):
     def head(self, inputs: int, outputs: int) -> nn.Module:
         """From vectors to scores."""
 
+    def whole_head(self, backbone: Backbone, task: Task) -> Head | None:
+        """A head that is no readout of vectors."""
+
 
 def build_head(
     backbone: Backbone, reader: Reader, task: Task, pooling: Pooling, pairs: Pairs, kind: HeadKind | None
 ) -> Head:
     """A vector a text, one a token, or a text to be written, as the task reads; `kind` None: the reader's own."""
+    if (whole := reader.whole_head(backbone, task)) is not None:
+        return whole
     if task.reads == "sequence":
         return generation_head(backbone)
     width, layers, mix = backbone.hidden_size, reader.layers(backbone), reader.mix(backbone)

@@ -45,7 +45,6 @@ class AdaptedModel(nn.Module):
     Attributes:
         trained: names of the parameters that train.
         fingerprint: of the backbone as it was, before any of it trains.
-        fingerprint: of the backbone as it was, before any of it trains.
         read_by: the data module that the model is bound to, as plain data; None before `bind`.
 
     Raises:
@@ -72,7 +71,7 @@ class AdaptedModel(nn.Module):
         self.pairs, self.head_kind, self.delimiter, self.frozen_dropout = pairs, head, delimiter, frozen_dropout
         self.head = build_head(backbone, strategy, task, self.pooling, pairs, head)
         self.trained = trained_names(self)
-        if not self.trained:
+        if not self.trained and strategy.trains:
             raise UsageError(
                 f"{type(strategy).__name__} trains nothing here: a {backbone.kind} writes with the output "
                 "layer that it was pretrained with; use a strategy that adapts the backbone."
@@ -120,7 +119,7 @@ class AdaptedModel(nn.Module):
         """How this model wants its tokens: what `bind` gives to a data module."""
         backbone = self.backbone
         tokenizer = with_template(backbone.tokenizer, self.delimiter, extract=backbone.causal)
-        return Encoding(
+        own = Encoding(
             tokenizer,
             self.pairs,
             backbone.max_length,
@@ -128,6 +127,7 @@ class AdaptedModel(nn.Module):
             segments=backbone.segments,
             asks=backbone.asks,
         )
+        return self.head.encoding(own)
 
     def layer_weights(self) -> list[float]:
         """What a mix of layers gives to each, summing to 1; empty where one layer is read."""

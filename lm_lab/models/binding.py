@@ -47,6 +47,8 @@ def bind(model: Any, data: Any) -> Any:
             f"bind: {type(model).__name__} and {type(data).__name__} do not belong together; expected an AdaptedModel "
             "(the `model` of an Adaptation) and the data module of a task, or a Pretraining and a Corpus."
         )
+    if adapted:
+        model.head.given(lambda: data.rows("train"))
     data.bind(model.encoding)
     if adapted:
         model.read_by = data.description()

@@ -3,6 +3,7 @@
     causal    log p(x) = sum_t log p(x_t | x_<t)           behind the token that begins a text
     masked    pseudo-log-likelihood = sum_t log p(x_t | x without x_t)     each token hidden in a pass of its own
     both ways sum_t log p(x_t | x_<t) + log p(x_t | x_>t)                  ELMo's two directions
+    gaps      the same; a sentinel stands for the token, and the decoder writes what was there     (T5)
 
 The others are no probability of the text, but rank texts as one does (Salazar et al. 2020, Masked Language Model
 Scoring, https://arxiv.org/abs/1910.14659). Special tokens are read and not scored.
@@ -54,8 +55,12 @@ class Likelihood(ABC):
         self.before, self.after = list(template.start), list(template.end)
 
     @abstractmethod
+    def distributions(self, asked: Sequence[Asked]) -> list[Tensor]:
+        """Log-probabilities (c, V) at the c places of each text, all of them hidden at once where a model hides."""
+
     def together(self, asked: Sequence[Asked]) -> list[Found]:
-        """Score the places of each text, all of them hidden at once where a model hides."""
+        """Score the tokens at the places of each text, as `distributions` reads it."""
+        return [_picked(logs, each) for logs, each in zip(self.distributions(asked), asked, strict=True)]
 
     def texts(self, given: Sequence[str]) -> list[float]:
         """The log-likelihood of each text. Raises `UsageError` for one that is too long or has no token."""
@@ -69,8 +74,14 @@ class Likelihood(ABC):
         return values
 
     def apart(self, asked: Sequence[Asked]) -> list[Found]:
-        """Score the places of each text, each given all that a model of this kind may see beside it."""
-        return self.together(asked)
+        """Score the places of each text, each given all other tokens: a pass a place."""
+        found: list[Found] = []
+        single = [Asked(each.ids, [place]) for each in asked for place in each.places]
+        for begin in range(0, len(single), ROWS):
+            found += self.together(single[begin : begin + ROWS])
+        rest = iter(found)
+        own = [[next(rest) for _ in each.places] for each in asked]
+        return [Found(*(torch.cat(parts) for parts in zip(*each, strict=True))) for each in own]
 
     def _asked(self, text: str) -> Asked:
         own = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
@@ -102,15 +113,16 @@ class CausalLikelihood(Likelihood):
         self.before = self.before or [self._start()]
 
     @torch.no_grad()
-    def together(self, asked: Sequence[Asked]) -> list[Found]:
+    def distributions(self, asked: Sequence[Asked]) -> list[Tensor]:
         """Given the tokens on the left alone."""
         ids, real = self._padded([each.ids for each in asked])
         states = self.backbone.last(input_ids=ids, attention_mask=real)
-        found = []
-        for row, each in enumerate(asked):
-            places = torch.tensor(each.places, device=ids.device)
-            found.append(_picked(self.output(states[row, places - 1]), ids[row, places]))
-        return found
+        places = [torch.tensor(each.places, device=ids.device) for each in asked]
+        return [self.output(states[row, own - 1]).float().log_softmax(-1) for row, own in enumerate(places)]
+
+    def apart(self, asked: Sequence[Asked]) -> list[Found]:
+        """One pass: no place sees those behind it."""
+        return self.together(asked)
 
     def _start(self) -> int:
         for name in ("bos_token_id", "eos_token_id"):
@@ -138,7 +150,7 @@ class BothWaysLikelihood(Likelihood):
             raise UsageError(f"the tokenizer of {backbone.kind} has no tokens that begin and end a text.")
         self.logs, self.target = logs, target
 
-    def together(self, asked: Sequence[Asked]) -> list[Found]:  # noqa: ARG002
+    def distributions(self, asked: Sequence[Asked]) -> list[Tensor]:  # noqa: ARG002
         """Raise `UsageError`: two distributions give no one answer."""
         raise UsageError(
             f"{self.backbone.kind} has a distribution of each direction, and their sum is none: it cannot say which "
@@ -176,31 +188,22 @@ class MaskedLikelihood(Likelihood):
             raise UsageError(f"the tokenizer of {backbone.kind} has no mask token, so no token can be hidden.")
         self.scores = scores
 
-    def together(self, asked: Sequence[Asked]) -> list[Found]:
-        """Given the tokens that are not asked for."""
-        return self._hidden([(each, place, each.places) for each in asked for place in each.places], asked)
-
-    def apart(self, asked: Sequence[Asked]) -> list[Found]:
-        """Given all other tokens: a pass a place."""
-        return self._hidden([(each, place, [place]) for each in asked for place in each.places], asked)
-
     @torch.no_grad()
-    def _hidden(self, rows: list[tuple[Asked, int, list[int]]], asked: Sequence[Asked]) -> list[Found]:
+    def distributions(self, asked: Sequence[Asked]) -> list[Tensor]:
+        """Given the tokens that are not asked for."""
+        rows = [(each, place) for each in asked for place in each.places]
         parts = []
         for begin in range(0, len(rows), ROWS):
             some = rows[begin : begin + ROWS]
-            ids, real = self._padded([each.ids for each, _, _ in some])
-            places = torch.tensor([place for _, place, _ in some], device=ids.device)
-            targets = ids[torch.arange(len(some)), places]
-            for row, (_, _, hidden) in enumerate(some):
-                ids[row, hidden] = self.tokenizer.mask_token_id
-            parts.append(_picked(self.scores(ids, real, places), targets))
-        sizes = [len(each.places) for each in asked]
-        logs, likeliest = (torch.cat(values).split(sizes) for values in zip(*parts, strict=True))
-        return [Found(*pair) for pair in zip(logs, likeliest, strict=True)]
+            ids, real = self._padded([each.ids for each, _ in some])
+            for row, (each, _) in enumerate(some):
+                ids[row, each.places] = self.tokenizer.mask_token_id
+            places = torch.tensor([place for _, place in some], device=ids.device)
+            parts.append(self.scores(ids, real, places).float().log_softmax(-1))
+        return list(torch.cat(parts).split([len(each.places) for each in asked]))
 
 
-def _picked(scores: Tensor, targets: Tensor) -> Found:
-    """What scores (c, V) say of the targets (c,)."""
-    logs = scores.float().log_softmax(-1)
-    return Found(logs.gather(1, targets.unsqueeze(1)).squeeze(1).cpu(), (scores.argmax(-1) == targets).cpu())
+def _picked(logs: Tensor, asked: Asked) -> Found:
+    """What log-probabilities (c, V) say of the tokens that stand at the places."""
+    targets = torch.tensor([asked.ids[place] for place in asked.places], device=logs.device)
+    return Found(logs.gather(1, targets.unsqueeze(1)).squeeze(1).cpu(), (logs.argmax(-1) == targets).cpu())

@@ -1,4 +1,5 @@
-"""The output layer that a masked language model was pretrained with: of a folder of ours, or of `transformers`."""
+"""How likely a model finds texts, by its kind, and a masked one's output layer: of a folder of ours, or of
+`transformers`."""
 
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from lm_lab.errors import UsageError
 from lm_lab.objectives.autoregressive import softmax
 from lm_lab.objectives.autoregressive.bidirectional_lm import predicted
 from lm_lab.objectives.token_head import TokenHead
+from lm_lab.scoring.gaps import GapLikelihood
 from lm_lab.scoring.likelihood import BothWaysLikelihood, CausalLikelihood, Likelihood, MaskedLikelihood, Scores
 
 _SOFTMAX = "softmax."
@@ -27,7 +29,7 @@ def likelihood(backbone: Backbone) -> Likelihood:
         UsageError: it was pretrained with no output layer over tokens, or its weights lack it.
     """
     if backbone.encoder_decoder:
-        raise UsageError(f"{backbone.kind} reads with one part and writes with another; give a decoder or an encoder.")
+        return GapLikelihood(backbone)
     if backbone.causal:
         return CausalLikelihood(backbone)
     if isinstance(backbone, ELMo):

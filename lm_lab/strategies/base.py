@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.sites import Match, MissingSiteError
 from lm_lab.errors import UsageError
+from lm_lab.heads.base import Head
 from lm_lab.heads.mix import ScalarMix
 from lm_lab.heads.scorers import LinearHead
 from lm_lab.heads.task_model import TaskModel
 from lm_lab.strategies.about import Group, Paper
+from lm_lab.tasks import Task
 
 
 class Delta(nn.Module):
@@ -88,6 +90,7 @@ class AdaptationStrategy(ABC):
         start: how far the adapted model may be from the pretrained one before the first step, as the largest
             difference of a last hidden state; None where the method makes no such promise.
         merges: whether `merge` can fold the delta into the backbone's own weights.
+        trains: False where not even the head does: a prompt.
         head_alone: whether nothing of the backbone trains, on purpose.
         needs: what it looks for in a backbone, where that is no role by name.
         group, paper: what kind of method it is and whose, for the documentation; the first line of the docstring says
@@ -98,6 +101,7 @@ class AdaptationStrategy(ABC):
     learning_rates: ClassVar[tuple[float, ...]]
     start: ClassVar[float | None] = 0.0
     merges: ClassVar[bool] = False
+    trains: ClassVar[bool] = True
     head_alone: ClassVar[bool] = False
     needs: ClassVar[str] = "parameters to train"
     group: ClassVar[Group | None] = None
@@ -176,6 +180,10 @@ class AdaptationStrategy(ABC):
     def head(self, inputs: int, outputs: int) -> nn.Module:
         """Module from pooled vectors (b, inputs) to scores (b, outputs)."""
         return LinearHead(inputs, outputs)
+
+    def whole_head(self, backbone: Backbone, task: Task) -> Head | None:  # noqa: ARG002
+        """A head that does not read vectors; None for one around `head`."""
+        return None
 
 
 def above(backbone: Backbone, matches: Sequence[Match], skip: int) -> list[Match]:

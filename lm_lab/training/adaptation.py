@@ -9,6 +9,7 @@ from torch import Tensor
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.pooling import Pooling
 from lm_lab.data.encoding.encoding import Pairs
+from lm_lab.errors import UsageError
 from lm_lab.heads import HeadKind
 from lm_lab.heads.readout import Readout
 from lm_lab.models import AdaptedModel, delta
@@ -112,6 +113,11 @@ class Adaptation(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimiser over what is trained, its schedule stepped at every step."""
+        if not self.model.trained:
+            raise UsageError(
+                f"{type(self.model.strategy).__name__} trains nothing, so there is nothing to fit; score it with "
+                "`lm-lab adapt validate`, or in a suite."
+            )
         groups = parameter_groups(self, self.learning_rate, self._rate_scale)
         optimizer = self.optimizer(groups, self.learning_rate)
         self.total_steps = budget.total_steps(self.trainer)

@@ -10,14 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
 from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.cli import main
 from lm_lab.errors import UsageError
 from lm_lab.objectives import MaskedLM, NextSentence, SumOfObjectives
 from lm_lab.scoring.cloze import last_words
-from lm_lab.scoring.likelihood import CausalLikelihood, Found, Likelihood
+from lm_lab.scoring.gaps import GapLikelihood
+from lm_lab.scoring.likelihood import CausalLikelihood, Likelihood
 from lm_lab.scoring.minimal_pairs import Pair, accuracies, preferences
 from lm_lab.scoring.output import likelihood
 from lm_lab.training import pretrained
@@ -87,13 +88,28 @@ def test_a_folder_of_ours_brings_its_own_head(make: Make, tmp_path: Path, summed
     assert scorer.texts(TEXTS[:1])[0] == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_t5_fills_each_gap(sentinels: Path) -> None:
+    model = AutoModelForSeq2SeqLM.from_pretrained(sentinels).eval()
+    scorer = likelihood(TransformersBackbone(str(sentinels)))
+    assert isinstance(scorer, GapLikelihood)
+    own = scorer.tokenizer(TEXTS[0], add_special_tokens=False)["input_ids"]
+    whole = [*scorer.before, *own, *scorer.after]
+    expected = 0.0
+    for place in range(len(scorer.before), len(scorer.before) + len(own)):
+        source = torch.tensor([[*whole[:place], scorer.sentinel, *whole[place + 1 :]]])
+        with torch.no_grad():
+            logits = model(input_ids=source, labels=torch.tensor([[scorer.sentinel, whole[place]]])).logits
+        expected += float(logits[0, 1].log_softmax(-1)[whole[place]])
+    assert scorer.texts(TEXTS[:1])[0] == pytest.approx(expected, rel=1e-4)
+
+
 def test_what_cannot_score_is_refused_by_name(make: Make, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="have no output layer that predicts hidden tokens: they lack cls"):
         likelihood(make("bert"))
     with pytest.raises(UsageError, match="random weights predict nothing"):
         likelihood(make("bert", pretrained=False))
-    with pytest.raises(UsageError, match="t5 reads with one part and writes with another"):
-        likelihood(make("t5"))
+    with pytest.raises(UsageError, match="bart has no sentinel"):
+        likelihood(make("bart"))
     backbone = make("bert")
     folder = pretrained.save(backbone, tmp_path / "pairs", {"steps": 1}, heads=NextSentence(backbone).state_dict())
     with pytest.raises(UsageError, match="predicts no hidden tokens"):
@@ -110,7 +126,7 @@ class Fixed(Likelihood):
     def __init__(self, known: dict[str, float]) -> None:
         self.known = known
 
-    def together(self, asked: object) -> list[Found]:
+    def distributions(self, asked: object) -> list[torch.Tensor]:
         raise NotImplementedError
 
     def texts(self, given: object) -> list[float]:

@@ -63,8 +63,13 @@ def with_template(tokenizer: Any, delimiter: str | None, extract: bool) -> Any:
     end = own.end if ends else (tokenizer.eos_token_id,)
     if (between, end) == (own.between, own.end):
         return tokenizer
+    return templated(tokenizer, Template(own.start, between, end, own.types))
+
+
+def templated(tokenizer: Any, template: Template) -> Any:
+    """The tokenizer with another template."""
     changed = copy.deepcopy(tokenizer)
-    changed.backend_tokenizer.post_processor = _template(tokenizer, Template(own.start, between, end, own.types))
+    changed.backend_tokenizer.post_processor = _template(tokenizer, template)
     return changed
 
 
