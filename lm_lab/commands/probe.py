@@ -6,8 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lm_lab.commands.arguments import Arguments
-from lm_lab.commands.rows import keep
+from lm_lab.commands.rows import Rows, keep, say
 from lm_lab.errors import UsageError
+
+
+WORDS = ("pos", "relations", "heads")  # of a treebank
+EXAMPLES, TESTED = 4000, 2000  # of these
 
 
 def main(args: list[str]) -> int:
@@ -24,6 +28,9 @@ def main(args: list[str]) -> int:
     from lm_lab.probing.sweep import reader, sweep
 
     restrict(options.allow_import)
+    if options.task in WORDS:
+        say(_words(options, settings), options, _cell)
+        return 0
     with quiet():
         torch.manual_seed(options.seed)
         data = GLUE(options.task, source=options.source, train_limit=options.limit, max_length=options.max_length)
@@ -36,6 +43,35 @@ def main(args: list[str]) -> int:
         keep(rows, options.out)
     print(json.dumps(rows, indent=2) if options.json else _table(rows))
     return 0
+
+
+def _words(options: argparse.Namespace, settings: list[str]) -> Rows:
+    """The rows of a question about the words of a treebank."""
+    import torch
+
+    from lm_lab.config.backbones import read
+    from lm_lab.config.lightning_cli import quiet
+    from lm_lab.probing import treebank, word_sweep
+
+    train, test = (
+        treebank.read(options.task, split, options.source, limit, options.seed)
+        for split, limit in (("train", options.limit or EXAMPLES), ("validation", TESTED))
+    )
+    with quiet():
+        torch.manual_seed(options.seed)
+        backbone = read(["--backbone", options.backbone, *settings])
+        random = None if options.no_random else backbone.randomised()
+        found = word_sweep.sweep(backbone, random, train, test, options.seed)
+    if options.plot:
+        from lm_lab.report.layer_curves import Mark, draw
+
+        marks = [Mark(row.layer, row.score, row.low, row.high) for row in found]
+        draw({options.backbone: marks}, f"{options.task}: accuracy by layer", options.plot)
+    return [asdict(row) for row in found]
+
+
+def _cell(name: str, value: float | None) -> str:
+    return str(value) if name == "layer" else _percent(value)
 
 
 def _table(rows: list[dict[str, float | None]]) -> str:
@@ -60,7 +96,7 @@ def parse(args: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument(
         "--backbone", required=True, help="hub id or folder; or a class, settings as --backbone.NAME VALUE"
     )
-    parser.add_argument("--task", required=True, help="a GLUE task")
+    parser.add_argument("--task", required=True, help="a GLUE task; or of a treebank: pos, relations, heads")
     parser.add_argument("--source", help='folder of the data, "hub" or "microworld" (default: LM_LAB_DATA, else hub)')
     parser.add_argument("--limit", type=int, help="training examples to use")
     parser.add_argument("--max-length", type=int, default=128, help="tokens of the longest text")
@@ -72,6 +108,7 @@ def parse(args: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--out", type=Path, help="CSV file")
+    parser.add_argument("--plot", type=Path, help="SVG file, of a treebank's task")
     parser.add_argument(
         "--allow-import", action="append", default=[], metavar="PACKAGE", help="package the backbone may come from"
     )
