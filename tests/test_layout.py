@@ -25,7 +25,7 @@ ALLOWED = {
     "config": {"backbones", "data", "models", "prompting", "strategies", "training"},
     "doctor": {"backbones", "models", "strategies", "tasks"},
     "serving": {"models", "strategies"},
-    "probing": {"backbones", "data", "heads", "models", "strategies", "tasks"},
+    "probing": {"backbones", "data", "heads", "metrics", "models", "strategies", "tasks"},
     "interchange": {"backbones", "data", "heads", "models", "strategies", "tasks"},
     "scoring": {"backbones", "data", "metrics", "objectives"},
     "prompting": {"backbones", "data", "heads", "scoring", "strategies", "tasks"},

@@ -9,7 +9,6 @@ from lm_lab.commands.arguments import Arguments
 from lm_lab.commands.rows import Rows, keep, say
 from lm_lab.errors import UsageError
 
-
 WORDS = ("pos", "relations", "heads")  # of a treebank
 EXAMPLES, TESTED = 4000, 2000  # of these
 

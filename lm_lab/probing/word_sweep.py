@@ -8,6 +8,7 @@ random      the score on a backbone of the same architecture with random weights
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -48,7 +49,15 @@ class _Split:
     sentences: Array
 
 
-def sweep(backbone: Backbone, random: Backbone | None, train: Treebank, test: Treebank, seed: int = 0) -> list[WordLayer]:
+class _Data(NamedTuple):
+    train: _Split
+    test: _Split
+    classes: int
+
+
+def sweep(
+    backbone: Backbone, random: Backbone | None, train: Treebank, test: Treebank, seed: int = 0
+) -> list[WordLayer]:
     """Probe every layer.
 
     Args:
@@ -60,11 +69,11 @@ def sweep(backbone: Backbone, random: Backbone | None, train: Treebank, test: Tr
     """
     labels = sorted({example.label for example in train.examples})
     answers = _Answers(labels, [example.label for example in train.examples], seed)
-    own = [_split(backbone, bank, answers) for bank in (train, test)]
-    beside = [_split(random, bank, answers) for bank in (train, test)] if random else None
-    most = int(own[0].labels.mode().values)
-    majority = float((own[1].labels == most).float().mean())
-    return [_layer(layer, own, beside, len(labels), majority, seed) for layer in range(own[0].vectors.shape[1])]
+    own = _Data(_split(backbone, train, answers), _split(backbone, test, answers), len(labels))
+    beside = _Data(_split(random, train, answers), _split(random, test, answers), len(labels)) if random else None
+    most = own.train.labels.mode().values
+    majority = float((own.test.labels == most).float().mean())
+    return [_layer(layer, own, beside, majority, seed) for layer in range(own.train.vectors.shape[1])]
 
 
 class _Answers:
@@ -104,25 +113,23 @@ def _split(backbone: Backbone, bank: Treebank, answers: _Answers) -> _Split:
     )
 
 
-def _layer(
-    layer: int, own: list[_Split], beside: list[_Split] | None, classes: int, majority: float, seed: int
-) -> WordLayer:
-    right = _right(layer, *own, classes)
-    control = float(_right(layer, *own, classes, control=True).mean())
-    low, high = interval(right, own[1].sentences, seed)
-    random = None if beside is None else float(_right(layer, *beside, classes).mean())
+def _layer(layer: int, own: _Data, beside: _Data | None, majority: float, seed: int) -> WordLayer:
+    right = _right(layer, own)
+    control = float(_right(layer, own, control=True).mean())
+    low, high = interval(right, own.test.sentences, seed)
+    random = None if beside is None else float(_right(layer, beside).mean())
     score = float(right.mean())
     return WordLayer(layer, score, low, high, control, score - control, random, majority)
 
 
-def _right(layer: int, train: _Split, test: _Split, classes: int, control: bool = False) -> Array:
+def _right(layer: int, data: _Data, control: bool = False) -> Array:
     """(n,) 1 where a probe of the layer is right."""
-    x, known, true = train.vectors[:, layer], train.labels, test.labels
-    if control:
-        known, true = train.control, test.control
-    penalty = linear.select(x[:SOME], known[:SOME], classes, penalties=PENALTIES, quick=True)
-    probe = linear.fit(x, known, classes, penalty, quick=True)
-    return (probe.scores(test.vectors[:, layer]).argmax(-1) == true).double().numpy()
+    known, true = ((each.control if control else each.labels) for each in (data.train, data.test))
+    x = data.train.vectors[:, layer]
+    penalty = linear.select(x[:SOME], known[:SOME], data.classes, penalties=PENALTIES, quick=True)
+    probe = linear.fit(x, known, data.classes, penalty, quick=True)
+    right: Array = (probe.scores(data.test.vectors[:, layer]).argmax(-1) == true).double().numpy()
+    return right
 
 
 def interval(right: Array, sentences: Array, seed: int) -> tuple[float, float]:
