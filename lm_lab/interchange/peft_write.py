@@ -34,7 +34,12 @@ def export(model: AdaptedModel, folder: str | Path) -> Path:
     Raises:
         UsageError: PEFT has no such method, or its version of it computes something else.
     """
-    source = require_transformers(model.backbone, _PEFT).settings["source"]
+    backbone = require_transformers(model.backbone, _PEFT)
+    if backbone.computed:
+        raise UsageError(
+            f"{_PEFT} names a model that transformers loads, and this {backbone.kind} computes its embeddings."
+        )
+    source = backbone.settings["source"]
     config, tensors = _adapter(model)
     config |= {"base_model_name_or_path": source, "inference_mode": True, "task_type": "FEATURE_EXTRACTION"}
     folder = Path(folder)

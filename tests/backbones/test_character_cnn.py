@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lm_lab import backbones
 from lm_lab import strategies as s
 from lm_lab.backbones import LSTM, CharacterCNN, TransformersBackbone
 from lm_lab.backbones.embeddings.character_cnn import CharacterConvolutions, codes
@@ -15,6 +16,7 @@ from lm_lab.backbones.sites import MissingSiteError
 from lm_lab.data import microworld, tokenizers
 from lm_lab.doctor.examine import examine
 from lm_lab.errors import UsageError
+from lm_lab.interchange.peft_write import export
 from lm_lab.models import AdaptedModel
 from lm_lab.models.loading import load_adaptation
 from lm_lab.objectives import CausalLM, MaskedLM
@@ -128,6 +130,22 @@ def test_a_delta_names_it_and_comes_back(make, tmp_path: Path) -> None:
     ids = torch.randint(5, 20, (2, 6))
     text = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     assert torch.equal(again({"texts": [text]}), model({"texts": [text]}))
+    path = tmp_path / "delta/adaptation.json"
+    path.write_text(path.read_text().replace("lm_lab.backbones.CharacterCNN", "os.system"))
+    with pytest.raises(UsageError, match=r"names os.system as computed embeddings, outside of lm_lab.backbones"):
+        load_adaptation(tmp_path / "delta")
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "ELMo"])
+def test_a_delta_of_another_class_names_it_too(words: str, tmp_path: Path, kind: str) -> None:
+    sizes = {"width": 8} | ({"cell": 8} if kind == "ELMo" else {})
+    backbone = getattr(backbones, kind)(words, embeddings=SMALL, **sizes)
+    model = AdaptedModel(backbone, s.FullFineTuning(), glue_task("sst2")).eval()
+    model.save(tmp_path / "delta")
+    again = load_adaptation(tmp_path / "delta")
+    ids = torch.randint(5, 20, (2, 6))
+    text = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    assert torch.equal(again({"texts": [text]}), model({"texts": [text]}))
 
 
 def test_the_doctor_passes_what_trains_and_what_is_added(make, words: str) -> None:
@@ -142,6 +160,9 @@ def test_the_doctor_passes_what_trains_and_what_is_added(make, words: str) -> No
 def test_what_cannot_be_is_refused_by_name(make, words: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="bart cannot have computed embeddings"):
         make("bart", embeddings=SMALL)
+    adapted = AdaptedModel(make("bert", embeddings=SMALL), s.LoRA(rank=2), glue_task("sst2"))
+    with pytest.raises(UsageError, match="this bert computes its embeddings"):
+        export(adapted, tmp_path / "peft")
     out = pretrained.save(LSTM(words, width=8, embeddings=SMALL), tmp_path / "out", {"steps": 1})
     with pytest.raises(UsageError, match="does not fit this LSTM"):
         LSTM(str(out), embeddings=CharacterCNN(filters=(4, 4), size=5))

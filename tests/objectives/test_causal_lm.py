@@ -12,6 +12,8 @@ from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.data import microworld
 from lm_lab.errors import UsageError
 from lm_lab.objectives import CausalLM
+from lm_lab.scoring.output import likelihood
+from lm_lab.training import pretrained
 
 Make = Callable[..., Backbone]
 DECODERS = ("gpt2", "llama")
@@ -86,3 +88,13 @@ def test_it_learns(make: Make, family: str) -> None:
 def test_what_it_cannot_use_is_refused(make: Make) -> None:
     with pytest.raises(UsageError, match=r"bert sees both sides.*needs a decoder"):
         CausalLM(make("bert"))
+
+
+def test_an_output_layer_that_was_trained_here_scores_and_trains_on(make: Make, tmp_path: Path) -> None:
+    backbone = make("llama", pretrained=False)
+    assert not backbone.config.tie_word_embeddings
+    objective = CausalLM(backbone)
+    out = pretrained.save(backbone, tmp_path / "out", {"steps": 1}, heads=objective.state_dict())
+    again = TransformersBackbone(str(out))
+    assert torch.equal(likelihood(again).output.weight, objective.output.weight)
+    assert torch.equal(CausalLM(again).output.weight, objective.output.weight)
