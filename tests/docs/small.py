@@ -61,7 +61,7 @@ def _suite(settings: dict[str, Any]) -> dict[str, Any]:
     if settings["name"].startswith("objectives"):
         settings["backbones"] = {name: settings["backbones"][name] for name in BACKBONES}
     for backbone in settings["backbones"].values():
-        embeddings = backbone["backbone"].get("embeddings", {})
+        embeddings = backbone["backbone"].get("init_args", {}).get("embeddings", {})
         if "GlyphCNN" in embeddings.get("class_path", ""):
             embeddings["init_args"]["font"] = FONT
     return _capped(settings | {"defaults": _limited(settings["defaults"])}, CELL)
