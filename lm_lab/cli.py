@@ -14,6 +14,7 @@ COMMANDS = {
     "pretrain": "pretrain a backbone with an objective: fit",
     "bench": "run a suite of adaptations and draw its trade-off curves: run, status, report",
     "probe": "what every layer of a frozen backbone holds of a task, beside its controls",
+    "senses": "how well every layer of a frozen backbone tells the senses of a word apart",
     "score": "what a pretrained language model knows, without training: minimal pairs, last words",
     "words": "word vectors: fit, nearest words, analogies, agreement with people, pictures, other file forms",
     "ledger": "what an adaptation costs in parameters, bytes and operations, without training anything",

@@ -49,6 +49,7 @@ class WordColumn:
 
 
 Asked = TokenInput | WordColumn
+MARKED = WordColumn("marked", padding=0)  # 1 for the words that a task is about: its head reads it, no backbone does
 
 
 def end_token(tokenizer: Any) -> int:

@@ -131,6 +131,15 @@ def test_scores_in_and_out_of_domain_are_those_of_the_records(monkeypatch: pytes
     assert text.count("\n| `") == len(domains.json.loads((domains.RESULTS / "suite.json").read_text())["strategies"])
 
 
+def test_senses_are_those_of_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    senses = import_module("senses")
+    text = senses.PAGE.read_text()
+    assert text == senses.filled(text)
+    assert senses.IMAGE.read_text() == senses.drawn()
+    assert text.count("| skip-gram | 0 | 0.500 (0.500 to 0.500) |") == 1
+
+
 def test_objectives_are_compared_by_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     compared = import_module("compared")

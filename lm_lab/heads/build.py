@@ -50,6 +50,11 @@ def build_head(
         return generation_head(backbone)
     width, layers, mix = backbone.hidden_size, reader.layers(backbone), reader.mix(backbone)
     scorer: Callable[[int, int], nn.Module] = HEADS[kind] if kind else reader.head
+    if task.marked and (pooling not in ("mean", "max", "attention") or reader.beside(backbone)):
+        raise UsageError(
+            f"'{task.name}' reads the words that are marked: pooling is mean, max or attention, without a model of the "
+            f"task's own; found pooling={pooling}."
+        )
     if task_model := reader.beside(backbone):
         return _task_readout(task_model, reader, backbone, task, pooling, pairs, kind)
     if task.reads == "tokens":

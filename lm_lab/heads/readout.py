@@ -16,6 +16,7 @@ from lm_lab.backbones import Backbone
 from lm_lab.backbones.pooling import Pooling, combine, pool
 from lm_lab.heads.base import Head
 from lm_lab.heads.mix import ScalarMix
+from lm_lab.tokens import MARKED
 
 Text = dict[str, Tensor]  # what a backbone reads of one input: ids and mask (b, t), and what it asks for
 
@@ -96,11 +97,12 @@ class Readout(Head):
 
     def read(self, backbone: Backbone, text: Text) -> tuple[Tensor, Tensor]:
         """What is read of one text, and its final hidden states (b, t, d)."""
+        own = {name: values for name, values in text.items() if name != MARKED.name}
         if self.layers == (backbone.num_layers,):
-            states = [backbone.last(**text)]
+            states = [backbone.last(**own)]
             final = states[0]
         else:
-            found = backbone(**text)
+            found = backbone(**own)
             states, final = [found[layer] for layer in self.layers], found[-1]
         return self.pooled(states, text), final
 
@@ -115,6 +117,8 @@ class Readout(Head):
 
 class TextReadout(Readout):
     """A vector a text; pooling as in `lm_lab.backbones.pooling`, width: d of the hidden states.
+
+    Where the data marks words, the vector is of their tokens alone.
 
     With `added`, the vectors of two inputs are added, as GPT does with both orders of a pair.
     """
@@ -146,7 +150,8 @@ class TextReadout(Readout):
     def pooled(self, states: Sequence[Tensor], text: Text) -> Tensor:
         """One vector a layer: (b, n, d)."""
         mask = text["attention_mask"]
-        return torch.stack([self.pool(state, mask) for state in self.prepared(states, mask)], dim=1).float()
+        shown = text.get(MARKED.name, mask)
+        return torch.stack([self.pool(state, shown) for state in self.prepared(states, mask)], dim=1).float()
 
     def vector(self, pooled: Tensor) -> Tensor:
         """Pooled states of one or two inputs (b, texts, n, d) -> (b, d), or (b, 4 d) for a bi-encoder."""

@@ -22,6 +22,7 @@ from lm_lab.models import delta, disabling, texts
 from lm_lab.models.modes import freeze_modes, trained_names
 from lm_lab.strategies import AdaptationStrategy
 from lm_lab.tasks import Task
+from lm_lab.tokens import MARKED
 
 
 class AdaptedModel(nn.Module):
@@ -32,8 +33,8 @@ class AdaptedModel(nn.Module):
         strategy: what is frozen, what is added, which layer is read, with which head.
         task: outputs, loss and metrics.
         pooling: cls, mean, max, last, attention, which learns what to look at, or lstm, which reads all tokens; None
-            takes the family's (cls for encoders, last for decoders). Where every token has its scores, lstm alone
-            makes a difference.
+            takes the family's (cls for encoders, last for decoders), and mean where words are marked. Where every
+            token has its scores, lstm alone makes a difference.
         pairs: "cross_encoder" encodes a pair as one sequence; "bi_encoder" encodes each text alone and the head reads
             [u, v, |u - v|, u * v], which sentence-tuned backbones need; "both_orders" encodes a pair in both orders
             and adds the two vectors, as GPT does for similarity.
@@ -67,7 +68,7 @@ class AdaptedModel(nn.Module):
         strategy = strategy.given_labels(task.labels)
         strategy.apply(backbone)
         self.backbone, self.strategy, self.task = backbone, strategy, task
-        self.pooling: Pooling = pooling or backbone.pooling
+        self.pooling: Pooling = pooling or ("mean" if task.marked else backbone.pooling)
         self.pairs, self.head_kind, self.delimiter, self.frozen_dropout = pairs, head, delimiter, frozen_dropout
         self.head = build_head(backbone, strategy, task, self.pooling, pairs, head)
         self.trained = trained_names(self)
@@ -125,7 +126,7 @@ class AdaptedModel(nn.Module):
             backbone.max_length,
             causal=backbone.causal,
             segments=backbone.segments,
-            asks=backbone.asks,
+            asks=(*backbone.asks, *([MARKED] if self.task.marked else [])),
         )
         return self.head.encoding(own)
 

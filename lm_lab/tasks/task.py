@@ -73,6 +73,11 @@ class Task(ABC):
         return False
 
     @property
+    def marked(self) -> bool:
+        """True if a text is read at the words that its data marks, in place of the whole."""
+        return False
+
+    @property
     def details(self) -> tuple[Metric, ...]:
         """More functions like `metrics`, reported and not averaged."""
         return ()

@@ -23,6 +23,7 @@ class TextTask(Task):
         labels: class words in the order of their ids; empty for a graded score.
         label_range: lowest and highest graded score.
         class_weights: what the loss of each class counts, in their order; empty: all the same.
+        marked: a text is read at the words that its data marks (`lm_lab.tokens.MARKED`), in place of the whole.
 
     Raises:
         UsageError: weights that are not one for each class, or not above 0.
@@ -34,6 +35,7 @@ class TextTask(Task):
     label_range: tuple[float, float] = (0.0, 5.0)
     metrics: tuple[Metric, ...] = (accuracy,)
     class_weights: tuple[float, ...] = ()
+    marked: bool = False
 
     def __post_init__(self) -> None:
         """Check the name and the weights."""

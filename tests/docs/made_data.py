@@ -48,6 +48,9 @@ def make_data(root: Path) -> Path:
     ]
     _write(root / "blimp/test.parquet", pairs)
     _write(root / "lambada/test.parquet", [{"text": text.removesuffix(" .")} for text in good])
+    _write(root / "semcor/train.parquet", [_sensed(text.split(), row % 2) for row, text in enumerate(good[:20])])
+    for split in ("train", "validation"):
+        _write(root / f"wic/{split}.parquet", [_in_context(text, row % 2) for row, text in enumerate(good[:20])])
     words = [word for word in microworld.vocabulary() if word.isalpha()]
     scored = [{"set": "mine", "word1": a, "word2": b, "score": 1.0 * row} for row, (a, b) in enumerate(pairwise(words))]
     _write(root / "word_similarity/test.parquet", scored)
@@ -86,6 +89,16 @@ def _write(path: Path, rows: list[Row]) -> None:
 
 def _renamed(row: Row, **names: str) -> Row:
     return {names.get(key, key): value for key, value in row.items()}
+
+
+def _sensed(words: list[str], sense: int) -> Row:
+    """A sentence whose stop is a verb of two senses."""
+    senses = [str(sense + 1) if word == "." else "" for word in words]
+    return {"words": words, "pos": ["VB"] * len(words), "lemmas": words, "senses": senses}
+
+
+def _in_context(text: str, label: int) -> Row:
+    return {"sentence1": text, "sentence2": text, "index1": 0, "index2": label, "label": label}
 
 
 def _tagged(row: Row, kinds: Mapping[str, str]) -> Row:

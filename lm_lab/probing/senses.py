@@ -1,0 +1,160 @@
+"""How well the states of a frozen backbone tell senses of a word apart, layer by layer; nothing is trained.
+
+Of a lemma, all pairs of its tokens in SemCor (Miller et al. 1993, https://aclanthology.org/H93-1061): the area under
+the ROC curve of the cosine of their vectors, same sense against different senses, ties half. A token's vector is the
+mean of its pieces' states. The score is the mean over lemmas; its interval is of 1,000 resamples of the lemmas.
+
+Two tokens make a pair if they are the same form of the lemma ("bank" with "bank", not with "banks"), unless all forms
+are asked for: then a vector a word tells senses that prefer a form (a plural, a past), though it knows no context.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.stats import rankdata
+from torch import Tensor
+
+from lm_lab.backbones import Backbone
+from lm_lab.data.encoding.encoding import Encoding
+from lm_lab.data.encoding.template import with_template
+from lm_lab.data.encoding.texts import EncodedTexts, encode_texts
+from lm_lab.data.reading.lines import given_lines
+from lm_lab.data.reading.senses import Sense
+from lm_lab.data.reading.text_rows import text_rows
+from lm_lab.errors import UsageError
+
+DRAWS = 1000
+_BATCH, _LENGTH, _FEWEST = 32, 512, 5
+Token = tuple[int, int]  # number of a sentence, number of a word there
+
+
+@dataclass(frozen=True)
+class SenseLayer:
+    """Of one layer, the mean area over lemmas and its 95% interval; of how many lemmas and pairs."""
+
+    layer: int
+    auc: float
+    low: float
+    high: float
+    lemmas: int
+    pairs: int
+
+
+@dataclass(frozen=True)
+class Lemma:
+    """The pairs of one lemma: places of two tokens in `tokens`, and whether they have the same sense."""
+
+    name: str
+    first: np.ndarray
+    second: np.ndarray
+    same: np.ndarray
+
+
+def lemmas(
+    found: Sequence[Sense], most: int, all_forms: bool = False, limit: int | None = None
+) -> tuple[list[Lemma], list[Token]]:
+    """Lemmas that have pairs of either kind, 5 or more, and the tokens that they are of.
+
+    Args:
+        found: tagged tokens.
+        most: tokens of a lemma, drawn where it has more.
+        all_forms: pairs of different forms too.
+        limit: so many lemmas, drawn.
+
+    Raises:
+        UsageError: no lemma has such pairs.
+    """
+    by_lemma: dict[str, list[Sense]] = defaultdict(list)
+    for sense in found:
+        by_lemma[sense.lemma].append(sense)
+    draw, kept, tokens = np.random.default_rng(0), list[Lemma](), list[Token]()
+    names = sorted(name for name, own in by_lemma.items() if len({sense.number for sense in own}) > 1)
+    for name in draw.permutation(names).tolist():
+        own = by_lemma[name]
+        own = [own[place] for place in sorted(draw.permutation(len(own))[:most])]
+        first, second = np.triu_indices(len(own), 1)
+        alike = np.array([all_forms or own[a].form == own[b].form for a, b in zip(first, second, strict=True)], bool)
+        first, second = first[alike], second[alike]
+        same = np.array([own[a].number == own[b].number for a, b in zip(first, second, strict=True)], bool)
+        if min(same.sum(), (~same).sum()) >= _FEWEST:
+            kept.append(Lemma(name, first + len(tokens), second + len(tokens), same))
+            tokens += [(sense.sentence, sense.word) for sense in own]
+        if len(kept) == limit:
+            break
+    if not kept:
+        raise UsageError("no lemma has enough pairs of the same and of different senses.")
+    return kept, tokens
+
+
+def auc(scores: np.ndarray, positive: np.ndarray) -> float:
+    """The share of pairs of a positive and a negative in which the positive has the higher score; ties count half."""
+    ranks, count = rankdata(scores), int(positive.sum())
+    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(scores) - count)))
+
+
+def score(vectors: Tensor, given: Sequence[Lemma]) -> list[SenseLayer]:
+    """Every layer of `vectors` (tokens, layers, d)."""
+    unit = F.normalize(vectors, dim=-1)
+    draw = np.random.default_rng(0).integers(0, len(given), (DRAWS, len(given)))
+    pairs, rows = sum(len(lemma.same) for lemma in given), []
+    for layer in range(vectors.shape[1]):
+        areas = np.array([_area(unit[:, layer], lemma) for lemma in given])
+        low, high = np.quantile(areas[draw].mean(1), (0.025, 0.975))
+        rows.append(SenseLayer(layer, float(areas.mean()), float(low), float(high), len(given), pairs))
+    return rows
+
+
+def _area(unit: Tensor, lemma: Lemma) -> float:
+    cosines = (unit[torch.from_numpy(lemma.first)] * unit[torch.from_numpy(lemma.second)]).sum(-1)
+    return auc(np.round(cosines.double().numpy(), 6), lemma.same)  # equal vectors, whatever the order of a sum
+
+
+@torch.no_grad()
+def vectors_of(backbone: Backbone, sentences: Sequence[Sequence[str]], tokens: Sequence[Token]) -> Tensor:
+    """(tokens, layers, d) the mean of the states of each word's pieces.
+
+    Raises:
+        UsageError: a word has no piece, as a sentence was cut in front of it.
+    """
+    backbone.eval()
+    wanted: dict[int, list[int]] = defaultdict(list)
+    for place, (sentence, _) in enumerate(tokens):
+        wanted[sentence].append(place)
+    numbers = sorted(wanted, key=lambda number: len(" ".join(sentences[number])))
+    encoding = _encoding(backbone)
+    encoded = encode_texts(text_rows(given_lines([" ".join(sentences[n]) for n in numbers], ("sentence",))), encoding)
+    found: list[Tensor | None] = [None] * len(tokens)
+    for start in range(0, len(numbers), _BATCH):
+        rows = list(range(start, min(start + _BATCH, len(numbers))))
+        states = _states(backbone, encoded, rows)
+        for row in rows:
+            words = sentences[numbers[row]]
+            spans = encoding.tokenizer(" ".join(words), return_offsets_mapping=True, verbose=False)["offset_mapping"]
+            for place in wanted[numbers[row]]:
+                found[place] = states[row - start, _pieces(words, tokens[place][1], spans[: states.shape[1]])].mean(0)
+    return torch.stack([vector for vector in found if vector is not None])
+
+
+def _encoding(backbone: Backbone) -> Encoding:
+    tokenizer = with_template(backbone.tokenizer, None, extract=backbone.causal)
+    length = min(_LENGTH, backbone.max_length)
+    return Encoding(tokenizer, "bi_encoder", length, segments=backbone.segments, asks=backbone.asks, kept=False)
+
+
+def _states(backbone: Backbone, encoded: EncodedTexts, rows: list[int]) -> Tensor:
+    """(b, t, layers, d)."""
+    text = {name: value.to(backbone.device) for name, value in encoded.collate(rows)["texts"][0].items()}
+    return torch.stack([state.float().cpu() for state in backbone(**text)], dim=2)
+
+
+def _pieces(words: Sequence[str], word: int, spans: Sequence[tuple[int, int]]) -> list[int]:
+    start = len(" ".join([*words[:word], ""]))
+    end = start + len(words[word])
+    found = [place for place, (a, b) in enumerate(spans) if a < end and b > start and b > a]
+    if not found:
+        raise UsageError(f"the word '{words[word]}' has no token in {' '.join(words)!r:.80}.")
+    return found
