@@ -50,7 +50,8 @@ def _line(rows: Sequence[SenseLayer], colour: str, faded: bool, frame: tuple[flo
     for row, (x, y) in zip(rows, at, strict=True):
         ends = f'x1="{x:.1f}" x2="{x:.1f}" y1="{_y(row.low, *frame):.1f}" y2="{_y(row.high, *frame):.1f}"'
         parts.append(f'<line {ends} stroke="{colour}" stroke-width="1.4"/>')
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.2" fill="{colour}" stroke="#fff"/>')
+        look = f'r="4.2" fill="{colour}" stroke="#fff"' if len(rows) > 1 else f'r="7" fill="none" stroke="{colour}"'
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" {look} stroke-width="2"/>')
     return parts
 
 

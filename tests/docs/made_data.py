@@ -71,6 +71,7 @@ def make_weights(root: Path) -> Path:
     words.model_max_length = 512
     characters = tokenizers.train(map(chinese, microworld.corpus(200, seed=0)), kind="character")
     _model(root / "paraphrase-MiniLM-L3-v2", "bert", words, num_hidden_layers=3, hidden_size=64)
+    _model(root / "bert-novels-L3-H512", "bert", words, num_hidden_layers=3, hidden_size=64)
     _model(root / "bert-base-uncased", "bert", words)
     _model(root / "bert-base-chinese", "bert", characters)
     _model(root / "stories15M", "llama", words, pad_token_id=None, tie_word_embeddings=True)
