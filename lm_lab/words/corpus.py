@@ -31,8 +31,9 @@ from lm_lab.errors import UsageError
 
 LONGEST = 10_000  # words of a line; longer ones are cut
 _CHUNK = 4_000_000
-# what `BertPreTokenizer` takes for punctuation: Unicode's, and the other signs of ASCII
-_WORD = regex.compile(r"[\p{P}$+<=>^`|~]|[^\s\p{P}$+<=>^`|~]+")
+# What `BertPreTokenizer` takes for punctuation: Unicode's, and the other signs of ASCII. Separators of ASCII are blanks
+# to Python, and a word is cut at 250 characters, since files of vectors can hold neither blanks nor longer words.
+_WORD = regex.compile(r"[\p{P}$+<=>^`|~]|[^\s\x1c-\x1f\p{P}$+<=>^`|~]{1,250}")
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,14 @@ def test_a_process_that_is_killed_ends_as_one_that_is_not(source: str, tmp_path:
     assert np.array_equal(folder.load("killed").matrix, folder.load("whole").matrix)
 
 
+def test_every_word_of_any_text_can_be_written_and_read(tmp_path: Path) -> None:
+    (tmp_path / "odd.txt").write_text(f"a\x1fb {'x' * 3000} ü\u00a0c\u2028d \x00 e\n" * 3)
+    found = corpus.read([str(tmp_path / "odd.txt")])
+    fit(SkipGram(size=4, epochs=1, min_count=1), found, tmp_path / "v")
+    assert folder.load(tmp_path / "v").words == found.words
+    assert {"a", "b", "x" * 250, "ü", "c", "d"} <= set(found.words)
+
+
 def test_two_threads_learn_too(text: WordCorpus, tmp_path: Path) -> None:
     one, two = (fit(SkipGram(**SMALL), text, tmp_path / str(threads), threads) for threads in (1, 2))
     assert two["loss"] == pytest.approx(one["loss"], rel=0.05)
