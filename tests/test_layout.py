@@ -9,7 +9,7 @@ import pytest
 import lm_lab
 
 ROOT = Path(lm_lab.__file__).parent
-SHARED = {"atomic", "described", "renamed", "errors", "hub", "provenance", "redaction", "tokens", "yaml_files"}
+SHARED = {"atomic", "described", "renamed", "errors", "hub", "provenance", "redaction", "tokens", "trees", "yaml_files"}
 ALLOWED = {
     "metrics": set(),
     "words": {"data", "metrics"},

@@ -6,6 +6,7 @@ from lm_lab.backbones.embeddings import CharacterCNN, GlyphCNN, TokenEmbeddings
 from lm_lab.backbones.lstm import LSTM
 from lm_lab.backbones.static_vectors import StaticVectors
 from lm_lab.backbones.transformers_backbone import TransformersBackbone
+from lm_lab.backbones.tree_lstm import TreeLSTM
 
 UNNAMED = {"class_path": "lm_lab.backbones.TransformersBackbone"}  # what a configuration means that names no class
 
@@ -19,4 +20,5 @@ __all__ = [
     "StaticVectors",
     "TokenEmbeddings",
     "TransformersBackbone",
+    "TreeLSTM",
 ]

@@ -13,6 +13,7 @@ import lm_lab.data.modules.own
 import lm_lab.data.modules.sequences
 import lm_lab.data.modules.squad
 import lm_lab.data.modules.tags
+import lm_lab.data.modules.trees
 import lm_lab.data.modules.wic
 import lm_lab.prompting
 import lm_lab.strategies  # noqa: F401  the parser finds short class names among what is imported

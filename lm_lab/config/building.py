@@ -16,7 +16,7 @@ _OURS = "lm_lab."
 _WHOLE = (L.LightningModule, L.LightningDataModule, Backbone)  # they do more than to take their settings
 
 
-def build(kind: Callable[..., T], *args: Any, **settings: Any) -> T:
+def build(kind: Callable[..., T], /, *args: Any, **settings: Any) -> T:
     """Build an object.
 
     Raises:

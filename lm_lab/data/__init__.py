@@ -12,6 +12,7 @@ _HOMES = {
     "modules.sequences": ("Sequences", "TextToTextGLUE"),
     "modules.squad": ("SQuAD",),
     "modules.tags": ("TokenClassification",),
+    "modules.trees": ("SSTTrees",),
     "modules.wic": ("WiC",),
     "corpora.chunkers": ("NameChunker", "PhraseChunker"),
     "corpora.corpus": ("Corpus",),

@@ -18,6 +18,8 @@ from lm_lab.metrics.counts import (
     has_answer_exact,
     has_answer_f1,
     no_answer_accuracy,
+    node_accuracy,
+    root_accuracy,
     rouge1,
     rouge2,
     rougeL,
@@ -42,7 +44,9 @@ __all__ = [
     "has_answer_f1",
     "matthews",
     "no_answer_accuracy",
+    "node_accuracy",
     "pearson",
+    "root_accuracy",
     "rouge1",
     "rouge2",
     "rougeL",
@@ -56,7 +60,17 @@ METRICS: dict[str, Metric] = {
     for metric in (
         *(accuracy, f1, f1_macro, f1_weighted, f1_micro, subset_accuracy, matthews, pearson, spearman),
         *(exact_match, answer_f1, has_answer_exact, has_answer_f1, no_answer_accuracy),
-        *(entity_f1, entity_precision, entity_recall, token_accuracy, rouge1, rouge2, rougeL),
+        *(
+            entity_f1,
+            entity_precision,
+            entity_recall,
+            token_accuracy,
+            root_accuracy,
+            node_accuracy,
+            rouge1,
+            rouge2,
+            rougeL,
+        ),
     )
 }
 

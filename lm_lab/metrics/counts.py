@@ -2,6 +2,7 @@
 
 answers    predictions (n, 2): exact match and F1; labels: 1 for a question that has an answer
 entities   predictions (n, 4): right and predicted entities, right words, words; labels: true entities
+trees      predictions (n, 4): right roots and roots, right nodes and nodes
 ROUGE      predictions (n, 3): ROUGE-1, ROUGE-2 and ROUGE-L F
 """
 
@@ -54,6 +55,16 @@ def entity_recall(predictions: Array, labels: Array) -> float:
 
 def token_accuracy(predictions: Array, labels: Array) -> float:  # noqa: ARG001
     """Share of the words with the right tag. Most words are O, so it is high for nothing."""
+    return _share(predictions[:, RIGHT_WORDS].sum(), predictions[:, WORDS].sum())
+
+
+def root_accuracy(predictions: Array, labels: Array) -> float:  # noqa: ARG001
+    """Share of trees whose root has the right label."""
+    return _share(predictions[:, RIGHT].sum(), predictions[:, PREDICTED].sum())
+
+
+def node_accuracy(predictions: Array, labels: Array) -> float:  # noqa: ARG001
+    """Share of the labelled nodes of trees with the right label."""
     return _share(predictions[:, RIGHT_WORDS].sum(), predictions[:, WORDS].sum())
 
 

@@ -98,9 +98,12 @@ class TagTask(Task):
 
     def _words(self, ids: Tensor, batch: Mapping[str, Any]) -> list[list[str]]:
         """Tag names of each sentence's words; ids (b, w)."""
-        lengths = (batch["labels"] != IGNORED).sum(1).tolist()
+        labelled = (batch["labels"] != IGNORED).tolist()
         names = [*self.labels, UNTAGGED]  # -1 is the last
-        return [[names[i] for i in row[:end]] for row, end in zip(ids.tolist(), lengths, strict=True)]
+        return [
+            [names[i] for i, there in zip(*row, strict=True) if there]
+            for row in zip(ids.tolist(), labelled, strict=True)
+        ]
 
 
 def _known(batch: Mapping[str, Any]) -> Tensor:
