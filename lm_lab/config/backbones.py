@@ -28,7 +28,7 @@ def _named(config: Config) -> tuple[type[Backbone], Config]:
     """The class, and the settings it would be built with."""
     named: list[tuple[type[Backbone], Config]] = []
 
-    def note(kind: type[Backbone], **settings: Any) -> None:
+    def note(kind: type[Backbone], /, **settings: Any) -> None:
         named.append((kind, settings))
 
     parser = ArgumentParser(exit_on_error=False)
