@@ -16,7 +16,10 @@ _HOMES = {
     "modules.wic": ("WiC",),
     "corpora.chunkers": ("NameChunker", "PhraseChunker"),
     "corpora.corpus": ("Corpus",),
-    "corpora.rows": ("Continuing", "Documents", "NextSentencePairs", "Packed", "SentenceOrderPairs", "ThreeWayPairs"),
+    "corpora.rows": (
+        *("ConsecutiveSentences", "Continuing", "Documents", "NextSentencePairs", "Packed"),
+        *("SentenceOrderPairs", "ThreeWayPairs"),
+    ),
 }
 _HOME = {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}
 

@@ -17,6 +17,8 @@ from lm_lab.objectives.masked.unilm import UniLM
 from lm_lab.objectives.masked.word_structure import WordStructure
 from lm_lab.objectives.replaced_token import ReplacedToken
 from lm_lab.objectives.sentence_relation import NextSentence, SentenceOrder, SentenceStructure
+from lm_lab.objectives.sentences.quick_thoughts import QuickThoughts
+from lm_lab.objectives.sentences.skip_thoughts import SkipThoughts
 from lm_lab.objectives.weighted_sum import SumOfObjectives
 
 __all__ = [
@@ -37,10 +39,12 @@ __all__ = [
     "Objective",
     "PermutationLM",
     "PrefixLM",
+    "QuickThoughts",
     "ReplaceSpans",
     "ReplacedToken",
     "SentenceOrder",
     "SentenceStructure",
+    "SkipThoughts",
     "SpanBERT",
     "SpanCorruption",
     "SpanMasking",

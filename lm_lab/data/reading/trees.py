@@ -36,7 +36,9 @@ def parse(text: str) -> Tree:
         ValueError: brackets that do not close, no label, or a node that has neither a word nor two nodes.
     """
     tree, open_nodes = Tree([], [], [], []), list[list[int]]()  # of an open node: its label, then its children
-    tokens = text.replace("(", " ( ").replace(")", " ) ").split()
+    tokens = [
+        token for token in text.replace("(", " ( ").replace(")", " ) ").split(" ") if token
+    ]  # a word may hold nbsp
     place = 0
     while place < len(tokens):
         token = tokens[place]

@@ -1,0 +1,1 @@
+"""Objectives that learn a vector for a sentence from the sentences around it."""

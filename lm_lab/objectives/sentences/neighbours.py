@@ -1,0 +1,42 @@
+"""Sentences of a batch, their vectors and which of them are neighbours in the text."""
+
+from collections.abc import Mapping
+from typing import get_args
+
+from torch import Tensor
+
+from lm_lab.backbones import Backbone
+from lm_lab.backbones.pooling import FixedPooling, pool
+from lm_lab.errors import UsageError
+from lm_lab.objectives.base import Objective, model_inputs, require_context
+
+
+def follows(batch: Mapping[str, Tensor]) -> Tensor:
+    """(b - 1,) whether each sentence but the first follows the one before it. Raises `UsageError` for other rows."""
+    if "document" not in batch:
+        raise UsageError(
+            "this corpus does not say which sentences are neighbours; set data.rows to "
+            "lm_lab.data.ConsecutiveSentences."
+        )
+    return batch["document"][1:] == batch["document"][:-1]
+
+
+def vectors(backbone: Backbone, batch: Mapping[str, Tensor], how: FixedPooling) -> Tensor:
+    """(b, d) a vector a sentence."""
+    return pool(backbone.last(**model_inputs(batch, batch["input_ids"])), batch["attention_mask"], how)
+
+
+def pooling_of(objective: Objective, backbone: Backbone, asked: FixedPooling | None) -> FixedPooling:
+    """How sentences are read: as asked, else the mean of an encoder and the last token of a decoder.
+
+    Raises:
+        UsageError: another pooling, or a backbone that cannot be read so.
+    """
+    require_context(objective, backbone)
+    if backbone.encoder_decoder:
+        raise UsageError(
+            f"{backbone.kind}: {type(objective).__name__} reads a vector a sentence; give an encoder or a decoder."
+        )
+    if asked is not None and asked not in get_args(FixedPooling):
+        raise UsageError(f"pooling={asked!r}: expected one of {', '.join(get_args(FixedPooling))}.")
+    return asked or ("last" if backbone.pooling == "last" else "mean")
