@@ -1,6 +1,7 @@
 """What a score has to beat: baselines, which know counts of the training set and understand nothing.
 
 one class or a score a text   the constant answer that scores best on the training set
+a label a node of a tree      the roots' commonest one
 a tag a word                  each word's commonest tag in the training set, O for a new word
 a text to be written          the first sentence of the source
 one of several options        chance
@@ -26,6 +27,7 @@ from lm_lab.results.records import Baseline, read_baselines, save_baselines
 from lm_lab.tasks import Task, TextTask, answers, task_score
 from lm_lab.tasks.choices import ChoiceTask
 from lm_lab.tasks.entities import OUTSIDE
+from lm_lab.tasks.nodes import NodeTask
 from lm_lab.tasks.rouge import rouge
 from lm_lab.tasks.sequences import SequenceTask, TextToText
 from lm_lab.tasks.spans import SpanTask
@@ -73,6 +75,13 @@ def _constant(task: TextTask | TextToText, train: Any) -> tuple[str, Scorer]:
         return "the mean score", lambda rows: score(float(train.labels.mean()), rows)
     best = max(range(len(task.labels)), key=lambda answer: score(answer, train))
     return f"always {task.labels[best]}", lambda rows: score(best, rows)
+
+
+@_learn.register
+def _commonest_root(task: NodeTask, train: Any) -> tuple[str, Scorer]:
+    """A tree's root is its last label."""
+    (most, _), *_ = Counter(tags[-1] for tags in train.tags).most_common(1)
+    return f"always {task.labels[most]}", lambda rows: fmean(tags[-1] == most for tags in rows.tags)
 
 
 @_learn.register

@@ -155,7 +155,7 @@ def test_what_cannot_learn_so_is_refused_by_name(make: Make, tmp_path: Path) -> 
     with pytest.raises(UsageError, match="StaticVectors has no layer"):
         QuickThoughts(StaticVectors(str(tmp_path / "vectors.txt")))
     backbone = make("bert")
-    with pytest.raises(UsageError, match="set data.rows to lm_lab"):
+    with pytest.raises(UsageError, match="which sentences are neighbours"):
         QuickThoughts(backbone)(backbone, {"input_ids": torch.ones(2, 3), "attention_mask": torch.ones(2, 3)})
     (tmp_path / "short.txt").write_text("it was good .\n" * 9)
     corpus = Corpus(str(tmp_path / "short.txt"), held_out=2, rows=ConsecutiveSentences)
