@@ -51,6 +51,8 @@ def make_data(root: Path) -> Path:
     _write(root / "semcor/train.parquet", [_sensed(text.split(), row % 2) for row, text in enumerate(good[:20])])
     for split in ("train", "validation"):
         _write(root / f"wic/{split}.parquet", [_in_context(text, row % 2) for row, text in enumerate(good[:20])])
+        trees = [{"tree": _tree(text.split(), row % 2 * 4)} for row, text in enumerate(good[:20])]
+        _write(root / f"sst_trees/{split}.parquet", trees)
     words = [word for word in microworld.vocabulary() if word.isalpha()]
     scored = [{"set": "mine", "word1": a, "word2": b, "score": 1.0 * row} for row, (a, b) in enumerate(pairwise(words))]
     _write(root / "word_similarity/test.parquet", scored)
@@ -63,6 +65,12 @@ def make_data(root: Path) -> Path:
         titled = [line for number, text in enumerate(texts) for line in (f" = Title {number} = ", text)]
         _write(root / f"wikitext-2-raw/{split}.parquet", [{"text": line} for line in titled])
     return root
+
+
+def _tree(words: list[str], label: int) -> str:
+    """A tree that leans to the right, in brackets."""
+    first, *rest = words
+    return f"({label} {first})" if not rest else f"({label} (2 {first}) {_tree(rest, label)})"
 
 
 def make_weights(root: Path) -> Path:
