@@ -5,8 +5,8 @@ import csv
 import re
 from pathlib import Path
 
-from lm_lab.probing.sense_picture import svg
 from lm_lab.probing.senses import SenseLayer
+from lm_lab.report.layer_curves import Mark, svg
 
 ROOT = Path(__file__).parents[1]
 RESULTS, PAGE, IMAGE = ROOT / "benchmarks/results/senses", ROOT / "docs/senses.md", ROOT / "docs/images/senses.svg"
@@ -32,9 +32,12 @@ def lines(ending: str = "") -> Lines:
 
 
 def drawn() -> str:
-    """The picture: static vectors, which are one point at chance, once."""
-    shown = {name: rows for name, rows in lines().items() if len(rows) > 1 or name == "skip-gram"}
-    return svg(shown, frozenset(name for name in shown if name.endswith("random")))
+    """The picture: static vectors, which are at chance, once."""
+    marks = {name: [Mark(row.layer, row.auc, row.low, row.high) for row in rows] for name, rows in lines().items()}
+    shown = [name for name in NAMES.values() if name in marks and (len(marks[name]) > 1 or name == "skip-gram")]
+    controls = {name: marks[f"{name}, random"] for name in shown if len(marks[name]) > 1}
+    title = "AUC of same against different senses, %"
+    return svg({name: marks[name] for name in shown}, title, controls, floor=0.5)
 
 
 def table() -> str:

@@ -65,7 +65,9 @@ def _words(options: argparse.Namespace, settings: list[str]) -> Rows:
         from lm_lab.report.layer_curves import Mark, draw
 
         marks = [Mark(row.layer, row.score, row.low, row.high) for row in found]
-        draw({options.backbone: marks}, f"{options.task}: accuracy by layer", options.plot)
+        controls = [Mark(row.layer, *[row.random] * 3) for row in found if row.random is not None]
+        title = f"{options.task}: accuracy by layer, %"
+        draw(options.plot, {options.backbone: marks}, title, {options.backbone: controls} if controls else None)
     return [asdict(row) for row in found]
 
 

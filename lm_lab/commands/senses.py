@@ -34,16 +34,18 @@ def main(args: list[str]) -> int:
         if not options.no_random:
             lines["random"] = score(vectors_of(backbone.randomised(), sentences, tokens), given)
     if options.plot:
-        _draw(lines, options.plot)
+        _draw(options.backbone, lines, options.plot)
     say([{"weights": name} | asdict(row) for name, rows in lines.items() for row in rows], options, _cell)
     return 0
 
 
-def _draw(lines: dict[str, Any], path: Path) -> None:
-    from lm_lab.probing.sense_picture import svg
+def _draw(name: str, lines: dict[str, list[Any]], path: Path) -> None:
+    from lm_lab.report.layer_curves import Mark, draw
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(svg(lines, frozenset({"random"})), encoding="utf-8")
+    marks = {
+        kind: {name: [Mark(row.layer, row.auc, row.low, row.high) for row in rows]} for kind, rows in lines.items()
+    }
+    draw(path, marks["pretrained"], "AUC of same against different senses, %", marks.get("random"), floor=0.5)
 
 
 def _cell(name: str, value: Any) -> str:  # noqa: ARG001

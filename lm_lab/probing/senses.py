@@ -19,16 +19,12 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from lm_lab.backbones import Backbone
-from lm_lab.data.encoding.encoding import Encoding
-from lm_lab.data.encoding.template import with_template
-from lm_lab.data.encoding.texts import EncodedTexts, encode_texts
-from lm_lab.data.reading.lines import given_lines
 from lm_lab.data.reading.senses import Sense
-from lm_lab.data.reading.text_rows import text_rows
 from lm_lab.errors import UsageError
+from lm_lab.probing.word_states import word_states
 
 DRAWS = 1000
-_BATCH, _LENGTH, _FEWEST = 32, 512, 5
+_FEWEST = 5
 Token = tuple[int, int]  # number of a sentence, number of a word there
 
 
@@ -113,48 +109,24 @@ def _area(unit: Tensor, lemma: Lemma) -> float:
     return auc(np.round(cosines.double().numpy(), 6), lemma.same)  # equal vectors, whatever the order of a sum
 
 
-@torch.no_grad()
 def vectors_of(backbone: Backbone, sentences: Sequence[Sequence[str]], tokens: Sequence[Token]) -> Tensor:
     """(tokens, layers, d) the mean of the states of each word's pieces.
 
     Raises:
         UsageError: a word has no piece, as a sentence was cut in front of it.
     """
-    backbone.eval()
     wanted: dict[int, list[int]] = defaultdict(list)
     for place, (sentence, _) in enumerate(tokens):
         wanted[sentence].append(place)
-    numbers = sorted(wanted, key=lambda number: len(" ".join(sentences[number])))
-    encoding = _encoding(backbone)
-    encoded = encode_texts(text_rows(given_lines([" ".join(sentences[n]) for n in numbers], ("sentence",))), encoding)
-    found: list[Tensor | None] = [None] * len(tokens)
-    for start in range(0, len(numbers), _BATCH):
-        rows = list(range(start, min(start + _BATCH, len(numbers))))
-        states = _states(backbone, encoded, rows)
-        for row in rows:
-            words = sentences[numbers[row]]
-            spans = encoding.tokenizer(" ".join(words), return_offsets_mapping=True, verbose=False)["offset_mapping"]
-            for place in wanted[numbers[row]]:
-                found[place] = states[row - start, _pieces(words, tokens[place][1], spans[: states.shape[1]])].mean(0)
-    return torch.stack([vector for vector in found if vector is not None])
+    numbers, found = list(wanted), dict[int, Tensor]()
+    for row, states in word_states(backbone, [sentences[number] for number in numbers]):
+        for place in wanted[numbers[row]]:
+            found[place] = _whole(states, sentences[numbers[row]], tokens[place][1])
+    return torch.stack([found[place] for place in range(len(tokens))])
 
 
-def _encoding(backbone: Backbone) -> Encoding:
-    tokenizer = with_template(backbone.tokenizer, None, extract=backbone.causal)
-    length = min(_LENGTH, backbone.max_length)
-    return Encoding(tokenizer, "bi_encoder", length, segments=backbone.segments, asks=backbone.asks, kept=False)
-
-
-def _states(backbone: Backbone, encoded: EncodedTexts, rows: list[int]) -> Tensor:
-    """(b, t, layers, d)."""
-    text = {name: value.to(backbone.device) for name, value in encoded.collate(rows)["texts"][0].items()}
-    return torch.stack([state.float().cpu() for state in backbone(**text)], dim=2)
-
-
-def _pieces(words: Sequence[str], word: int, spans: Sequence[tuple[int, int]]) -> list[int]:
-    start = len(" ".join([*words[:word], ""]))
-    end = start + len(words[word])
-    found = [place for place, (a, b) in enumerate(spans) if a < end and b > start and b > a]
-    if not found:
+def _whole(states: Tensor, words: Sequence[str], word: int) -> Tensor:
+    """A copy, so that its sentence need not stay in memory."""
+    if states[word].isnan().any():
         raise UsageError(f"the word '{words[word]}' has no token in {' '.join(words)!r:.80}.")
-    return found
+    return states[word].clone()

@@ -94,7 +94,7 @@ class _Answers:
 
 
 def _split(backbone: Backbone, bank: Treebank, answers: _Answers) -> _Split:
-    states = word_states(backbone, bank.sentences)
+    states = dict(word_states(backbone, bank.sentences))
     vectors, kept = [], []
     for place, example in enumerate(bank.examples):
         own = states[example.sentence][example.word]

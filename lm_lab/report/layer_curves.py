@@ -7,12 +7,21 @@ from typing import NamedTuple
 
 from lm_lab.report.figures import colours
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 340, 52, 190, 44, 46
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 680, 340, 52, 210, 44, 46
 _INK, _MUTED, _RULE = "#1f2328", "#59636e", "#e4e7eb"
+_STEPS = (0.5, 1, 2, 5, 10, 20, 50)  # between rules, per cent
+_DOTS = ' stroke-dasharray="1 4" stroke-linecap="round"'
+
+
+class _Look(NamedTuple):
+    colour: str
+    dashes: str
+    radius: float
+    aside: float  # so far to the right, px
 
 
 class Mark(NamedTuple):
-    """A layer and its score, from 0 to 1, with the ends of its interval."""
+    """A layer and its score, from 0 to 1, with the ends of its interval; both are the score where none is known."""
 
     layer: int
     score: float
@@ -20,38 +29,36 @@ class Mark(NamedTuple):
     high: float
 
 
-def draw(curves: Mapping[str, Sequence[Mark]], title: str, path: Path, floor: float | None = None) -> Path:
-    """Write a picture; models of other depths share an axis from the embeddings to the last layer.
+Curves = Mapping[str, Sequence[Mark]]
+
+
+def draw(path: Path, curves: Curves, title: str, controls: Curves | None = None, floor: float | None = None) -> None:
+    """Write a picture; arguments as those of `svg`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(svg(curves, title, controls, floor), encoding="utf-8")
+
+
+def svg(curves: Curves, title: str, controls: Curves | None = None, floor: float | None = None) -> str:
+    """The picture; models of other depths share an axis from the embeddings to the last layer.
 
     Args:
         curves: name -> marks from layer 0 on; a model without layers is a line across.
         title: above it.
-        path: of the file.
+        controls: of some of these models with random weights; dotted, in the model's colour.
         floor: a score to draw as a rule, such as chance.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(svg(curves, title, floor), encoding="utf-8")
-    return path
-
-
-def svg(curves: Mapping[str, Sequence[Mark]], title: str, floor: float | None = None) -> str:
-    """The picture as text; arguments as those of `draw`."""
-    ends = [value for marks in curves.values() for mark in marks for value in (mark.low, mark.high)]
-    ends += [] if floor is None else [floor]
-    low, high = min(ends), max(ends)
-    pad = max(0.05 * (high - low), 0.005)
-    frame = (low - pad, high + pad)
-    parts = [_text(_LEFT, 24, title, 15, _INK, weight=600), *_axes(frame)]
-    if floor is not None:
-        y = _y(floor, frame)
-        parts.append(f'<path d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}" stroke="{_MUTED}" stroke-dasharray="4 4"/>')
-    ranked = sorted(curves.items(), key=lambda curve: -max(mark.score for mark in curve[1]))
+    controls = {} if controls is None else controls
+    frame = _frame([mark for marks in (*curves.values(), *controls.values()) for mark in marks], floor)
     palette = colours(curves)
-    for row, (name, marks) in enumerate(ranked):
-        parts += _curve(marks, frame, palette[name])
-        y = _TOP + 10 + 19 * row
-        parts.append(f'<circle cx="{_WIDTH - _RIGHT + 18}" cy="{y - 4}" r="4.5" fill="{palette[name]}"/>')
-        parts.append(_text(_WIDTH - _RIGHT + 29, y, name, 12.5, _INK))
+    parts = [_text(_LEFT, 24, title, 15, _INK, weight=600), *_axes(frame), *_floor(floor, frame)]
+    aside = {name: 4 * (place - (len(curves) - 1) / 2) for place, name in enumerate(curves)}  # bars stand beside others
+    for name, marks in controls.items():
+        parts += _curve(marks, frame, _Look(palette[name], _DOTS, 2, aside[name]))
+    for name, marks in curves.items():
+        dashes = ' stroke-dasharray="7 4"' if len(marks) == 1 else ""
+        parts += _curve(marks, frame, _Look(palette[name], dashes, 3.6, aside[name]))
+    ranked = sorted(curves, key=lambda name: -max(mark.score for mark in curves[name]))
+    parts += _names(ranked, palette, bool(controls))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" '
         f'height="{_HEIGHT}" role="img" aria-label="{escape(title)}" font-family="Helvetica, Arial, sans-serif">'
@@ -59,25 +66,44 @@ def svg(curves: Mapping[str, Sequence[Mark]], title: str, floor: float | None = 
     )
 
 
-def _curve(marks: Sequence[Mark], frame: tuple[float, float], colour: str) -> Iterator[str]:
+def _frame(marks: Sequence[Mark], floor: float | None) -> tuple[float, float]:
+    ends = [value for mark in marks for value in (mark.low, mark.high)] + ([] if floor is None else [floor])
+    pad = max(0.05 * (max(ends) - min(ends)), 0.005)
+    return min(ends) - pad, max(ends) + pad
+
+
+def _curve(marks: Sequence[Mark], frame: tuple[float, float], look: _Look) -> Iterator[str]:
     last = max(mark.layer for mark in marks)
-    at = [(_x(mark.layer / last if last else 0.5), mark) for mark in marks]
+    at = [(_x(mark.layer / last if last else 0.5) + look.aside, mark) for mark in marks]
     line = [(x, _y(mark.score, frame)) for x, mark in at]
     if not last:
         line = [(_x(0), line[0][1]), (_x(1), line[0][1])]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in line)
-    dashes = "" if last else ' stroke-dasharray="2 3"'
-    yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dashes}/>'
+    yield f'<polyline points="{path}" fill="none" stroke="{look.colour}" stroke-width="2"{look.dashes}/>'
     for x, mark in at:
-        yield f'<path d="M{x:.1f} {_y(mark.low, frame):.1f}V{_y(mark.high, frame):.1f}" stroke="{colour}"/>'
-        yield f'<circle cx="{x:.1f}" cy="{_y(mark.score, frame):.1f}" r="3.6" fill="{colour}"><title>'
+        if mark.low < mark.high:
+            yield f'<path d="M{x:.1f} {_y(mark.low, frame):.1f}V{_y(mark.high, frame):.1f}" stroke="{look.colour}"/>'
+        yield f'<circle cx="{x:.1f}" cy="{_y(mark.score, frame):.1f}" r="{look.radius}" fill="{look.colour}"><title>'
         yield f"layer {mark.layer}: {100 * mark.score:.1f} ({100 * mark.low:.1f} to {100 * mark.high:.1f})"
         yield "</title></circle>"
 
 
+def _names(ranked: Sequence[str], palette: Mapping[str, str], dotted: bool) -> Iterator[str]:
+    """The best first, and what dots are."""
+    for row, name in enumerate(ranked):
+        y = _TOP + 10 + 19 * row
+        yield f'<circle cx="{_WIDTH - _RIGHT + 18}" cy="{y - 4}" r="4.5" fill="{palette[name]}"/>'
+        yield _text(_WIDTH - _RIGHT + 29, y, name, 12.5, _INK)
+    if dotted:
+        y = _TOP + 16 + 19 * len(ranked)
+        yield f'<path d="M{_WIDTH - _RIGHT + 8} {y - 4}h18" stroke="{_MUTED}" stroke-width="2"'
+        yield f"{_DOTS}/>"
+        yield _text(_WIDTH - _RIGHT + 32, y, "with random weights", 12.5, _MUTED)
+
+
 def _axes(frame: tuple[float, float]) -> Iterator[str]:
     low, high = (100 * value for value in frame)
-    step = next(s for s in (0.5, 1, 2, 5, 10, 20, 50) if (high - low) / s <= 7)
+    step = next(s for s in _STEPS if (high - low) / s <= 7)
     value = step * -(-low // step)
     while value <= high:
         y = _y(value / 100, frame)
@@ -88,6 +114,11 @@ def _axes(frame: tuple[float, float]) -> Iterator[str]:
     yield _text(_x(0), base, "embeddings", 12, _MUTED, "middle")
     yield _text(_x(0.5), base + 18, "depth", 12.5, _INK, "middle")
     yield _text(_x(1), base, "last layer", 12, _MUTED, "middle")
+
+
+def _floor(floor: float | None, frame: tuple[float, float]) -> Iterator[str]:
+    if floor is not None:
+        yield f'<path d="M{_LEFT} {_y(floor, frame):.1f}H{_WIDTH - _RIGHT}" stroke="{_MUTED}"/>'
 
 
 def _x(share: float) -> float:

@@ -15,11 +15,9 @@ from sklearn.metrics import roc_auc_score
 from lm_lab.backbones import Backbone, StaticVectors
 from lm_lab.cli import main
 from lm_lab.data import microworld
-from lm_lab.data.encoding.template import with_template
 from lm_lab.data.reading.senses import Sense, read_senses
 from lm_lab.errors import UsageError
-from lm_lab.probing.sense_picture import svg
-from lm_lab.probing.senses import SenseLayer, auc, lemmas, score, vectors_of
+from lm_lab.probing.senses import auc, lemmas, score, vectors_of
 from lm_lab.words import WordVectors, formats
 
 
@@ -59,8 +57,9 @@ def test_a_words_vector_is_the_mean_of_its_pieces(make: Callable[..., Backbone],
     backbone = make(family).eval()
     words = ["the", "was fine", "it", "was"]  # SemCor has words of several
     (vector,) = vectors_of(backbone, [["it"], words], [(1, 1)])
-    tokenizer = with_template(backbone.tokenizer, None, extract=backbone.causal)
-    encoded = tokenizer(" ".join(words), return_tensors="pt", return_offsets_mapping=True)
+    encoded = backbone.tokenizer(
+        " ".join(words), return_tensors="pt", return_offsets_mapping=True, return_token_type_ids=False
+    )
     spans = encoded.pop("offset_mapping")[0].tolist()
     pieces = [place for place, (a, b) in enumerate(spans) if a < 12 and b > 4 and b > a]
     assert len(pieces) == 2
@@ -143,10 +142,3 @@ def test_names_unknown_senses_and_choices_of_two_are_left_out(tmp_path: Path) ->
     }
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "s.parquet")
     assert read_senses(str(tmp_path / "s.parquet"))[1] == [Sense(0, 3, "off", "off (adverb)", "3")]
-
-
-def test_the_picture_has_a_line_a_backbone() -> None:
-    rows = [SenseLayer(layer, 0.5 + layer / 10, 0.45, 0.85, 3, 30) for layer in range(4)]
-    drawn = svg({"one": rows, "random": rows[:1]}, frozenset({"random"}))
-    assert drawn.count("<polyline") == 2
-    assert drawn.count("stroke-dasharray") == 1

@@ -10,12 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from lm_lab.backbones import Backbone
+from lm_lab.backbones import Backbone, StaticVectors
 from lm_lab.cli import main
 from lm_lab.errors import UsageError
 from lm_lab.probing import treebank
 from lm_lab.probing.word_states import word_states
 from lm_lab.probing.word_sweep import interval, sweep
+from lm_lab.tokens import WordColumn
+from lm_lab.words import WordVectors
+from lm_lab.words.folder import save
+from lm_lab.words.ngrams import NGrams, buckets
 
 Make = Callable[..., Backbone]
 ROW = {
@@ -43,8 +47,9 @@ def folder(root: Path, rows: int = 60) -> Path:
 def test_a_words_state_is_the_mean_of_its_tokens(make: Make, family: str) -> None:
     backbone = make(family).eval()
     sentences = [["the", "beast", "was", "unbeastly"], ["good"]]
-    found = word_states(backbone, sentences)
-    for words, states in zip(sentences, found, strict=True):
+    found = dict(word_states(backbone, sentences))
+    for place, words in enumerate(sentences):
+        states = found[place]
         encoded = backbone.tokenizer([words], is_split_into_words=True, return_tensors="pt")
         with torch.no_grad():
             layers = torch.stack(backbone(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"]))
@@ -54,7 +59,7 @@ def test_a_words_state_is_the_mean_of_its_tokens(make: Make, family: str) -> Non
 
 
 def test_a_word_that_is_cut_off_has_no_state(make: Make) -> None:
-    (found,) = word_states(make("bert"), [["good"] * 10], max_length=6)
+    ((_, found),) = word_states(make("bert"), [["good"] * 10], max_length=6)
     assert found.isnan().any(-1).any(-1).tolist() == [False] * 4 + [True] * 6
 
 
@@ -101,7 +106,9 @@ def test_the_command_writes_rows_and_a_picture(
     assert [row["layer"] for row in rows] == ["0", "1", "2"]
     assert all(float(row["low"]) <= float(row["score"]) <= float(row["high"]) for row in rows)
     assert all(row["random"] for row in rows)
-    assert Path("picture.svg").read_text().count("<circle") == 4  # a mark a layer, and the name's
+    assert (
+        Path("picture.svg").read_text().count("<circle") == 2 * 3 + 1
+    )  # a mark a layer and one of its control, and the name's
     assert main([*words[:-2], str(tmp_path / "nothing"), "--task", "pos"]) == 2
     assert "holds no treebank" in capsys.readouterr().err
 
@@ -111,3 +118,17 @@ def test_a_broken_row_is_told(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist([ROW | {"heads": [2, 4, 4, 9]}]), tmp_path / "ud_ewt" / "train.parquet")
     with pytest.raises(UsageError, match="row 0"):
         treebank.read("pos", "train", str(tmp_path))
+
+
+def test_an_unseen_word_is_what_its_n_grams_say(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    rows = NGrams(draw.normal(size=(20, 4)).astype(np.float32), 2, 3)
+    save(tmp_path, WordVectors(["the", "beast"], draw.normal(size=(2, 4)).astype(np.float32), rows), {})
+    vectors = StaticVectors(str(tmp_path))
+    ((_, found),) = word_states(vectors, [["the", "beasts"]])
+    assert torch.equal(found[0, 0], vectors.token_embeddings[2])
+    own = torch.from_numpy(rows.matrix[buckets("beasts", 2, 3, 20)].mean(0))
+    assert torch.allclose(found[1, 0], own, atol=1e-6)
+    vectors.asks = (WordColumn("parents"),)  # type: ignore[assignment]
+    with pytest.raises(UsageError, match="reads 'parents' of every word"):
+        list(word_states(vectors, [["the"]]))
