@@ -19,7 +19,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def pairs(
-    inputs: np.ndarray, outputs: np.ndarray, sources: list[int], targets: list[int], labels: list[int]
+    inputs: np.ndarray, outputs: np.ndarray, sources: list[int], targets: list[int], labels: list[float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """What the gradient of the summed log likelihood adds, a pair at a time, in float64."""
     more, other = np.zeros(inputs.shape), np.zeros(outputs.shape)
@@ -66,6 +66,23 @@ def test_skip_gram_lets_each_word_of_a_window_predict_its_middle_down_the_tree()
         path = slice(known.starts[middle], known.starts[middle + 1])
         expected = pairs(*expected, [word], known.nodes[path].tolist(), known.turns[path].astype(int).tolist())
     one_pass(windows.skip_gram, [2, 0, 3], known, inputs, outputs, 0)
+    assert np.allclose(inputs, expected[0], atol=1e-6)
+    assert np.allclose(outputs, expected[1], atol=1e-6)
+
+
+def test_negatives_are_drawn_anew_for_each_pair() -> None:
+    """As in word2vec.c and gensim; one draw for all of a window cost likeness to gensim's vectors and score."""
+    known, ids, state = without_noise([9, 5, 3, 2]), [2, 0, 3, 1, 0, 2], np.uint64(3)
+    inputs, outputs = rows(0, 4, 8), rows(1, 4, 8)
+    expected, targets, labels = (inputs, outputs), np.zeros(3, np.int64), np.zeros(3, np.float32)
+    for _ in ids:
+        state = np.uint64(steps.drawn(state))  # whether it is kept
+    for place, middle in enumerate(ids):
+        state = np.uint64(steps.drawn(state))  # the window's width
+        for word in ids[max(0, place - 1) : place] + ids[place + 1 : place + 2]:
+            n, state = map(np.uint64, windows.wanted(middle, known, 1, targets, labels, state))
+            expected = pairs(*expected, [word], targets[:n].tolist(), labels[:n].tolist())
+    one_pass(windows.skip_gram, ids, known, inputs, outputs, 1)
     assert np.allclose(inputs, expected[0], atol=1e-6)
     assert np.allclose(outputs, expected[1], atol=1e-6)
 

@@ -59,8 +59,7 @@ class WindowLearner(Learner):
         if isinstance(model, FastText):
             rows += model.buckets
             self.grams, self.grams_bounds = _rows_of(corpus.words[:size], model)
-        reach = (1.0 if isinstance(model, FastText) else 0.5) / model.size
-        inputs = (draw.random((rows, model.size), np.float32) * np.float32(2) - np.float32(1)) * np.float32(reach)
+        inputs = (draw.random((rows, model.size), np.float32) * np.float32(2) - np.float32(1)) / np.float32(model.size)
         self.arrays = {"inputs": inputs, "outputs": np.zeros((size, model.size), np.float32)}
         self.lines = _line_bounds(corpus.ends)
         self.bounds = np.concatenate([[0], corpus.ends])[self.lines]

@@ -2,8 +2,7 @@
 
     g_j = rate (label_j - sigmoid(x . y_j))      x += sum_j g_j y_j      y_j += g_j x
 
-All products are taken first, a vector times a small matrix whose rows stay in the processor's nearest cache where the
-words of a window share them (Ji et al. 2016, https://arxiv.org/abs/1604.04661).
+All products are taken first, then all sigmoids, which go into vector instructions side by side.
 """
 
 from collections.abc import Callable

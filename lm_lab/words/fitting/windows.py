@@ -3,7 +3,7 @@
 The window of a word is drawn anew, uniformly from 1 to the widest; frequent words are dropped before windows are laid
 (Mikolov et al. 2013, https://arxiv.org/abs/1310.4546). A line's end ends windows.
 
-    skip-gram   each word of the window in turn predicts the middle; one draw of negatives serves the whole window
+    skip-gram   each word of the window in turn predicts the middle; negatives are drawn for each
     CBOW        the window's mean predicts the middle; each of its words gets the undivided gradient, as in word2vec.c
     n-grams     the mean of the middle word and its n-grams predicts each word of the window (fastText); a draw for each
 """
@@ -59,29 +59,21 @@ def noise(chance: Any, other: Any, state: Any) -> Any:
 
 
 @compiled
-def wanted(word: Any, tables: Any, negatives: Any, targets: Any, labels: Any) -> Any:
-    """Fill in what predicts `word`: it and those of the drawn negatives that differ, or its path; how many."""
+def wanted(word: Any, tables: Any, negatives: Any, targets: Any, labels: Any, state: Any) -> Any:
+    """Fill in what predicts `word`: it and drawn negatives that differ, or its path; how many, and the state."""
     if negatives == 0:
         first, end = tables.starts[word], tables.starts[word + 1]
         for place in range(first, end):
             targets[place - first] = tables.nodes[place]
             labels[place - first] = tables.turns[place]
-        return end - first
+        return end - first, state
     targets[0], labels[0], n = word, 1, 1
-    for j in range(negatives):
-        noise_word = targets[len(targets) - 1 - j]
-        if noise_word != word:
-            targets[n], labels[n] = noise_word, 0
+    for _ in range(negatives):
+        targets[n], state = noise(tables.chance, tables.other, state)
+        if targets[n] != word:
+            labels[n] = 0
             n += 1
-    return n
-
-
-@compiled
-def draw(tables: Any, negatives: Any, targets: Any, state: Any) -> Any:
-    """Put drawn negatives at the end of `targets`, from where `wanted` takes them; the state."""
-    for j in range(negatives):
-        targets[len(targets) - 1 - j], state = noise(tables.chance, tables.other, state)
-    return state
+    return n, state
 
 
 @compiled
@@ -89,35 +81,30 @@ def skip_gram(
     ids: Any, ends: Any, tables: Any, inputs: Any, outputs: Any, window: Any, negatives: Any, rate: Any, state: Any
 ) -> Any:
     """One pass over words `ids` in lines that end at `ends`; the summed loss and the number of pairs that it is of."""
-    widest = max(1, negatives + 1, np.max(tables.starts[1:] - tables.starts[:-1]))
-    line, rows = np.empty(LONGEST, np.int32), np.empty(2 * window, np.int64)
-    targets, labels = np.empty(widest + negatives, np.int64), np.empty(widest, np.float32)
-    g, gradient, d = np.empty(widest, np.float32), np.empty(inputs.shape[1], np.float32), inputs.shape[1]
+    d = inputs.shape[1]
+    widest = max(negatives + 2, np.max(tables.starts[1:] - tables.starts[:-1]))
+    line, gradient = np.empty(LONGEST, np.int32), np.empty(d, np.float32)
+    targets, labels, g = np.empty(widest, np.int64), np.empty(widest, np.float32), np.empty(widest, np.float32)
     total, pairs, seen, start = 0.0, 0, 0, 0
     for end in ends:
         n, state = kept(ids, start, end, tables.keep, line, state)
         start = end
         for middle in range(n):
             state = drawn(state)
-            reach, m = below(state, window) + 1, 0
+            reach = below(state, window) + 1
             for place in range(max(0, middle - reach), min(n, middle + reach + 1)):
-                if place != middle:
-                    rows[m] = line[place]
-                    m += 1
-            if m == 0:
-                continue
-            state = draw(tables, negatives, targets, state)
-            asked = wanted(line[middle], tables, negatives, targets, labels)
-            for i in range(m):
-                row = rows[i]
+                if place == middle:
+                    continue
+                asked, state = wanted(line[middle], tables, negatives, targets, labels, state)
+                row = line[place]
                 gradient[:] = 0
                 update(inputs[row], gradient, outputs, targets, labels, asked, rate, g)
                 for k in range(d):
                     inputs[row, k] += gradient[k]
-            seen += 1
-            if seen % _SAMPLED == 1:
-                total += loss(g, asked, rate)
-                pairs += 1
+                seen += 1
+                if seen % _SAMPLED == 1:
+                    total += loss(g, asked, rate)
+                    pairs += 1
     return total, pairs
 
 
@@ -127,10 +114,9 @@ def cbow(
 ) -> Any:
     """As `skip_gram`."""
     d = inputs.shape[1]
-    widest = max(1, negatives + 1, np.max(tables.starts[1:] - tables.starts[:-1]))
+    widest = max(negatives + 2, np.max(tables.starts[1:] - tables.starts[:-1]))
     line, hidden, gradient = np.empty(LONGEST, np.int32), np.empty(d, np.float32), np.empty(d, np.float32)
-    targets, labels = np.empty(widest + negatives, np.int64), np.empty(widest, np.float32)
-    g = np.empty(widest, np.float32)
+    targets, labels, g = np.empty(widest, np.int64), np.empty(widest, np.float32), np.empty(widest, np.float32)
     total, pairs, seen, start = 0.0, 0, 0, 0
     for end in ends:
         n, state = kept(ids, start, end, tables.keep, line, state)
@@ -142,7 +128,6 @@ def cbow(
             m = last - first - 1
             if m == 0:
                 continue
-            state = draw(tables, negatives, targets, state)
             hidden[:] = 0
             gradient[:] = 0
             share = np.float32(1) / np.float32(m)
@@ -153,7 +138,7 @@ def cbow(
                         hidden[k] += inputs[row, k]
             for k in range(d):
                 hidden[k] *= share
-            asked = wanted(line[middle], tables, negatives, targets, labels)
+            asked, state = wanted(line[middle], tables, negatives, targets, labels, state)
             update(hidden, gradient, outputs, targets, labels, asked, rate, g)
             for place in range(first, last):
                 if place != middle:
