@@ -77,11 +77,13 @@ def svg(found: Sequence[Place], share: float) -> str:
 
 def _word(place: Place, x: float, y: float, taken: list[Box]) -> list[str]:
     colour, size = _COLOURS[place.group % len(_COLOURS)], 14.5 if place.asked else 12
-    left, top = _free(x, y, len(place.word) * _LETTER * size / 12 * (1.1 if place.asked else 1), taken)
+    width = len(place.word) * _LETTER * size / 12 * (1.1 if place.asked else 1)
+    left, top = _free(x, y, width, taken)
     style = f'font-size="{size}" fill="{colour}"' + (' font-weight="700"' if place.asked else "")
     parts = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{4.6 if place.asked else 2.8}" fill="{colour}"/>']
     if abs(top + _LINE / 2 - y) > _LINE:
-        ends = f'x1="{x:.1f}" y1="{y:.1f}" x2="{left:.1f}" y2="{top + _LINE / 2:.1f}"'
+        to_x, to_y = min(max(x, left), left + width), top + (0 if top > y else _LINE)  # the label's nearest edge
+        ends = f'x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}"'
         parts.append(f'<line {ends} stroke="{colour}" opacity=".4"/>')
     return [*parts, f'<text x="{left:.1f}" y="{top + 11:.1f}" {style}>{escape(place.word)}</text>']
 

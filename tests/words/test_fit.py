@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -264,6 +265,17 @@ def test_a_picture_has_every_word_once_and_no_label_on_another(text: WordCorpus,
     assert Path("p.svg").read_text().startswith("<svg")
     with pytest.raises(UsageError, match="no vector among"):
         picture.places(vectors, ["zyzzy"], 3)
+
+
+def test_the_line_to_a_label_ends_at_its_nearest_edge() -> None:
+    """At its left end it crossed labels that stand to the left of their points."""
+    found = [picture.Place(f"word{row}", 0, 1.0, 1.0, False) for row in range(9)] + [picture.Place("a", 1, 0, 0, True)]
+    drawn, width = picture.svg(found, 1), 5 * 6.6
+    lines = re.findall(r'<line x1="(.+?)" y1="(.+?)" x2="(.+?)" y2="(.+?)".+?<text x="(.+?)" y="(.+?)"', drawn)
+    assert len(lines) >= 4
+    for x, y, to_x, to_y, left, base in (map(float, each) for each in lines):
+        assert to_x == pytest.approx(min(max(x, left), left + width), abs=0.2)
+        assert (to_y >= base - 11 + 14) == (to_y < y)  # below the label only where the point is
 
 
 def test_a_line_of_pictures_is_exact_for_words_in_a_plane() -> None:
