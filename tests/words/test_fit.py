@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +24,7 @@ from lm_lab.errors import UsageError
 from lm_lab.words import WordVectors, corpus, folder, formats, picture
 from lm_lab.words.corpus import WordCorpus
 from lm_lab.words.fitting import fit
+from lm_lab.words.fitting.learners import learner
 from lm_lab.words.models import CBOW, FastText, GloVe, Model, SkipGram
 
 SMALL = {"size": 12, "epochs": 2, "min_count": 2}
@@ -153,6 +155,19 @@ def test_every_word_of_any_text_can_be_written_and_read(tmp_path: Path) -> None:
 def test_two_threads_learn_too(text: WordCorpus, tmp_path: Path) -> None:
     one, two = (fit(SkipGram(**SMALL), text, tmp_path / str(threads), threads) for threads in (1, 2))
     assert two["loss"] == pytest.approx(one["loss"], rel=0.05)
+
+
+def test_a_pass_leaves_other_threads_their_turn(text: WordCorpus) -> None:
+    """Else two threads would be no faster than one: beside a holder of the lock this one would have a turn or two."""
+    work, turns = learner(SkipGram(size=100, min_count=1), text), 0
+    work.lines, work.bounds = np.array([0, len(text.ends)]), np.array([0, len(text.ids)])  # one long chunk
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work.learn, 0, 0, 0.0).result()  # compiled
+        running = pool.submit(work.learn, 0, 0, 0.0)
+        while not running.done():
+            time.sleep(1e-4)
+            turns += 1
+    assert turns > 5
 
 
 def test_a_finished_folder_is_not_fitted_again_nor_written_over(
