@@ -140,6 +140,17 @@ def test_senses_are_those_of_the_records(monkeypatch: pytest.MonkeyPatch) -> Non
     assert text.count("| skip-gram | 0 | 0.500 (0.500 to 0.500) |") == 1
 
 
+def test_layers_are_those_of_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    layers = import_module("layers")
+    text = layers.PAGE.read_text()
+    assert text == layers.filled(text)
+    for name, svg in layers.drawn().items():
+        assert (layers.IMAGES / name).read_text() == svg, name
+        assert svg.count("<polyline") == 2 * len(layers.NAMES) - 1  # static vectors have no layers, and no dotted line
+    assert text.count("| skip-gram | 0 | 81.2 (79.2 to 83.3) | 61.3 | 21.8 |") == 1
+
+
 def test_objectives_are_compared_by_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     compared = import_module("compared")

@@ -162,7 +162,7 @@ def _full_lines(figure: "go.Figure", shown: Sequence[Sequence[Point]], named: bo
                 )
 
 
-def _zero_slot(positive: Sequence[float]) -> float:
+def zero_slot(positive: Sequence[float]) -> float:
     """Where a log axis puts nought: half a decade left of the smallest value."""
     return min(positive, default=1.0) / 10**0.5
 
@@ -177,7 +177,7 @@ def _ticks(shown: Sequence[Sequence[Point]], axis: Axis) -> dict[str, Any]:
     """Return a log axis whose labels are human units, with a slot for nought where one is needed."""
     values = [v for curve in shown for v in map(axis.value, curve) if not math.isnan(v)]
     positive = [v for v in values if v > 0] or [1.0]
-    start = _zero_slot(positive) if 0 in values else min(positive)
+    start = zero_slot(positive) if 0 in values else min(positive)
     low, high = math.log10(start), math.log10(max(positive))
     vals = _tick_values(min(positive), max(positive))
     labels = [axis.tick(v) for v in vals]
@@ -212,7 +212,7 @@ def _head_buttons(figure: "go.Figure", shown: Sequence[Sequence[Point]]) -> None
     buttons = []
     for label, axis in (("head included", AXES["parameters"]), ("head left out", _HEADLESS)):
         values = [axis.value(p) for curve in shown for p in curve]
-        zero = _zero_slot([v for v in values if v > 0])
+        zero = zero_slot([v for v in values if v > 0])
         xs = []
         for curve in shown:
             repeated = [p for p in curve for _ in p.scores]

@@ -3,17 +3,28 @@
 import math
 from collections.abc import Iterable, Sequence
 from html import escape
+from typing import NamedTuple
 
 from lm_lab.report import text
 from lm_lab.report.curves import Point, compares_backbones, curves
-from lm_lab.report.figures import colours, references
+from lm_lab.report.figures import colours, references, zero_slot
 from lm_lab.results.records import AVERAGE
 
 WIDTH, HEIGHT = 860, 470
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 190, 62, 58
 _INK, _MUTED, _RULE = "#1f2328", "#59636e", "#e4e7eb"
 _ROWS = 10  # entries that the legend has room for with their numbers
-Frame = tuple[float, float, float, float]  # lowest and highest log10(x), lowest and highest score in points
+
+
+class Frame(NamedTuple):
+    """What the plot shows: log10 of the lowest and highest x, and of where nought is drawn if anything trains nothing;
+    the lowest and highest score in points."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+    nought: float | None
 
 
 def write_svg(points: Sequence[Point], title: str = "", task: str = AVERAGE) -> str:
@@ -67,9 +78,9 @@ def _curve(curve: Sequence[Point], frame: Frame, colour: str, rank: str) -> Iter
     for point, (x, y) in zip(curve, at, strict=True):
         if not math.isnan(point.interval.half):
             ends = [100 * value for value in (point.interval.low, point.interval.high)]
-            shown = [_y(min(max(value, frame[2]), frame[3]), frame) for value in ends]
+            shown = [_y(min(max(value, frame.bottom), frame.top), frame) for value in ends]
             yield _line(x, shown[0], x, shown[1], colour)
-            whole = [y for value, y in zip(ends, shown, strict=True) if frame[2] <= value <= frame[3]]
+            whole = [y for value, y in zip(ends, shown, strict=True) if frame.bottom <= value <= frame.top]
             yield from (_line(x - 3, end, x + 3, end, colour) for end in whole)  # no cap where it goes on
         for value in point.scores.values():
             yield f'<circle cx="{x + 9:.1f}" cy="{_y(100 * value, frame):.1f}" r="2" fill="{colour}" opacity=".4"/>'
@@ -101,16 +112,17 @@ def _label(point: Point, label: str) -> str:
 
 
 def _axes(frame: Frame) -> Iterable[str]:
-    low, high, bottom, top = frame
-    step = next(s for s in (0.5, 1, 2, 5, 10, 20, 50) if (top - bottom) / s <= 8)
-    for index in range(math.ceil(bottom / step), math.floor(top / step) + 1):
+    step = next(s for s in (0.5, 1, 2, 5, 10, 20, 50) if (frame.top - frame.bottom) / s <= 8)
+    for index in range(math.ceil(frame.bottom / step), math.floor(frame.top / step) + 1):
         y = _y(index * step, frame)
         yield _line(_LEFT, y, WIDTH - _RIGHT, y, _RULE)
         yield _text(_LEFT - 9, y + 4, f"{index * step:g}", 12, _MUTED, "end")
-    for power in range(math.ceil(low), math.floor(high) + 1):
-        x = _x(10**power, frame)
+    first = frame.left if frame.nought is None else frame.nought + 0.2  # labels stand apart
+    powers = [10**power for power in range(math.ceil(first), math.floor(frame.right) + 1)]
+    for value in powers if frame.nought is None else [0, *powers]:
+        x = _x(value, frame)
         yield _line(x, _TOP, x, HEIGHT - _BOTTOM, _RULE)
-        yield _text(x, HEIGHT - _BOTTOM + 19, text.count(10**power), 12, _MUTED, "middle")
+        yield _text(x, HEIGHT - _BOTTOM + 19, text.count(value) if value else "0", 12, _MUTED, "middle")
     middle = (_LEFT + WIDTH - _RIGHT) / 2
     yield _text(middle, HEIGHT - 14, "trained parameters, head included (log scale)", 13, _INK, "middle")
     turn = f'transform="rotate(-90 20 {(_TOP + HEIGHT - _BOTTOM) / 2})"'
@@ -118,22 +130,25 @@ def _axes(frame: Frame) -> Iterable[str]:
 
 
 def _frame(listed: Sequence[Point]) -> Frame:
-    xs = [math.log10(max(p.trained(), 1)) for p in listed]
+    trained = [p.trained() for p in listed]
+    nought = math.log10(zero_slot([value for value in trained if value > 0])) if 0 in trained else None
+    xs = [math.log10(value) for value in trained if value] + ([] if nought is None else [nought])
     seeds = [100 * v for p in listed for v in p.scores.values()]
     beyond = (max(seeds) - min(seeds)) / 4  # one wide interval must not squeeze all curves into a line
     edges = [100 * v for p in listed for v in (p.interval.low, p.interval.high) if not math.isnan(v)]
     ys = [*seeds, *(min(max(v, min(seeds) - beyond), max(seeds) + beyond) for v in edges)]
     pad = max(0.06 * (max(ys) - min(ys)), 0.5)
     wide = max(0.05 * (max(xs) - min(xs)), 0.15)
-    return min(xs) - wide, max(xs) + wide, min(ys) - pad, max(ys) + pad
+    return Frame(min(xs) - wide, max(xs) + wide, min(ys) - pad, max(ys) + pad, nought)
 
 
 def _x(value: float, frame: Frame) -> float:
-    return _LEFT + (WIDTH - _RIGHT - _LEFT) * (math.log10(max(value, 1)) - frame[0]) / (frame[1] - frame[0])
+    place = frame.nought if frame.nought is not None and value == 0 else math.log10(value)
+    return _LEFT + (WIDTH - _RIGHT - _LEFT) * (place - frame.left) / (frame.right - frame.left)
 
 
 def _y(value: float, frame: Frame) -> float:
-    return HEIGHT - _BOTTOM - (HEIGHT - _BOTTOM - _TOP) * (value - frame[2]) / (frame[3] - frame[2])
+    return HEIGHT - _BOTTOM - (HEIGHT - _BOTTOM - _TOP) * (value - frame.bottom) / (frame.top - frame.bottom)
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, extra: str = "") -> str:

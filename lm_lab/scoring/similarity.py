@@ -4,6 +4,7 @@ Spearman's rank correlation with people's scores, a layer at a time (Hill et al.
 Reimers and Gurevych 2019); the interval is of 1,000 resamples of the pairs.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,7 +54,9 @@ def similarities(
 
 def _agreement(layer: int, cosines: Array, scores: Array) -> Similarity:
     draws = np.random.default_rng(0).integers(len(scores), size=(DRAWS, len(scores)))
-    low, high = np.nanquantile([spearman(cosines[draw], scores[draw]) for draw in draws], [0.025, 0.975])
+    found = [spearman(cosines[draw], scores[draw]) for draw in draws]
+    known = [value for value in found if not math.isnan(value)] or [math.nan]  # vectors that are all the same rank none
+    low, high = np.quantile(known, [0.025, 0.975])
     return Similarity(layer, spearman(cosines, scores), float(low), float(high), len(scores))
 
 

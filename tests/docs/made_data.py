@@ -53,6 +53,8 @@ def make_data(root: Path) -> Path:
         _write(root / f"wic/{split}.parquet", [_in_context(text, row % 2) for row, text in enumerate(good[:20])])
         trees = [{"tree": _tree(text.split(), row % 2 * 4)} for row, text in enumerate(good[:20])]
         _write(root / f"sst_trees/{split}.parquet", trees)
+    for split in ("train", "validation"):
+        _write(root / f"ud_ewt/{split}.parquet", [_parsed(text.split()) for text in good])
     words = [word for word in microworld.vocabulary() if word.isalpha()]
     scored = [{"set": "mine", "word1": a, "word2": b, "score": 1.0 * row} for row, (a, b) in enumerate(pairwise(words))]
     _write(root / "word_similarity/test.parquet", scored)
@@ -104,6 +106,12 @@ def _sensed(words: list[str], sense: int) -> Row:
     """A sentence whose stop is a verb of two senses."""
     senses = [str(sense + 1) if word == "." else "" for word in words]
     return {"words": words, "pos": ["VB"] * len(words), "lemmas": words, "senses": senses}
+
+
+def _parsed(words: list[str]) -> Row:
+    """A sentence whose every word depends on the one before it."""
+    tags = ["DET" if word == "the" else "NOUN" for word in words]
+    return {"tokens": words, "upos": tags, "heads": [*range(len(words))], "deprels": [tag.lower() for tag in tags]}
 
 
 def _in_context(text: str, label: int) -> Row:

@@ -31,6 +31,7 @@ ADDED = {
     "lm-lab adapt fit .*source.microworld": "--data.train_limit 16 --data.validation_limit 8",  # 2,000 and 1,000 rows
     "lm-lab adapt fit .*--data.holdout": "--data.holdout 8",  # of 40 rows
     "lm-lab probe": "--limit 40",
+    "model.strategy Prompting(?!.*words)": "--model.strategy.words '[bad, good]'",  # of the microworld
     "lm-lab pretrain fit .*novels_": "--data.documents 48 --data.held_out 16",  # a novel is a sentence here
 }
 

@@ -17,6 +17,7 @@ PRETRAINING = {"documents": 48, "held_out": 16, "batch_size": 8, "max_time": "00
 # of 28 pretrained models, one and its control; tests/benchmark/test_objectives_script.py is about the others
 BACKBONES = ("mlm", "random_bert")
 FONT = "unifont.hex"  # of the reader's; Debian's need not be installed
+WORDS = ["bad", "good"]  # of the microworld, in place of a task's own
 RESULTS = ("glue_small", "squad", "choices")  # that commands and examples read
 CELLS = 20  # of each: a report is drawn of what there is
 
@@ -56,6 +57,8 @@ def _suite(settings: dict[str, Any]) -> dict[str, Any]:
     settings["seeds"] = settings["seeds"][:1]
     for strategy in settings["strategies"].values():
         strategy["tune"] = {name: values[:1] for name, values in strategy.get("tune", {}).items()}
+        if "Prompting" in strategy["class_path"]:
+            strategy["init_args"] = strategy.get("init_args", {}) | {"words": WORDS}
         if "knob" in strategy:
             strategy["sizes"] = [strategy.get("select_at", strategy["sizes"][0])]
     if settings["name"].startswith("objectives"):

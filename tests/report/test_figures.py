@@ -80,6 +80,18 @@ def test_the_svg_is_well_formed_and_labelled(points):
     assert "No finished cells yet." in write_svg([])
 
 
+def test_in_the_svg_what_trains_nothing_stands_at_a_labelled_nought(points):
+    probe, full = (pick(points, name, "sst2") for name in ("probe", "full"))
+    nothing = replace(probe, ledger={**probe.ledger, "trained": 0})
+    root = ET.fromstring(write_svg([nothing, full], task="sst2"))
+    words = {node.text: float(node.get("x")) for node in root.iter("{http://www.w3.org/2000/svg}text")}
+    marks = [
+        float(node.get("cx")) for node in root.iter("{http://www.w3.org/2000/svg}circle") if node.get("r") == "4.8"
+    ]
+    assert min(marks) == words["0"]
+    assert "1" not in words  # it is no axis from one to millions
+
+
 @pytest.mark.parametrize(
     ("made", "expected"),
     [

@@ -46,3 +46,10 @@ def test_the_command_scores_every_layer(folders: dict[str, Path], capsys: pytest
     rows = json.loads(capsys.readouterr().out)
     assert [row["layer"] for row in rows] == [0, 1, 2]
     assert {row["pairs"] for row in rows} == {60}
+
+
+def test_vectors_that_are_all_the_same_rank_nothing_and_warn_of_nothing(make: Callable[..., Backbone]) -> None:
+    pairs = [("it was good .", "the beast was bad .")] * 3  # a layer of embeddings reads the same last token of each
+    assert all(
+        np.isnan([row.spearman, row.low, row.high]).all() for row in similarities(make("gpt2"), pairs, np.arange(3.0))
+    )
