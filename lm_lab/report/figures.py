@@ -91,11 +91,12 @@ def trade_off(points: Sequence[Point], task: str, axis: str = "parameters", titl
     symbols = {name: _SYMBOLS[i % len(_SYMBOLS)] for i, (_, name) in enumerate(backbones)}
     alone = len({backbone for control, backbone in backbones if not control}) == 1
     figure = go.Figure(layout=_layout(title))
+    every = [curve for _, curve in ranked]
+    zero = zero_slot([value for curve in every for value in map(AXES[axis].value, curve) if value > 0])
     for (backbone, strategy), curve in ranked:
         label = strategy if alone and not curve[0].control else f"{strategy} · {backbone}"
-        for trace in _traces(curve, AXES[axis], label, palette[strategy], symbols[backbone]):
+        for trace in _traces(curve, AXES[axis], zero, label, palette[strategy], symbols[backbone]):
             figure.add_trace(trace)
-    every = [curve for _, curve in ranked]
     if not compares_backbones(points):
         _full_lines(figure, every, not alone)
     figure.update_layout(_ticks(every, AXES[axis]))
@@ -111,7 +112,9 @@ def all_figures(points: Sequence[Point], tasks: Iterable[str]) -> dict[str, dict
     return {task: {axis: json.loads(trade_off(points, task, axis).to_json()) for axis in AXES} for task in tasks}
 
 
-def _traces(curve: Sequence[Point], axis: Axis, label: str, colour: str, symbol: str) -> list["go.Scatter"]:
+def _traces(
+    curve: Sequence[Point], axis: Axis, zero: float, label: str, colour: str, symbol: str
+) -> list["go.Scatter"]:
     import plotly.graph_objects as go
 
     control = curve[0].control
@@ -124,7 +127,7 @@ def _traces(curve: Sequence[Point], axis: Axis, label: str, colour: str, symbol:
     bars = [0 if math.isnan(p.interval.half) else 100 * p.interval.half for p in curve]
     means = go.Scatter(
         name=label,
-        x=_positions(curve, axis),
+        x=_positions(curve, axis, zero),
         y=[round(100 * p.mean, 3) for p in curve],
         text=[text.hover(p) for p in curve],
         mode="lines+markers",
@@ -137,7 +140,7 @@ def _traces(curve: Sequence[Point], axis: Axis, label: str, colour: str, symbol:
     seeds = go.Scatter(
         name=f"{label}, seeds",
         showlegend=False,
-        x=_positions([p for p, _ in each], axis, beside=True),
+        x=_positions([p for p, _ in each], axis, zero, beside=True),
         y=[round(100 * p.scores[seed], 3) for p, seed in each],
         text=[text.hover(p, seed) for p, seed in each],
         mode="markers",
@@ -167,7 +170,7 @@ def zero_slot(positive: Sequence[float]) -> float:
     return min(positive, default=1.0) / 10**0.5
 
 
-def _positions(curve: Sequence[Point], axis: Axis, zero: float = 1.0, beside: bool = False) -> list[float]:
+def _positions(curve: Sequence[Point], axis: Axis, zero: float, beside: bool = False) -> list[float]:
     """Seeds are drawn a little to the right of their mean, or its marker would hide them."""
     factor = axis.beside if beside else 1.0
     return [(axis.value(point) or zero) * factor for point in curve]

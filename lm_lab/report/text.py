@@ -11,10 +11,10 @@ NONE = "–"
 
 
 def score(value: float, signed: bool = False) -> str:
-    """Return a fraction as points out of 100, with one decimal."""
+    """Return a fraction as points out of 100, with one decimal; no nought has a minus."""
     if math.isnan(value):
         return NONE
-    return f"{100 * value:{'+' if signed else ''}.1f}".replace("-", "−")
+    return f"{100 * value:{'+' if signed else ''}z.1f}".replace("-", "−")
 
 
 def plus_minus(interval: Interval) -> str:

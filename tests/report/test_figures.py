@@ -34,6 +34,17 @@ def test_the_axis_says_whether_the_head_counts_and_nought_has_a_place(points):
     assert left_out.args[1]["xaxis.tickvals"][0] == left_out.args[0]["x"][probe][0] > 0
 
 
+@pytest.mark.parametrize("axis", AXES)
+def test_nought_stands_at_its_label_on_every_axis(points, axis):
+    probe, full = (pick(points, name, "sst2") for name in ("probe", "full"))
+    costs = {"trained": 0, "delta_bytes": 0}
+    nothing = replace(probe, ledger={**probe.ledger, **costs}, train_seconds=0.0, peak_bytes=0.0)
+    figure = trade_off([nothing, full], "sst2", axis)
+    mean = next(trace for trace in figure.data if trace.name == "probe")
+    assert figure.layout.xaxis.ticktext[0] == "0"
+    assert mean.x[0] == figure.layout.xaxis.tickvals[0]
+
+
 def test_full_fine_tuning_is_a_line_and_controls_are_muted(points):
     figure = trade_off(points, AVERAGE)
     (line,) = figure.layout.shapes
@@ -104,6 +115,7 @@ def test_in_the_svg_what_trains_nothing_stands_at_a_labelled_nought(points):
         (percent(0.0044), "0.44%"),
         (percent(1.0), "100%"),
         (score(-0.0123, signed=True), "−1.2"),
+        (score(-0.0001), "0.0"),
         (score(float("nan")), "–"),
     ],
 )
