@@ -22,6 +22,7 @@ NOT_RUN = {
 SLOW = {
     "--trainer.devices 2": "two processes of their own",
     "bench run benchmarks/strategies.yaml": "88 cells",
+    "bench run benchmarks/trees.yaml": "30 cells",
     "bench run benchmarks/objectives": "48 cells in two suites",
 }
 # regular expression of a command -> the words that it gets besides, for less to do
