@@ -25,6 +25,7 @@ from lm_lab.objectives import (
     ReplaceSpans,
     SentenceOrder,
     SentenceStructure,
+    SkipThoughts,
     SpanBERT,
     SpanCorruption,
     SpanMasking,
@@ -58,6 +59,7 @@ PUBLISHED: dict[Any, dict[str, Any]] = {
     MassStyle: {"probability": 0.15, "sentinels": 0},
     ReplaceSpans: {"probability": 0.15, "sentinels": 0},
     DropTokens: {"probability": 0.15},
+    SkipThoughts: {"width": 2400},
 }  # fmt: skip
 
 

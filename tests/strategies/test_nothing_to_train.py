@@ -21,9 +21,9 @@ from lm_lab.tasks import glue_task
 WITHOUT_BLOCKS = {
     *("FullFineTuning", "FullFineTuning, layer decay", "GradualUnfreezing", "LinearProbe", "MLPProbe"),
     *("WeightedFeatures", "WeightedFeatures, normed and unfrozen", "BitFit", "LayerNormTuning", "PromptTuning"),
-    "PromptTuning, class words",
+    *("PromptTuning, class words", "FeatureBased"),
 }
-HEADS = {"LinearProbe", "MLPProbe", "WeightedFeatures"}
+HEADS = {"LinearProbe", "MLPProbe", "WeightedFeatures", "FeatureBased"}
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ class SkipThoughts(Objective):
         UsageError: a number out of range, an encoder-decoder, or a backbone without layers or without a table.
     """
 
-    def __init__(self, backbone: Backbone, width: int = 256, pooling: FixedPooling | None = None) -> None:
+    def __init__(self, backbone: Backbone, width: int = 2400, pooling: FixedPooling | None = None) -> None:
         super().__init__()
         if width < 1:
             raise UsageError(f"width={width}: expected 1 or more.")
