@@ -90,10 +90,51 @@ def test_vectors_are_those_of_a_plain_loop_over_fields_and_groups(words: str, fo
         assert torch.equal(alone(torch.tensor(ids)), alone.projection(alone.glyphs(alone.drawn[ids])))
 
 
+def test_pictures_are_standardised_over_those_that_are_there() -> None:
+    drawn = np.stack([pictures.drawn(ONE), pictures.drawn("18" * 16), np.zeros((16, 16), np.uint8)])
+    found = pictures.standardised(drawn)
+    assert np.allclose(found[:2].mean(0), 0)
+    assert np.isclose(found[:2].std(), 1)
+    assert np.allclose(found[0] - found[1], (drawn[0].astype(float) - drawn[1]) * (found[0] - found[1]).max())
+    assert not found[2].any()
+    for alike in (drawn[:1], drawn[2:]):  # nothing tells them apart
+        assert not pictures.standardised(alike).any()
+
+
+@pytest.mark.parametrize("filters", [64, 128])
+def test_what_distinguishes_characters_is_not_drowned_at_the_start(words: str, font: str, filters: int) -> None:
+    module = LSTM(words, width=256, embeddings=GlyphCNN(font, filters=filters, ids=False)).embeddings
+    with torch.no_grad():
+        glyphs, rows = module.glyphs(module.drawn[5:]), module.rows(torch.arange(5, 13))  # all 8 that have a picture
+    assert torch.allclose(glyphs.mean(0), torch.zeros(filters), atol=1e-5)
+    varied = glyphs.std(0, correction=0)  # 8 pictures may be alike to a filter
+    assert torch.allclose(varied[varied > 1e-4], torch.tensor(0.1), atol=1e-4)
+    assert (varied > 1e-4).float().mean() > 0.9
+    common, own = rows.mean(0).norm(), (rows - rows.mean(0)).norm(dim=1).mean()
+    assert common < 0.01 * own
+    table = LSTM(words, width=256).embeddings.weight[5:]
+    assert 0.8 < own / table.norm(dim=1).mean() < 1.25
+
+
+def test_gradients_are_those_of_a_convolution_and_a_maximum(words: str, font: str) -> None:
+    module = small(words, font).embeddings
+    drawn = module.drawn[[5, 6, 7, 12]]
+    whole = torch.nn.functional.max_pool2d(module.strokes(drawn.unsqueeze(1)), 6)
+    found = module.maxima(drawn)
+    assert torch.allclose(found, whole, atol=1e-5)
+    weights = torch.randn(found.shape, generator=torch.Generator().manual_seed(0))
+    expected = torch.autograd.grad((whole * weights).sum(), list(module.strokes.parameters()))
+    for ours, theirs in zip(
+        torch.autograd.grad((found * weights).sum(), list(module.strokes.parameters())), expected, strict=True
+    ):
+        assert torch.allclose(ours, theirs, atol=1e-4)
+    assert module(torch.empty(2, 0, dtype=torch.long)).shape == (2, 0, 8)
+
+
 def test_special_tokens_have_no_picture_and_others_without_are_counted(words: str, font: str, tmp_path: Path) -> None:
     module = small(words, font).embeddings
     assert module.drawn[:5].sum() == 0
-    assert (module.drawn[5:].flatten(1).sum(1) > 0).all()
+    assert module.drawn[5:].flatten(1).any(1).all()
     pictures.write(tmp_path / "poor.hex", {"一": ONE})
     with pytest.warns(UserWarning, match="7 of 13 tokens have no picture in"):
         small(words, str(tmp_path / "poor.hex"))

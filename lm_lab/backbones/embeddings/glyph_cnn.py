@@ -1,6 +1,6 @@
 """Glyce's Tianzige CNN: a Chinese character is embedded by the picture of its glyph (Meng et al. 2019).
 
-    z     (n, 1, 16, 16) pictures of n characters
+    z     (picture - mean picture) / s          (n, 1, 16, 16) of n characters, s the deviation of all pixels
     z     maxpool(relu(conv5(z)))               (n, c, 2, 2): the four fields of a tianzige, the squares of a copybook
     z     group_conv1(z), 8 groups              (n, c/4, 2, 2)
     z     group_conv2(z), 16 groups             (n, c, 1, 1) = g
@@ -8,7 +8,11 @@
 
 https://arxiv.org/abs/1901.10125, c = 1024 there. What differs: one script, drawn once with 16 pixels a side from a
 bitmap font, where Glyce has several historical ones of 12; no loss of recognising the character from its picture. A
-token that is no single character, and one that the font lacks, has an empty picture.
+token that is no single character, and one that the font lacks, has the mean picture, which is 0.
+
+Drawn characters have much in common, and what tells them apart would drown in it. So pictures are standardised, and
+convolutions begin with outputs standardised over the vocabulary, by their weights and biases (Krähenbühl et al. 2016,
+https://arxiv.org/abs/1511.06856): mean 0 and deviation 1, of g 0.1, which is that of a fresh table E.
 """
 
 import hashlib
@@ -22,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lm_lab.backbones.embeddings import pictures
+from lm_lab.backbones.embeddings import pictures, pooled
 from lm_lab.backbones.embeddings.base import ComputedEmbeddings, TokenEmbeddings
 from lm_lab.errors import UsageError
 
@@ -30,6 +34,8 @@ _KEPT = "glyphs.hex"
 _WINDOW, _FIELDS = 5, 2
 _GROUPS = (8, 16)
 _LEAST = 64  # filters: 16 groups of a quarter of them
+_SPREAD = 0.1  # of a fresh table and of fresh glyph vectors: embeddings then spread as those of a table of an LSTM here
+_CONSTANT = 1e-5
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ class GlyphCNN(TokenEmbeddings):
                 f"{empty} of {len(tokens)} tokens have no picture in {self.font}: pieces of words, or not drawn there."
             )
             warnings.warn(told, stacklevel=2)
-        return GlyphConvolutions(self, torch.from_numpy(found), width)
+        return GlyphConvolutions(self, torch.from_numpy(pictures.standardised(found)), width)
 
     def kept(self, folder: Path, tokenizer: Any) -> "GlyphCNN":
         """With the pictures of the vocabulary as a font of their own."""
@@ -87,7 +93,7 @@ class GlyphConvolutions(ComputedEmbeddings):
 
     Args:
         settings: sizes.
-        drawn: (V, 16, 16) pictures of each id.
+        drawn: (V, 16, 16) standardised pictures of each id, 0 where there is none.
         width: e.
     """
 
@@ -102,8 +108,11 @@ class GlyphConvolutions(ComputedEmbeddings):
         self.whole = nn.Conv2d(wide // 4, wide, _FIELDS, groups=_GROUPS[1])
         self.table = nn.Embedding(len(drawn), width) if settings.ids else None
         self.projection = nn.Linear(wide + (width if settings.ids else 0), width)
+        nn.init.zeros_(self.projection.bias)
         if self.table is not None:
-            nn.init.normal_(self.table.weight, std=0.1)
+            nn.init.normal_(self.table.weight, std=_SPREAD)
+        if not self.strokes.weight.is_meta:
+            self._standardise()
 
     def rows(self, ids: Tensor) -> Tensor:
         """(n,) -> (n, e)."""
@@ -112,9 +121,32 @@ class GlyphConvolutions(ComputedEmbeddings):
 
     def glyphs(self, drawn: Tensor) -> Tensor:
         """Pictures (n, 16, 16) -> vectors (n, c)."""
-        strokes = F.relu(self.strokes(drawn.unsqueeze(1).to(self.strokes.weight.dtype)))
-        fields = F.max_pool2d(strokes, strokes.shape[-1] // _FIELDS)
-        return self.whole(self.fields(fields)).flatten(1)
+        return self.whole(self.fields(F.relu(self.maxima(drawn)))).flatten(1)
+
+    def maxima(self, drawn: Tensor) -> Tensor:
+        """The convolution's largest output in each field: (n, 16, 16) -> (n, c, 2, 2)."""
+        weight, bias = self.strokes.weight, self.strokes.get_parameter("bias")
+        return pooled.maxima(drawn.to(weight.dtype), weight, _FIELDS) + bias.view(-1, 1, 1)
+
+    @torch.no_grad()
+    def _standardise(self) -> None:
+        """Begin with convolutions whose outputs have mean 0 and one spread over the vocabulary, from the first on."""
+        drawn = self.drawn[self.drawn.flatten(1).any(1)]
+        if not len(drawn):
+            return
+        _standardise(self.strokes, self.maxima(drawn))
+        found = F.relu(self.maxima(drawn))
+        _standardise(self.fields, self.fields(found))
+        _standardise(self.whole, self.whole(self.fields(found)), _SPREAD)
+
+
+def _standardise(layer: nn.Conv2d, outputs: Tensor, spread: float = 1.0) -> None:
+    """Give each channel of the outputs (n, c, ...) mean 0 and a standard deviation; a constant one is centred alone."""
+    each = outputs.transpose(0, 1).flatten(1)
+    deviation = each.std(1, correction=0)
+    scale = torch.where(deviation > _CONSTANT, spread / deviation, 1.0)
+    layer.weight.mul_(scale.view(-1, 1, 1, 1))
+    layer.get_parameter("bias").sub_(each.mean(1)).mul_(scale)
 
 
 def _characters(tokenizer: Any) -> list[str]:

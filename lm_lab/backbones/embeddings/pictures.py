@@ -62,3 +62,11 @@ def write(path: Path, found: Mapping[str, str]) -> None:
     """A font of these characters alone."""
     rows = sorted((ord(character), digits) for character, digits in found.items())
     path.write_text("".join(f"{code:04X}:{digits}\n" for code, digits in rows), encoding="ascii")
+
+
+def standardised(pictures: np.ndarray) -> np.ndarray:
+    """(V, 16, 16) less the mean picture, over the standard deviation of all pixels about it; empty ones are 0."""
+    there = pictures.any((1, 2))
+    found = np.zeros(pictures.shape, np.float32)
+    found[there] = pictures[there] - pictures[there].mean(0, dtype=np.float32) if there.any() else 0
+    return found / (found[there].std() or 1) if there.any() else found
