@@ -9,12 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lm_lab.backbones import LSTM, Backbone, StaticVectors
+from lm_lab.backbones.pooling import pool
 from lm_lab.cli import main
 from lm_lab.data import Corpus
 from lm_lab.data.corpora.rows import ConsecutiveSentences
 from lm_lab.data.encoding.encoding import Encoding
 from lm_lab.errors import UsageError
-from lm_lab.objectives import QuickThoughts, SkipThoughts
+from lm_lab.objectives import Objective, QuickThoughts, SkipThoughts
+from lm_lab.objectives.sentences.neighbours import by_length, vectors
 from lm_lab.objectives.sentences.quick_thoughts import neighbours
 
 Make = Callable[..., Backbone]
@@ -47,6 +49,28 @@ def test_a_batch_is_a_run_of_the_text(corpus: Corpus, make: Make) -> None:
     ]
     assert (batch["document"][1:] == batch["document"][:-1]).tolist() == [True, True, False, True]
     assert len(corpus.train_dataloader()) == 6  # of 12 documents with 30 sentences
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2", "xlnet"])
+def test_reading_in_groups_of_like_length_changes_no_vector(corpus: Corpus, make: Make, family: str) -> None:
+    backbone = make(family).eval()
+    batch = batch_of(corpus, backbone)
+    given = {name: values for name, values in batch.items() if name != "document"}
+    whole = pool(backbone.last(**given), batch["attention_mask"], "mean")
+    assert torch.allclose(vectors(backbone, batch, "mean"), whole, atol=1e-6)
+    groups = by_length(batch["attention_mask"])
+    assert sum(len(rows) * longest for rows, longest in groups) < batch["input_ids"].numel()
+    assert sorted(torch.cat([rows for rows, _ in groups]).tolist()) == list(range(5))
+
+
+@pytest.mark.parametrize("objective", [QuickThoughts, SkipThoughts])
+def test_sentences_without_neighbours_teach_nothing(make: Make, objective: type[Objective]) -> None:
+    backbone = make("bert")
+    ids = torch.tensor([[2, 5, 3], [2, 6, 3]])
+    lone = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "document": torch.tensor([0, 1])}
+    loss = objective(backbone)(backbone, lone)
+    assert loss.count == 0
+    assert float(loss.total.detach()) == 0
 
 
 def test_neighbours_stand_side_by_side_in_one_document() -> None:

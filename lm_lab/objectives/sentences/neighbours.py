@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from typing import get_args
 
+import torch
 from torch import Tensor
 
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.pooling import FixedPooling, pool
 from lm_lab.errors import UsageError
 from lm_lab.objectives.base import Objective, model_inputs, require_context
+
+_GROUPS = 4  # of a batch, by length: twice as fast on novels; more cost as much as they save
 
 
 def follows(batch: Mapping[str, Tensor]) -> Tensor:
@@ -21,9 +24,26 @@ def follows(batch: Mapping[str, Tensor]) -> Tensor:
     return batch["document"][1:] == batch["document"][:-1]
 
 
+def by_length(mask: Tensor) -> list[tuple[Tensor, int]]:
+    """Groups of sentences of like length: their rows, and how many columns the longest fills.
+
+    A run of the text has short and long sentences side by side, and as one batch would be padding for the most part.
+
+    Args:
+        mask: (b, t) 1 for a token and 0 for padding, which stands on the right.
+    """
+    lengths = mask.sum(1)
+    return [(rows, max(lengths[rows].tolist(), default=1)) for rows in lengths.argsort().chunk(_GROUPS)]
+
+
 def vectors(backbone: Backbone, batch: Mapping[str, Tensor], how: FixedPooling) -> Tensor:
     """(b, d) a vector a sentence."""
-    return pool(backbone.last(**model_inputs(batch, batch["input_ids"])), batch["attention_mask"], how)
+    given, groups = model_inputs(batch, batch["input_ids"]), by_length(batch["attention_mask"])
+    found = []
+    for rows, longest in groups:
+        read = {name: values[rows, :longest] for name, values in given.items()}
+        found.append(pool(backbone.last(**read), read["attention_mask"], how))
+    return torch.cat(found)[torch.cat([rows for rows, _ in groups]).argsort()]
 
 
 def pooling_of(objective: Objective, backbone: Backbone, asked: FixedPooling | None) -> FixedPooling:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.pooling import FixedPooling
 from lm_lab.errors import UsageError
-from lm_lab.objectives.base import Loss, Objective, cross_entropy
-from lm_lab.objectives.sentences.neighbours import follows, pooling_of, vectors
+from lm_lab.objectives.base import Loss, Objective
+from lm_lab.objectives.sentences.neighbours import by_length, follows, pooling_of, vectors
 
 
 class SentenceDecoder(nn.Module):
@@ -91,5 +91,10 @@ class SkipThoughts(Objective):
         ids, mask = (batch[name][which][following] for name in ("input_ids", "attention_mask"))
         table = backbone.token_embeddings
         real = mask.bool() & ~torch.isin(ids, torch.tensor(self.starts, device=ids.device, dtype=ids.dtype))
-        states = decoder(given, ids, table)[real]
-        return cross_entropy(F.linear(states, table, self.bias), ids[real])[0], ids[real]
+        states, targets = [], []
+        for rows, longest in by_length(mask):
+            text, kept = ids[rows, :longest], real[rows, :longest]
+            states.append(decoder(given[rows], text, table)[kept])
+            targets.append(text[kept])
+        scores, wanted = F.linear(torch.cat(states), table, self.bias).float(), torch.cat(targets)
+        return F.cross_entropy(scores, wanted) if len(wanted) else scores.sum(), wanted
