@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from lm_lab.data.batching import grouped_loader
 from lm_lab.data.corpora.rows import (
+    ConsecutiveSentences,
     Continuing,
     Documents,
     NextSentencePairs,
@@ -26,6 +27,7 @@ from lm_lab.data.corpora.rows.packed import Stream
 from lm_lab.data.corpora.rows.sentence_pairs import fit
 from lm_lab.data.corpora.store import TokenStore
 from lm_lab.data.corpora.tokenised import tokenise
+from lm_lab.data.encoding.template import with_template
 from lm_lab.data.microworld import corpus, tokenizer
 from lm_lab.errors import UsageError
 
@@ -116,6 +118,22 @@ def test_a_decoder_reads_one_stream_with_an_end_behind_each_document() -> None:
         own = [words(text, add_special_tokens=False)["input_ids"] for text in texts]
         stream = [token for ids in own for token in [*ids, glue]]
         assert [t for i in range(len(rows)) for t in rows[0, i].ids.tolist()] == stream[: 16 * len(rows)]
+
+
+@pytest.mark.parametrize("max_length", [64, 7])
+@pytest.mark.filterwarnings("ignore:.*were truncated")
+def test_a_decoder_reads_a_sentence_as_its_vector_will_be_read(max_length: int) -> None:
+    """With the same last token: a vector that is read at one that was never trained tells nothing."""
+    for words in (bpe(), bpe("<s> $A"), tokenizer()):  # as GPT-2's, as Llama's, as BERT's
+        reader = with_template(words, None, extract=True)
+        texts = [f"the beast was number {number} ." for number in range(4)]
+        store = TokenStore.of(tokenise([" ".join(texts)], words))
+        rows = ConsecutiveSentences(store, RowLayout.of(words, True, max_length, 0))
+        read = [rows.collate([rows[0, i]])["input_ids"][0].tolist() for i in range(len(rows))]
+        expected = [texts[0], *(f" {text}" for text in texts[1:])]  # white space belongs to what follows
+        assert read == reader(expected, truncation=True, max_length=max_length)["input_ids"]
+        assert [len(ids) for ids in read] == rows.lengths(0).tolist()
+        assert {ids[-1] for ids in read} == {words.eos_token_id or words.sep_token_id}
 
 
 def test_the_stream_is_a_ring() -> None:

@@ -59,11 +59,15 @@ def with_template(tokenizer: Any, delimiter: str | None, extract: bool) -> Any:
         between = own.between
     else:
         between = tuple(tokenizer(delimiter or DELIMITER, add_special_tokens=False)["input_ids"])
-    ends = not extract or own.end or tokenizer.eos_token_id is None
-    end = own.end if ends else (tokenizer.eos_token_id,)
+    end = ending(tokenizer, own) if extract else own.end
     if (between, end) == (own.between, own.end):
         return tokenizer
     return templated(tokenizer, Template(own.start, between, end, own.types))
+
+
+def ending(tokenizer: Any, own: Template) -> tuple[int, ...]:
+    """What ends a text that a decoder reads: what the tokenizer's template puts there, else its end token, if any."""
+    return own.end or (() if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,))
 
 
 def templated(tokenizer: Any, template: Template) -> Any:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lm_lab.data.corpora.store import UNIT_BITS, TokenStore
-from lm_lab.data.encoding.template import Template
+from lm_lab.data.encoding.template import Template, ending
 from lm_lab.errors import UsageError
 
 _ID_MASK = (1 << UNIT_BITS) - 1
@@ -40,6 +40,7 @@ class RowLayout:
     Attributes:
         template: special tokens around and between texts.
         glue: ids between two documents of a row.
+        extract: ids that end a text that a vector is read of: of a decoder, whose own template may end none.
         templated: False for a decoder, whose packed rows are cut from one stream of text.
         max_length: longest row in tokens, special ones included.
         pad_id: id that fills a batch up.
@@ -49,6 +50,7 @@ class RowLayout:
 
     template: Template
     glue: tuple[int, ...]
+    extract: tuple[int, ...]
     templated: bool
     max_length: int
     pad_id: int
@@ -66,7 +68,8 @@ class RowLayout:
         spare = [token for token in (tokenizer.eos_token_id, tokenizer.sep_token_id) if token is not None]
         typed = "token_type_ids" in tokenizer.model_input_names and segments > 1
         glue = ends or tuple(spare[:1])
-        return RowLayout(template, glue, not causal, max_length, tokenizer.pad_token_id, typed, seed)
+        extract = ending(tokenizer, template) if causal else template.end
+        return RowLayout(template, glue, extract, not causal, max_length, tokenizer.pad_token_id, typed, seed)
 
     def row(self, first: np.ndarray, second: np.ndarray | None = None, **labels: int) -> "CorpusRow":
         """One or two texts in their template."""

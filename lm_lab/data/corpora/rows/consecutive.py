@@ -3,8 +3,10 @@
     [CLS] sentence i [SEP]        [CLS] sentence i + 1 [SEP]        ...        one batch
 
 Rows have the number of their `document`: neighbours across its end are none. Batches come in an order that is drawn
-once. What is longer than a row is cut.
+once. What is longer than a row is cut. A decoder's sentence ends with the token that its vector will be read at.
 """
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,7 +27,7 @@ class ConsecutiveSentences(CorpusRows):
     """
 
     def __init__(self, store: TokenStore, layout: RowLayout) -> None:
-        super().__init__(store, layout)
+        super().__init__(store, replace(layout, template=replace(layout.template, end=layout.extract)))
         own = np.arange(store.documents[0], store.documents[-1])  # a part of a corpus has the sentences of all
         spans = np.stack([store.sentences[own], store.sentences[own + 1]], axis=1)
         documents = np.searchsorted(store.documents, own, side="right") - 1
