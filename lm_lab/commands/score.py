@@ -68,7 +68,7 @@ def _device() -> str:
 
 
 def _cell(name: str, value: Any) -> str:
-    if name in ("value", "low", "high", "accuracy", "spearman"):
+    if name in ("value", "low", "high", "accuracy", "spearman", "whitened"):
         return f"{100 * value:.1f}"
     return f"{value:.1f}" if isinstance(value, float) else str(value)
 

@@ -1,7 +1,11 @@
 """Sentence vectors as they are: does their cosine rank pairs of sentences as people do?
 
 Spearman's rank correlation with people's scores, a layer at a time (Hill et al. 2016, https://arxiv.org/abs/1602.03483;
-Reimers and Gurevych 2019); the interval is of 1,000 resamples of the pairs.
+Reimers and Gurevych 2019); the interval is of 1,000 resamples of the pairs. Vectors that vary along few directions, or
+about a mean that is far from 0, have cosines that tell of those alone, whatever else they hold. So, of all sentences:
+
+    dimensions    (sum of l)^2 / sum of l^2, l the eigenvalues of the covariance: 1 along a line, d if evenly spread
+    whitened      rho of cosines of W (v - mean), W W' the inverse of the covariance (Su et al. 2021, arXiv 2103.15316)
 """
 
 import math
@@ -23,17 +27,23 @@ from lm_lab.data.reading.text_rows import text_rows
 from lm_lab.metrics import Array, spearman
 
 DRAWS, BATCH = 1000, 64
+_RANK = 1e-10  # of the largest variance: what is less is none
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """Of one layer: Spearman's rho with its 95% interval, over how many pairs."""
+    """Of one layer: Spearman's rho with its 95% interval, over how many pairs, and how its vectors are spread.
+
+    `whitened` is nan where there are not twice as many sentences as a vector has numbers.
+    """
 
     layer: int
     spearman: float
     low: float
     high: float
     pairs: int
+    whitened: float
+    dimensions: float
 
 
 def similarities(
@@ -47,17 +57,41 @@ def similarities(
         scores: (n,) people's.
         pooling: of tokens to a vector.
     """
-    first, second = (_vectors(backbone, [pair[side] for pair in pairs], pooling) for side in (0, 1))
-    cosines = F.cosine_similarity(first, second, dim=-1).double().numpy()  # (n, layers)
-    return [_agreement(layer, cosines[:, layer], scores) for layer in range(cosines.shape[1])]
+    sides = [_vectors(backbone, [pair[side] for pair in pairs], pooling) for side in (0, 1)]  # each (n, layers, d)
+    return [
+        _agreement(layer, torch.stack([side[:, layer] for side in sides]).double(), scores)
+        for layer in range(sides[0].shape[1])
+    ]
 
 
-def _agreement(layer: int, cosines: Array, scores: Array) -> Similarity:
+def _agreement(layer: int, vectors: Tensor, scores: Array) -> Similarity:
+    """Of vectors (2, n, d)."""
+    cosines = _cosines(vectors)
     draws = np.random.default_rng(0).integers(len(scores), size=(DRAWS, len(scores)))
     found = [spearman(cosines[draw], scores[draw]) for draw in draws]
     known = [value for value in found if not math.isnan(value)] or [math.nan]  # vectors that are all the same rank none
     low, high = np.quantile(known, [0.025, 0.975])
-    return Similarity(layer, spearman(cosines, scores), float(low), float(high), len(scores))
+    white, dimensions = _whitened(vectors)
+    whitened = math.nan if white is None else spearman(_cosines(white), scores)
+    return Similarity(layer, spearman(cosines, scores), float(low), float(high), len(scores), whitened, dimensions)
+
+
+def _cosines(vectors: Tensor) -> Array:
+    """(n,) of pairs of vectors (2, n, d)."""
+    found: Array = F.cosine_similarity(vectors[0], vectors[1], dim=-1).numpy()
+    return found
+
+
+def _whitened(vectors: Tensor) -> tuple[Tensor | None, float]:
+    """Vectors (2, n, d) with no mean and no covariance, None of too few; and how many dimensions they fill."""
+    centred = vectors - vectors.mean((0, 1))
+    size = centred.shape[-1]
+    values, directions = torch.linalg.eigh(torch.cov(centred.reshape(-1, size).T).view(size, size))
+    values = values.clamp(min=0)
+    dimensions = float(values.sum() ** 2 / (values**2).sum())
+    real = values > _RANK * values[-1]
+    few = vectors.shape[0] * vectors.shape[1] < 2 * size or not real.any()
+    return None if few else centred @ (directions[:, real] / values[real].sqrt()), dimensions
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,34 @@ def test_each_layers_cosines_are_ranked(make: Callable[..., Backbone], family: s
         assert row.spearman == pytest.approx(spearmanr(cosines, SCORES).statistic, abs=1e-6)
         assert row.low <= row.spearman <= row.high
         assert row.pairs == 5
+
+
+def test_whitening_and_dimensions_are_those_of_numpy(make: Callable[..., Backbone]) -> None:
+    backbone = make("bert")
+    words = ["good", "bad", "fine", "the beast", "it was", "not", "."]
+    texts = [f"{a} {b}" for a in words for b in words]
+    pairs = list(pairwise(texts))
+    scores = np.random.default_rng(0).permutation(len(pairs)).astype(float)
+    (_, row, _) = similarities(backbone, pairs, scores)
+    with torch.no_grad():
+        states = {text: backbone(**backbone.tokenizer(text, return_tensors="pt"))[1][0].mean(0) for text in texts}
+    both = np.stack([np.stack([states[pair[side]].double().numpy() for pair in pairs]) for side in (0, 1)])
+    flat = both.reshape(-1, both.shape[-1])
+    covariance = np.cov(flat.T)
+    values = np.linalg.eigvalsh(covariance)
+    assert row.dimensions == pytest.approx(values.sum() ** 2 / (values**2).sum(), rel=1e-4)
+    precision = np.linalg.pinv(covariance, rcond=1e-10, hermitian=True)
+    u, v = both - flat.mean(0)
+
+    def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.einsum("nd,de,ne->n", a, precision, b)
+
+    cosines = product(u, v) / np.sqrt(product(u, u) * product(v, v))
+    assert row.whitened == pytest.approx(spearmanr(cosines, scores).statistic, abs=1e-3)
+
+
+def test_too_few_sentences_are_not_whitened(make: Callable[..., Backbone]) -> None:
+    assert all(np.isnan(row.whitened) for row in similarities(make("bert"), PAIRS, SCORES))
 
 
 def test_the_command_scores_every_layer(folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
