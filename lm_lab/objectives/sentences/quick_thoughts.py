@@ -37,15 +37,26 @@ class QuickThoughts(Objective):
         """Return the mean over sentences that have a neighbour; `accuracy` is the share whose best is one."""
         beside = neighbours(follows(batch))
         asked, offered = (vectors(each, batch, self.pooling).float() for each in (backbone, self.candidates))
-        logs = (asked @ offered.T).masked_fill(torch.eye(len(asked), dtype=torch.bool, device=asked.device), -torch.inf)
-        logs = logs.log_softmax(-1)
-        known = beside.any(1)
-        found = logs.masked_fill(~beside, 0.0).sum(1) / beside.sum(1).clamp(min=1)
-        right = beside.gather(1, logs.argmax(1, keepdim=True)).squeeze(1)[known]
-        count = int(known.sum())
-        accuracy = right.float().mean() if count else asked.detach().sum() * 0
-        counts = dict.fromkeys(("quick_thoughts", "accuracy"), count)
-        return Loss({"quick_thoughts": -found[known].sum() / max(count, 1)}, counts, {"accuracy": accuracy})
+        loss, accuracy = compared(asked, offered, beside)
+        counts = dict.fromkeys(("quick_thoughts", "accuracy"), int(beside.any(1).sum()))
+        return Loss({"quick_thoughts": loss}, counts, {"accuracy": accuracy})
+
+
+def compared(asked: Tensor, offered: Tensor, beside: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss and accuracy, of sentences that have a neighbour; 0 where there are none.
+
+    Args:
+        asked: (b, d) f of each sentence.
+        offered: (b, d) g of each.
+        beside: (b, b) which are neighbours.
+    """
+    own = torch.eye(len(asked), dtype=torch.bool, device=asked.device)
+    logs = (asked @ offered.T).masked_fill(own, -torch.inf).log_softmax(-1)
+    known = beside.any(1)
+    found = logs.masked_fill(~beside, 0.0).sum(1) / beside.sum(1).clamp(min=1)
+    right = beside.gather(1, logs.argmax(1, keepdim=True)).squeeze(1)[known].float()
+    count = max(len(right), 1)
+    return -found[known].sum() / count, right.sum() / count
 
 
 def neighbours(following: Tensor) -> Tensor:
