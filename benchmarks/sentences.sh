@@ -36,7 +36,8 @@ score random_lstm mean --backbone "$lstm" --backbone.source "$out/quick_thoughts
 score random_lstm_last last --backbone "$lstm" --backbone.source "$out/quick_thoughts" --backbone.pretrained false
 for name in quick_thoughts_bert bert_nsp albert_sop; do score "$name" mean --backbone "$out/$name"; done
 for name in bert_nsp albert_sop; do
-  score "random_$name" mean --backbone "$out/$name" --backbone.pretrained false
+  score "random_$name" mean --backbone lm_lab.backbones.TransformersBackbone --backbone.source "$out/$name" \
+    --backbone.pretrained false
 done
 score skip_gram mean --backbone lm_lab.backbones.StaticVectors --backbone.source runs/skip_gram
 "${PYTHON:-python}" benchmarks/sentence_form.py
