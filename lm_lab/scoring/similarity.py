@@ -25,8 +25,9 @@ from lm_lab.data.encoding.texts import encode_texts
 from lm_lab.data.reading.lines import given_lines
 from lm_lab.data.reading.text_rows import text_rows
 from lm_lab.metrics import Array, spearman
+from lm_lab.metrics.resamples import bootstrap
 
-DRAWS, BATCH = 1000, 64
+BATCH = 64
 _RANK = 1e-10  # of the largest variance: what is less is none
 
 
@@ -67,13 +68,10 @@ def similarities(
 def _agreement(layer: int, vectors: Tensor, scores: Array) -> Similarity:
     """Of vectors (2, n, d)."""
     cosines = _cosines(vectors)
-    draws = np.random.default_rng(0).integers(len(scores), size=(DRAWS, len(scores)))
-    found = [spearman(cosines[draw], scores[draw]) for draw in draws]
-    known = [value for value in found if not math.isnan(value)] or [math.nan]  # vectors that are all the same rank none
-    low, high = np.quantile(known, [0.025, 0.975])
+    low, high = bootstrap(lambda places: spearman(cosines[places], scores[places]), len(scores))
     white, dimensions = _whitened(vectors)
     whitened = math.nan if white is None else spearman(_cosines(white), scores)
-    return Similarity(layer, spearman(cosines, scores), float(low), float(high), len(scores), whitened, dimensions)
+    return Similarity(layer, spearman(cosines, scores), low, high, len(scores), whitened, dimensions)
 
 
 def _cosines(vectors: Tensor) -> Array:
