@@ -17,6 +17,7 @@ TASKS = {"sst2": "SST-2: accuracy", "stsb": "STS-B: correlation", "cola": "CoLA:
 STRATEGIES = {"full": "fine-tuned in full", "probe": "probed"}
 _WIDTH, _HEIGHT, _LEFT, _TOP, _GAP = 190, 190, 34, 30, 46
 _INK, _MUTED, _RULE = "#1f2328", "#59636e", "#e4e7eb"
+_ASIDE = 5  # so far the wide model stands to the right
 _FIRST, _LAST = math.log10(0.02), math.log10(500)  # no pretraining stands at the first
 Place = Callable[[float], float]
 
@@ -24,7 +25,7 @@ Place = Callable[[float], float]
 def drawn(rows: list[measured.Row]) -> str:
     """A panel a task; solid lines are of the small model, dashed ones join the two starts of the wide one."""
     panels = (_panel(rows, task, number) for number, task in enumerate(TASKS))
-    width, height = len(TASKS) * (_WIDTH + _GAP) + 10, _TOP + _HEIGHT + 76
+    width, height = len(TASKS) * (_WIDTH + _GAP) + 10, _TOP + _HEIGHT + 92
     box = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     parts = "".join((*panels, *_legend(_TOP + _HEIGHT + 60)))
     return (
@@ -51,6 +52,7 @@ def _panel(rows: list[measured.Row], task: str, number: int) -> str:
 
 
 def _curve(marks: list[tuple[float, measured.Row]], y: Place, colour: str, dashed: bool) -> Iterator[str]:
+    marks = [(x + _ASIDE * dashed, row) for x, row in marks]
     points = " ".join(f"{x:.1f},{y(row['mean']):.1f}" for x, row in marks)
     style = ' stroke-dasharray="5 4"' if dashed else ""
     yield f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"{style}/>'
@@ -64,12 +66,17 @@ def _frame(left: float, bottom: float, top: float, y: Place) -> Iterator[str]:
     for tenth in range(round(bottom * 10), round(top * 10) + 1):
         at = y(tenth / 10)
         yield f'<line x1="{left}" x2="{left + _WIDTH}" y1="{at:.1f}" y2="{at:.1f}" stroke="{_RULE}"/>'
-        yield f'<text x="{left - 6}" y="{at + 4:.1f}" text-anchor="end" fill="{_MUTED}">{10 * tenth}</text>'
+        yield f'<text x="{left - 6}" y="{at + 4:.1f}" text-anchor="end" fill="{_MUTED}">{minus(10 * tenth)}</text>'
     for tokens, label in ((0.0, "none"), (0.2, "0.2M"), (2.0, "2M"), (20.0, "20M"), (299.0, "299M")):
         x, below = left + _x(tokens), _TOP + _HEIGHT + 16
         yield f'<text x="{x:.1f}" y="{below}" text-anchor="middle" fill="{_MUTED}">{label}</text>'
     middle, below = left + _WIDTH / 2, _TOP + _HEIGHT + 32
     yield f'<text x="{middle}" y="{below}" text-anchor="middle" fill="{_MUTED}">tokens of pretraining</text>'
+
+
+def minus(number: int) -> str:
+    """With a minus sign, which is wider than a hyphen."""
+    return str(number).replace("-", "−")
 
 
 def _x(tokens: float) -> float:

@@ -16,6 +16,7 @@ from lm_lab.words import WordVectors, formats
 NOT_RUN = {
     r"^make ": "installs, tests or trains for minutes; the commands of quickstart stand on its page",
     r"^pip install ": "asks a registry",
+    r"benchmarks/family|benchmarks/prompting_gaps": "six models are pretrained first, by a script of its own",
     r"python benchmarks/objectives.py": "22 processes; tests/benchmark/test_objectives_script.py runs it small",
 }
 # regular expression of a command -> why it waits for `make test-all`
@@ -24,6 +25,7 @@ SLOW = {
     "bench run benchmarks/strategies.yaml": "88 cells",
     "bench run benchmarks/trees.yaml": "30 cells",
     "bench run benchmarks/objectives": "48 cells in two suites",
+    "bench run benchmarks/budgets.yaml": "36 cells",
 }
 # regular expression of a command -> the words that it gets besides, for less to do
 ADDED = {
@@ -59,6 +61,7 @@ BEFORE = {
     "docs/objectives/comparison.md": [
         f"{_PRETRAINED} --save.output runs/objectives/mlm",
         "mkdir runs/objectives_novels && cp -r runs/objectives/mlm runs/objectives_novels",
+        "mkdir runs/budgets && for tokens in 200 2000 20000; do cp -r runs/objectives/mlm runs/budgets/${tokens}k; done",
     ],
     "docs/objectives/masking.md": [_VOCABULARY],
     "docs/report.md": [
