@@ -116,6 +116,16 @@ def test_what_distinguishes_characters_is_not_drowned_at_the_start(words: str, f
     assert 0.8 < own / table.norm(dim=1).mean() < 1.25
 
 
+@pytest.mark.parametrize("ids", [True, False])
+def test_embeddings_begin_as_wide_as_the_table_that_they_replace(make, words: str, font: str, ids: bool) -> None:
+    settings = {"pretrained": False, "tokenizer": words}
+    glyphs = make("bert", **settings, embeddings=GlyphCNN(font, filters=64, ids=ids)).embeddings
+    table = make("bert", **settings).embeddings.weight[5:]
+    with torch.no_grad():
+        rows = glyphs(torch.arange(5, 13))
+    assert 0.6 < float(rows.std() / table.detach().std()) < 1.6  # 0.02, a third of an LSTM's
+
+
 def test_gradients_are_those_of_a_convolution_and_a_maximum(words: str, font: str) -> None:
     module = small(words, font).embeddings
     drawn = module.drawn[[5, 6, 7, 12]]

@@ -17,14 +17,19 @@ from lm_lab.errors import UsageError
 
 _FILE = "embeddings.json"
 _HOME = "lm_lab.backbones."
+FRESH = 0.1 / 3**0.5  # standard deviation of a recurrent backbone's fresh table
 
 
 class TokenEmbeddings(ABC):
     """What a configuration says of computed embeddings: a frozen dataclass, from any package."""
 
     @abstractmethod
-    def build(self, tokenizer: Any, width: int) -> "ComputedEmbeddings":
-        """The module for the ids of a tokenizer; its embeddings are `width` wide."""
+    def build(self, tokenizer: Any, width: int, deviation: float = FRESH) -> "ComputedEmbeddings":
+        """The module for the ids of a tokenizer; its embeddings are `width` wide.
+
+        `deviation` is that of the numbers in the table whose place it takes: positions are added to them, and a rate is
+        chosen for their size, so embeddings that can should begin with the same.
+        """
 
     @property
     def identity(self) -> str:

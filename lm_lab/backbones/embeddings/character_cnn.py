@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lm_lab.backbones.embeddings.base import ComputedEmbeddings, TokenEmbeddings
+from lm_lab.backbones.embeddings.base import FRESH, ComputedEmbeddings, TokenEmbeddings
 from lm_lab.errors import UsageError
 
 _PADDING, _BEGIN, _END, _SPECIAL = 0, 257, 258, 259  # a byte is itself + 1; special tokens follow
@@ -49,8 +49,8 @@ class CharacterCNN(TokenEmbeddings):
         if len(self.filters) > self.longest:
             raise UsageError(f"filters of width {len(self.filters)} are wider than longest={self.longest}.")
 
-    def build(self, tokenizer: Any, width: int) -> "CharacterConvolutions":
-        """The module; one row of characters for each id."""
+    def build(self, tokenizer: Any, width: int, deviation: float = FRESH) -> "CharacterConvolutions":  # noqa: ARG002
+        """The module; one row of characters for each id. It begins as published, whatever the table's deviation."""
         return CharacterConvolutions(self, codes(tokenizer, self.longest), width)
 
 

@@ -12,7 +12,8 @@ token that is no single character, and one that the font lacks, has the mean pic
 
 Drawn characters have much in common, and what tells them apart would drown in it. So pictures are standardised, and
 convolutions begin with outputs standardised over the vocabulary, by their weights and biases (Krähenbühl et al. 2016,
-https://arxiv.org/abs/1511.06856): mean 0 and deviation 1, of g 0.1, which is that of a fresh table E.
+https://arxiv.org/abs/1511.06856): mean 0 and deviation 1, of g that of a fresh E, such that e has the deviation of the
+table whose place it takes.
 """
 
 import hashlib
@@ -27,14 +28,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lm_lab.backbones.embeddings import pictures, pooled
-from lm_lab.backbones.embeddings.base import ComputedEmbeddings, TokenEmbeddings
+from lm_lab.backbones.embeddings.base import FRESH, ComputedEmbeddings, TokenEmbeddings
 from lm_lab.errors import UsageError
 
 _KEPT = "glyphs.hex"
 _WINDOW, _FIELDS = 5, 2
 _GROUPS = (8, 16)
 _LEAST = 64  # filters: 16 groups of a quarter of them
-_SPREAD = 0.1  # of a fresh table and of fresh glyph vectors: embeddings then spread as those of a table of an LSTM here
 _CONSTANT = 1e-5
 
 
@@ -62,7 +62,7 @@ class GlyphCNN(TokenEmbeddings):
         """With the content of the font in place of its name."""
         return repr(replace(self, font=hashlib.sha256(pictures.content(self.font).encode()).hexdigest()[:16]))
 
-    def build(self, tokenizer: Any, width: int) -> "GlyphConvolutions":
+    def build(self, tokenizer: Any, width: int, deviation: float = FRESH) -> "GlyphConvolutions":
         """The module; warns of how many tokens have no picture."""
         tokens = _characters(tokenizer)
         known = pictures.lines(self.font, set(tokens) - {""})
@@ -76,7 +76,7 @@ class GlyphCNN(TokenEmbeddings):
                 f"{empty} of {len(tokens)} tokens have no picture in {self.font}: pieces of words, or not drawn there."
             )
             warnings.warn(told, stacklevel=2)
-        return GlyphConvolutions(self, torch.from_numpy(pictures.standardised(found)), width)
+        return GlyphConvolutions(self, torch.from_numpy(pictures.standardised(found)), width, deviation)
 
     def kept(self, folder: Path, tokenizer: Any) -> "GlyphCNN":
         """With the pictures of the vocabulary as a font of their own."""
@@ -95,14 +95,15 @@ class GlyphConvolutions(ComputedEmbeddings):
         settings: sizes.
         drawn: (V, 16, 16) standardised pictures of each id, 0 where there is none.
         width: e.
+        deviation: of the numbers in e at the start.
     """
 
     drawn: Tensor
 
-    def __init__(self, settings: GlyphCNN, drawn: Tensor, width: int) -> None:
+    def __init__(self, settings: GlyphCNN, drawn: Tensor, width: int, deviation: float = FRESH) -> None:
         super().__init__(len(drawn), width)
         self.register_buffer("drawn", drawn, persistent=False)
-        wide = settings.filters
+        wide, read = settings.filters, deviation * 3**0.5  # P is drawn with a variance of 1 / 3 of its width
         self.strokes = nn.Conv2d(1, wide, _WINDOW)
         self.fields = nn.Conv2d(wide, wide // 4, 1, groups=_GROUPS[0])
         self.whole = nn.Conv2d(wide // 4, wide, _FIELDS, groups=_GROUPS[1])
@@ -110,9 +111,9 @@ class GlyphConvolutions(ComputedEmbeddings):
         self.projection = nn.Linear(wide + (width if settings.ids else 0), width)
         nn.init.zeros_(self.projection.bias)
         if self.table is not None:
-            nn.init.normal_(self.table.weight, std=_SPREAD)
+            nn.init.normal_(self.table.weight, std=read)
         if not self.strokes.weight.is_meta:
-            self._standardise()
+            self._standardise(read)
 
     def rows(self, ids: Tensor) -> Tensor:
         """(n,) -> (n, e)."""
@@ -129,22 +130,22 @@ class GlyphConvolutions(ComputedEmbeddings):
         return pooled.maxima(drawn.to(weight.dtype), weight, _FIELDS) + bias.view(-1, 1, 1)
 
     @torch.no_grad()
-    def _standardise(self) -> None:
-        """Begin with convolutions whose outputs have mean 0 and one spread over the vocabulary, from the first on."""
+    def _standardise(self, deviation: float) -> None:
+        """Begin with convolutions whose outputs have mean 0 and deviation 1 over the vocabulary, of g the one given."""
         drawn = self.drawn[self.drawn.flatten(1).any(1)]
         if not len(drawn):
             return
         _standardise(self.strokes, self.maxima(drawn))
         found = F.relu(self.maxima(drawn))
         _standardise(self.fields, self.fields(found))
-        _standardise(self.whole, self.whole(self.fields(found)), _SPREAD)
+        _standardise(self.whole, self.whole(self.fields(found)), deviation)
 
 
-def _standardise(layer: nn.Conv2d, outputs: Tensor, spread: float = 1.0) -> None:
+def _standardise(layer: nn.Conv2d, outputs: Tensor, wanted: float = 1.0) -> None:
     """Give each channel of the outputs (n, c, ...) mean 0 and a standard deviation; a constant one is centred alone."""
     each = outputs.transpose(0, 1).flatten(1)
     deviation = each.std(1, correction=0)
-    scale = torch.where(deviation > _CONSTANT, spread / deviation, 1.0)
+    scale = torch.where(deviation > _CONSTANT, wanted / deviation, 1.0)
     layer.weight.mul_(scale.view(-1, 1, 1, 1))
     layer.get_parameter("bias").sub_(each.mean(1)).mul_(scale)
 

@@ -30,10 +30,15 @@ def replace(model: PreTrainedModel, settings: TokenEmbeddings, tokenizer: Any, s
             f"{'two parts that share them' if model.config.is_encoder_decoder else f'a {type(table).__name__}'}; give "
             "an encoder or a decoder with a plain table (bert, gpt2, llama)."
         )
-    built = settings.build(tokenizer, table.embedding_dim)
+    built = settings.build(tokenizer, table.embedding_dim, *_deviation(table))
     if source is not None:
         load(built, source, f"{name}.")
     model.set_input_embeddings(built)
+
+
+def _deviation(table: nn.Embedding) -> tuple[float, ...]:
+    """Of the numbers in a table; none on the meta device, where there are none."""
+    return () if table.weight.is_meta else (float(table.weight.detach().std()),)
 
 
 def load(module: nn.Module, source: str, prefix: str) -> None:
