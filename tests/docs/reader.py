@@ -61,7 +61,7 @@ BEFORE = {
     "docs/objectives/comparison.md": [
         f"{_PRETRAINED} --save.output runs/objectives/mlm",
         "mkdir runs/objectives_novels && cp -r runs/objectives/mlm runs/objectives_novels",
-        "mkdir runs/budgets && for tokens in 200 2000 20000; do cp -r runs/objectives/mlm runs/budgets/${tokens}k; done",
+        "mkdir runs/budgets && for n in 200 2000 20000; do cp -r runs/objectives/mlm runs/budgets/${n}k; done",
     ],
     "docs/objectives/masking.md": [_VOCABULARY],
     "docs/report.md": [
