@@ -10,7 +10,7 @@ from typing import Any
 
 from lm_lab.data.encoding.template import Template, templated
 from lm_lab.errors import UsageError
-from lm_lab.prompting.prompts import Prompt
+from lm_lab.prompting.prompts import WORD, Prompt
 from lm_lab.scoring.likelihood import Asked, Likelihood
 
 
@@ -23,12 +23,23 @@ class EncodedPrompt:
         gap: that token's id; None where the answer comes behind everything.
         last: the answer comes behind the texts.
         words: ids of each class's word, as they stand in the prompt.
+        tail: how many ids stand behind the word that the task is about; None: it is about none.
     """
 
     tokenizer: Any
     gap: int | None
     last: bool
     words: tuple[tuple[int, ...], ...]
+    tail: int | None = None
+
+    def about(self, ids: list[int], marked: list[bool]) -> list[int]:
+        """A prompted text with the word in its place: the first that is marked."""
+        if self.tail is None or True not in marked:
+            return ids
+        first = marked.index(True)
+        length = next((n for n, mark in enumerate(marked[first:]) if not mark), len(marked) - first)
+        place = len(ids) - self.tail
+        return [*ids[:place], *ids[first : first + length], *ids[place:]]
 
     def asked(self, ids: list[int], answer: int) -> Asked:
         """A prompted text with a class's word in its gap."""
@@ -55,6 +66,7 @@ def encoded(model: Likelihood, prompt: Prompt, examples: Sequence[str]) -> Encod
     ids = [_piece(model.tokenizer, piece) for piece in prompt.pieces]
     place = prompt.names.index("answer")
     answer = [] if gap is None else [gap]
+    tail = _tail(model, prompt, ids, place, len(answer))
     ids[place : place + 2] = [[*ids[place], *answer, *ids[place + 1]]]
     between = tuple(ids[1]) if len(ids) == 3 else Template.of(model.tokenizer).between
     shown = [token for text in examples for token in _example(model, text)]
@@ -62,7 +74,7 @@ def encoded(model: Likelihood, prompt: Prompt, examples: Sequence[str]) -> Encod
     before = prompt.pieces[place]
     words = tuple(_word(model.tokenizer, before, word) for word in prompt.words)
     last = prompt.names[-1] == "answer"
-    return EncodedPrompt(templated(model.tokenizer, made), gap, last, words)
+    return EncodedPrompt(templated(model.tokenizer, made), gap, last, words, tail)
 
 
 def _gap(tokenizer: Any) -> int:
@@ -72,10 +84,19 @@ def _gap(tokenizer: Any) -> int:
     raise UsageError(f"{type(tokenizer).__name__} has no token that could stand where the answer goes.")
 
 
+def _tail(model: Likelihood, prompt: Prompt, ids: list[list[int]], answer: int, gap: int) -> int | None:
+    """How many ids stand behind the word that the task is about."""
+    for number, piece in enumerate(prompt.pieces):
+        if WORD in piece:
+            own = len(_piece(model.tokenizer, piece.partition(WORD)[2]))
+            return own + sum(map(len, ids[number + 1 :])) + gap * (answer >= number) + len(model.after)
+    return None
+
+
 def _piece(tokenizer: Any, text: str) -> list[int]:
     """A piece of the template; a blank before a slot belongs to what fills it."""
-    found: list[int] = tokenizer(text.rstrip(" "), add_special_tokens=False, verbose=False)["input_ids"]
-    return found
+    parts = [part.rstrip(" ") for part in text.split(WORD)]
+    return [i for part in parts for i in tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"]]
 
 
 def _word(tokenizer: Any, before: str, word: str) -> tuple[int, ...]:

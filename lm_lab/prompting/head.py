@@ -15,6 +15,7 @@ from lm_lab.heads import Head
 from lm_lab.prompting.encoded import EncodedPrompt, encoded
 from lm_lab.prompting.prompts import Prompt
 from lm_lab.scoring.output import likelihood
+from lm_lab.tokens import MARKED
 
 _FREE = ("N/A", "-")  # texts without content; an empty one is none to many tokenizers
 
@@ -62,7 +63,11 @@ class PromptedHead(Head):
     def scores(self, backbone: Backbone, batch: dict[str, Any]) -> Tensor:
         """(b, classes), in fp32."""
         text = batch["texts"][0]
-        rows = [ids[real.bool()].tolist() for ids, real in zip(text["input_ids"], text["attention_mask"], strict=True)]
+        real, marked = text["attention_mask"].bool(), text.get(MARKED.name, torch.zeros_like(text["input_ids"])).bool()
+        rows = [
+            self.encoded.about(ids[own].tolist(), marks[own].tolist())
+            for ids, own, marks in zip(text["input_ids"], real, marked, strict=True)
+        ]
         with torch.autocast(backbone.device.type, enabled=False):
             found = self._scores(rows)
             if self.calibrated:
@@ -98,4 +103,11 @@ class PromptedHead(Head):
         if len(turns) < self.shots:
             raise UsageError(f"shots={self.shots}: {rows.origin} has {len(turns)} examples to show.")
         mixed = [turns[place] for place in torch.randperm(self.shots, generator=draw).tolist()]
-        return [self.prompt.filled(tuple(column[row] for column in rows.texts), int(rows.labels[row])) for row in mixed]
+        return [self._shown(rows, row) for row in mixed]
+
+    def _shown(self, rows: TextRows, row: int) -> str:
+        """An example with its answer."""
+        texts = tuple(column[row] for column in rows.texts)
+        marks = rows.beside[MARKED.name][0][row] if MARKED.name in rows.beside else []
+        word = next((word for word, mark in zip(texts[0].split(), marks, strict=False) if mark), "")
+        return self.prompt.filled(texts, int(rows.labels[row]), word)

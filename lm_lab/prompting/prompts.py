@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from lm_lab.errors import UsageError
 from lm_lab.tasks import TextTask
 
-_SLOT = re.compile(r"\{(\w*)\}")
+WORD = "{word}"  # the word that a task is about, behind its texts
+_SLOT = re.compile(r"\{(?!word\})(\w*)\}")
 _NAMES = {1: ("a",), 2: ("a", "b")}
 
 
@@ -19,7 +20,8 @@ class Prompt:
     """A template and its words.
 
     Args:
-        template: with {a}, {b} of a pair, and {answer}, each once, {a} before {b}.
+        template: with {a}, {b} of a pair, and {answer}, each once, {a} before {b}; and behind these two {word}, of a
+            task that is about a word.
         words: what stands for each class, in the order of their ids.
     """
 
@@ -36,10 +38,10 @@ class Prompt:
         """What stands before, between and behind the slots: one more than there are slots."""
         return _SLOT.split(self.template)[::2]
 
-    def filled(self, texts: tuple[str, ...], answer: int) -> str:
+    def filled(self, texts: tuple[str, ...], answer: int, word: str = "") -> str:
         """The whole text of an example."""
         given = dict(zip(("a", "b"), texts, strict=False)) | {"answer": self.words[answer]}
-        return _SLOT.sub(lambda slot: given[slot[1]], self.template)
+        return _SLOT.sub(lambda slot: given[slot[1]], self.template.replace(WORD, word))
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ _PROMPTS = {
     "qnli": _Known(_NLI[0], "{a}\n{b}\nQuestion: Is it answered? Yes or No?\nAnswer: {answer}", _TWO),
     "rte": _Known(_NLI[0], "{a}\nQuestion: {b} Yes or No?\nAnswer: {answer}", _TWO),
     "wnli": _Known(_NLI[0], "{a}\nQuestion: {b} Yes or No?\nAnswer: {answer}", _TWO[::-1]),
+    "wic": _Known(
+        "{a} {b} Does {word} mean the same? {answer}.",
+        "{a}\n{b}\nQuestion: Is the word {word} used in the same way in the two sentences above? Yes or No?\nAnswer: "
+        "{answer}",
+        ("No", "Yes"),
+    ),
     "chnsenticorp": _Known("{a}总之很{answer}。", "{a}总之很{answer}", ("差", "好")),
 }
 
@@ -91,11 +99,20 @@ def prompt_of(task: TextTask, causal: bool, template: str | None, words: tuple[s
     named = known.words if known else tuple(label.replace("_", " ") for label in task.labels)
     prompt = Prompt(template or own, tuple(words or named))
     _require_slots(prompt, texts, causal)
+    _require_word(prompt, task.marked)
     if len(prompt.words) != len(task.labels) or len(set(prompt.words)) != len(prompt.words) or not all(prompt.words):
         raise UsageError(
             f"words={list(prompt.words)}: expected another word for each of {', '.join(task.labels)}, in that order."
         )
     return prompt
+
+
+def _require_word(prompt: Prompt, marked: bool) -> None:
+    behind = prompt.pieces[max(prompt.names.index(name) for name in prompt.names if name != "answer") + 1 :]
+    found = [piece.count(WORD) for piece in behind]
+    if sum(found) != marked or prompt.template.count(WORD) != marked:
+        expected = f"{WORD} once, behind the texts: the task is about a word" if marked else f"no {WORD}"
+        raise UsageError(f"template={prompt.template!r}: expected {expected}.")
 
 
 def _require_slots(prompt: Prompt, texts: tuple[str, ...], causal: bool) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from suites import write_suite
@@ -13,11 +15,12 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelFo
 from lm_lab import AdaptedModel, bind
 from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.cli import main
-from lm_lab.data import GLUE
+from lm_lab.data import GLUE, WiC
 from lm_lab.errors import UsageError
 from lm_lab.prompting import Prompting
 from lm_lab.results.records import read_records
 from lm_lab.tasks import glue_task
+from lm_lab.tasks.wic import WIC
 
 TEXTS = ["the beast was good .", "it was not good , and the beast was fine ."]
 WORDS = ("bad", "good")
@@ -183,6 +186,46 @@ def test_the_command_line_scores_and_does_not_fit(
     assert "Prompting trains nothing" in capsys.readouterr().err
 
 
+@pytest.fixture
+def senses(tmp_path: Path) -> str:
+    (tmp_path / "wic").mkdir()
+    given = {"sentence1": "it was not good .", "sentence2": "good was the beast .", "index1": 3, "index2": 0}
+    for split in ("train", "validation"):
+        rows = [given | {"label": label} for label in (0, 1)]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "wic" / f"{split}.parquet")
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "bert"])
+def test_a_task_about_a_word_names_it(
+    make: Make, masked: Path, senses: str, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    causal = family == "gpt2"
+    backbone = make("gpt2") if causal else TransformersBackbone(str(masked))
+    template = "{a} {b} was {word} the beast and {answer}" if causal else "{a} {answer} and {b} was {word} the beast ."
+    model = AdaptedModel(backbone, Prompting(template=template, words=WORDS, shots=1), WIC).eval()
+    data = bind(model, WiC(source=senses, batch_size=2))
+    data.setup("fit")
+    asked: list[list[int]] = []
+    monkeypatch.setattr(model.head, "_scores", lambda rows: asked.extend(rows) or torch.zeros(len(rows), 2))
+    model(next(iter(data.val_dataloader()[0])))
+    read = [" ".join(backbone.tokenizer.convert_ids_to_tokens(row)) for row in asked]
+    texts = "it was not good .", "good was the beast ."
+    said = ("{0} {1} was good the beast and", "{0} [MASK] and {1} was good the beast .")[not causal].format(*texts)
+    assert [said in text for text in read] == [True, True], read
+    shown = template.format(a=texts[0], b=texts[1], word="good", answer="bad")
+    other = template.format(a=texts[0], b=texts[1], word="good", answer="good")
+    assert all(shown in text or other in text for text in read)
+
+
+def test_a_template_names_the_word_of_a_task_that_is_about_one(make: Make) -> None:
+    for template in ("{a} {b} {answer}", "{word} {a} {b} {answer}", "{a} {word} {b} {word} {answer}"):
+        with pytest.raises(UsageError, match=r"expected \{word\} once, behind the texts"):
+            AdaptedModel(make("gpt2"), Prompting(template=template, words=WORDS), WIC)
+    with pytest.raises(UsageError, match=r"expected no \{word\}"):
+        prompted(make("gpt2"), template="{a} {word} {answer}")
+
+
 def test_what_cannot_be_prompted_is_refused_by_name(make: Make) -> None:
     for settings, said in (
         ({"template": "{answer} {a}"}, "a decoder writes the answer"),
@@ -207,4 +250,4 @@ def test_every_known_prompt_fits_its_task() -> None:
 
     for name in _PROMPTS:
         for causal in (False, True):
-            assert prompt_of(glue_task(name), causal, None, None).words
+            assert prompt_of(WIC if name == "wic" else glue_task(name), causal, None, None).words
