@@ -41,3 +41,4 @@ for name in bert_nsp albert_sop; do
 done
 score skip_gram mean --backbone lm_lab.backbones.StaticVectors --backbone.source runs/skip_gram
 "${PYTHON:-python}" benchmarks/sentence_form.py
+"${PYTHON:-python}" benchmarks/skip_thoughts_read.py

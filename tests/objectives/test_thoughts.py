@@ -136,6 +136,15 @@ def test_skip_thoughts_is_the_sum_by_hand(corpus: Corpus, make: Make) -> None:
         assert loss.counts[name] == len(losses)
 
 
+def test_sentences_may_be_written_from_other_vectors(corpus: Corpus, make: Make) -> None:
+    backbone = make("bert").eval()
+    objective = SkipThoughts(backbone, width=8).eval()
+    batch = batch_of(corpus, backbone)
+    own = vectors(backbone, batch, "mean")
+    assert torch.equal(objective(backbone, batch).total, objective.written(backbone, batch, own).total)
+    assert not torch.equal(objective(backbone, batch).total, objective.written(backbone, batch, own.flip(0)).total)
+
+
 def test_the_vector_tells_the_neighbour(corpus: Corpus, make: Make) -> None:
     """A decoder that knows the sentence beside does better than one that is told of another."""
     torch.manual_seed(0)

@@ -66,19 +66,22 @@ class SkipThoughts(Objective):
 
     def forward(self, backbone: Backbone, batch: Mapping[str, Tensor]) -> Loss:
         """Return the mean loss over the tokens of both neighbours, each by name; none for what begins a row."""
+        return self.written(backbone, batch, vectors(backbone, batch, self.pooling))
+
+    def written(self, backbone: Backbone, batch: Mapping[str, Tensor], vector: Tensor) -> Loss:
+        """The same, given the sentences' vectors (b, d), which need not be their own."""
         following = follows(batch)
-        vector = vectors(backbone, batch, self.pooling)
         parts, counts, targets = {}, {}, []
         for name, decoder, given, written in (
             ("next", self.after, vector[:-1], slice(1, None)),
             ("previous", self.before, vector[1:], slice(None, -1)),
         ):
-            loss, ids = self._written(backbone, decoder, given[following], batch, written, following)
+            loss, ids = self._one(backbone, decoder, given[following], batch, written, following)
             parts[name], counts[name] = loss, len(ids)
             targets.append(ids)
         return Loss(parts, counts, targets=torch.cat(targets))
 
-    def _written(
+    def _one(
         self,
         backbone: Backbone,
         decoder: SentenceDecoder,
