@@ -182,6 +182,14 @@ class BothWaysLikelihood(Likelihood):
         return found
 
 
+class Untrained(Likelihood):
+    """Of random weights, which have no output layer."""
+
+    def distributions(self, asked: Sequence[Asked]) -> list[Tensor]:  # noqa: ARG002
+        """Raise `UsageError`."""
+        raise UsageError("random weights predict nothing; give pretrained ones.")
+
+
 class MaskedLikelihood(Likelihood):
     """Of a model that predicts hidden tokens from both sides.
 

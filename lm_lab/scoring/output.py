@@ -17,7 +17,14 @@ from lm_lab.objectives.autoregressive import softmax
 from lm_lab.objectives.autoregressive.bidirectional_lm import predicted
 from lm_lab.objectives.token_head import TokenHead
 from lm_lab.scoring.gaps import GapLikelihood, first_sentinel
-from lm_lab.scoring.likelihood import BothWaysLikelihood, CausalLikelihood, Likelihood, MaskedLikelihood, Scores
+from lm_lab.scoring.likelihood import (
+    BothWaysLikelihood,
+    CausalLikelihood,
+    Likelihood,
+    MaskedLikelihood,
+    Scores,
+    Untrained,
+)
 from lm_lab.scoring.restored import RestoringLikelihood
 from lm_lab.scoring.xlnet import xlnet
 
@@ -32,12 +39,15 @@ def likelihood(backbone: Backbone) -> Likelihood:
     """How likely a backbone finds texts.
 
     Raises:
-        UsageError: it was pretrained with no output layer over tokens, or its weights lack it.
+        UsageError: it was pretrained with no output layer over tokens, or its weights lack it. Random weights of a
+            model that hides tokens say so when they are asked.
     """
     if backbone.encoder_decoder:
         return _filling(backbone, _objective(backbone))
     if backbone.causal:
         return CausalLikelihood(backbone)
+    if not backbone.pretrained:  # a suite asks so before it loads weights, whether a prompt fits the tokenizer
+        return Untrained(backbone)
     if isinstance(backbone, ELMo):
         return _both_ways(backbone)
     model = require_transformers(backbone, "scoring texts by hiding their tokens")
@@ -104,8 +114,6 @@ def _of_transformers(backbone: TransformersBackbone) -> Scores:
     """The head that the checkpoint holds."""
     source, revision = backbone.settings["source"], backbone.settings["revision"]
     lacking = f"the weights at '{source}' have no output layer that predicts hidden tokens"
-    if not backbone.pretrained:
-        raise UsageError("random weights predict nothing; give pretrained ones.")
     try:
         with loading.quiet():
             model, report = AutoModelForMaskedLM.from_pretrained(

@@ -45,7 +45,7 @@ def xlnet(backbone: TransformersBackbone, heads: dict[str, Tensor], objective: s
 
 def _bias(backbone: TransformersBackbone, heads: dict[str, Tensor]) -> Tensor:
     found = [value for name, value in heads.items() if name.endswith(_BIAS)]
-    if heads or not backbone.pretrained:
+    if heads:
         if len(found) != 1:
             raise UsageError(f"'{backbone.settings['source']}' has no output layer that predicts tokens.")
         return found[0].float()

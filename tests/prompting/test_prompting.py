@@ -149,13 +149,17 @@ def test_a_text_that_is_too_long_is_cut_and_the_prompt_is_not(make: Make) -> Non
     assert str(backbone.tokenizer.decode(ids)).endswith("it was")
 
 
-def test_a_point_of_a_suite_trains_nothing(folders: Folders, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", ["gpt2", "bert", "t5"])
+def test_a_point_of_a_suite_trains_nothing(
+    folders: Folders, masked: Path, sentinels: Path, tmp_path: Path, family: str
+) -> None:
+    folder = {"gpt2": folders["gpt2"], "bert": masked, "t5": sentinels}[family]
     init = {"template": "{a} it was {answer}", "words": list(WORDS)}
     strategies = {
         "prompt": {"class_path": "lm_lab.prompting.Prompting", "init_args": init, "knob": "shots", "sizes": [0, 2]},
         "probe": {"class_path": "LinearProbe"},
     }
-    suite = write_suite(tmp_path / "suite.yaml", folders["gpt2"], strategies=strategies, seeds=[0])
+    suite = write_suite(tmp_path / "suite.yaml", folder, strategies=strategies, seeds=[0])
     assert main(["bench", "run", str(suite), "--out", str(tmp_path / "out")]) == 0
     found = {
         (r["cell"]["coordinates"]["strategy"], r["cell"]["coordinates"].get("shots")): r
