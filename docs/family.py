@@ -1,5 +1,5 @@
 """Write what the family's models cost and know untrained into docs/family.md, of benchmarks/results/family: `python
-docs/family.py`. `pretraining.json` there holds what is known of each model, `scores/MODEL-TASK.csv` what `lm-lab score`
+docs/family.py`. `models.json` there holds what is known of each model, `scores/MODEL-TASK.csv` what `lm-lab score`
 wrote; the adapted scores are written by `python docs/compared.py`."""
 
 import csv
@@ -23,11 +23,12 @@ PLACE = re.compile(r"(<!-- family: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 def models() -> str:
     """A row a model: parameters, tokens, operations, seconds, loss beside that of guessing by frequency."""
-    known: dict[str, Any] = json.loads((RESULTS / "pretraining.json").read_text(encoding="utf-8"))
+    known: dict[str, Any] = json.loads((RESULTS / "models.json").read_text(encoding="utf-8"))
     lines = ["| | parameters | tokens | operations | seconds | loss | by frequency |", "|---|---|---|---|---|---|---|"]
     for name, words in NAMES.items():
         facts = known[name]
-        operations = facts.get("floating point operations")
+        counted = facts.get("architecture") not in ("LSTM", "ELMo")  # torch's counter passes their kernels over
+        operations = facts.get("floating point operations") if counted else None
         cells = [
             f"{facts['parameters'] / 1e6:.2f}M",
             f"{facts['tokens'] / 1e6:.2f}M",
