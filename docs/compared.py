@@ -21,7 +21,7 @@ from lm_lab.results.records import read_records
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results"
-PAGES = tuple(ROOT / "docs" / page for page in ("objectives/comparison.md", "family.md"))
+PAGES = tuple(ROOT / "docs" / page for page in ("objectives/comparison.md", "family.md", "trees.md"))
 IMAGES = ROOT / "docs/images/objectives"
 SUITES = ("objectives", "objectives_novels")
 DRAWN = ("mlm", "electra", "random_bert")  # of one architecture, so that only the start differs
