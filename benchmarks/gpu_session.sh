@@ -17,7 +17,7 @@ step() { # NAME SECONDS COMMAND...
 
 if [ -n "${FAMILY:-}" ]; then # LM_LAB_DATA with novels, wikitext-2-raw, the tasks; vocabularies are made first
   [ -d runs/wordpieces ] || step vocabulary 200 lm-lab tokenizer --kind wordpiece --source wikitext-2-raw --vocab_size 8000 --lowercase --out runs/wordpieces
-  STEPS=4900 DOCUMENTS=null ACCELERATOR=gpu step family_models 400 benchmarks/family.sh
-  step family 300 lm-lab bench run benchmarks/family.yaml --out "$OUT/family" --workers 6
+  STEPS=10000 ACCELERATOR=gpu step family_models 520 benchmarks/family.sh
+  step family 240 lm-lab bench run benchmarks/family.yaml --out "$OUT/family" --workers 6
 fi
 step workers "${WORKERS_LIMIT:-400}" "$PYTHON" benchmarks/gpu_workers.py --out "$OUT/gpu_workers.json" --work /tmp/gpu_workers ${WORKERS_OPTIONS:-}

@@ -41,15 +41,16 @@ def models() -> str:
 
 def untrained() -> str:
     """A row a model: minimal pairs, last words, the best layer's agreement on STS-B."""
-    lines = ["| | BLiMP | LAMBADA: right | perplexity | STS-B, best layer |", "|---|---|---|---|---|"]
+    lines = ["| | BLiMP | LAMBADA: right | perplexity | STS-B, best layer | whitened |", "|---|---|---|---|---|---|"]
     for name, words in NAMES.items():
         pairs = next((row for row in _rows(name, "blimp") if row["name"] == "all"), None)
         last = next(iter(_rows(name, "lambada")), None)
         best = max(_rows(name, "sts"), key=lambda row: float(row["spearman"]))
         cells = [
-            _interval(pairs, "accuracy") if pairs else "–",
+            _interval(pairs, "value") if pairs else "–",
             *((f"{100 * float(last['accuracy']):.1f}", f"{float(last['perplexity']):,.0f}") if last else ("–", "–")),
             f"{_interval(best, 'spearman')}, layer {best['layer']}",
+            f"{100 * max(float(row['whitened']) for row in _rows(name, 'sts')):.1f}",
         ]
         lines.append(f"| {words} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
