@@ -203,3 +203,26 @@ def test_a_chunker_reads_the_microworld_too(make: Make) -> None:
     batch = next(iter(prepared(backbone, spans=Beast()).train_dataloader()))
     marked = batch["input_ids"][batch["units"] > 0]
     assert set(backbone.tokenizer.convert_ids_to_tokens(marked)) == {"the", "beast"}
+
+
+def test_several_sources_are_one_text_of_which_each_gives_its_own_held_out_documents(
+    make: Make, tmp_path: Path
+) -> None:
+    texts = microworld.corpus(60, 0)
+    for name, part in (("a", texts[:40]), ("b", texts[40:])):
+        (tmp_path / f"{name}.txt").write_text("\n".join(text.replace("\t", " ") for text in part), encoding="utf-8")
+    backbone, sources = make(), [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")]
+    both = prepared(backbone, source=sources, documents=15, held_out=5)
+    alone = [prepared(backbone, source=source, documents=15, held_out=5) for source in sources]
+    for loader in ("train_dataloader", "val_dataloader"):
+        found = decoded(both, getattr(both, loader)(), backbone.tokenizer)
+        apart = [text for data in alone for text in decoded(data, getattr(data, loader)(), backbone.tokenizer)]
+        assert sorted(text.replace(" [PAD]", "") for text in found) == sorted(t.replace(" [PAD]", "") for t in apart)
+    assert both.description == f"{' and '.join(sources)}, 30 documents of which 10 held out"
+    assert both.fingerprint() not in {data.fingerprint() for data in alone}
+
+
+@pytest.mark.parametrize("sources", [[], ["microworld", "text.txt"]])
+def test_a_list_of_no_text_or_with_the_microworld_among_others_is_refused(sources: list[str]) -> None:
+    with pytest.raises(UsageError, match="expected one source, or several files, folders or names"):
+        Corpus(sources)

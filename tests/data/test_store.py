@@ -245,3 +245,28 @@ def test_a_large_file_is_known_by_its_size_its_time_and_its_ends(
     assert state[:2] == [str(path), "50"]
     os.utime(path, ns=(1, 1))
     assert checksums.of_file(path) != state
+
+
+def test_stores_joined_are_the_store_of_all_their_documents() -> None:
+    reading, texts = microworld_tokenizer(), list(corpus(90, 0))
+    groups = [
+        [tokenised.tokenise(texts[at : at + 15], reading) for at in range(first, first + 45, 15)] for first in (0, 45)
+    ]
+    first, second = (TokenStore.of(*group) for group in groups)
+    joined = TokenStore.joined(first.part(7, 40), second.part(0, 11))
+    expected = TokenStore.of(tokenised.tokenise([*texts[7:40], *texts[45:56]], reading))
+    assert np.array_equal(joined.tokens(0, joined.starts[-1]), expected.tokens(0, expected.starts[-1]))
+    for name in ("sentences", "documents", "firsts", "bounds"):
+        assert np.array_equal(getattr(joined, name), getattr(expected, name))
+    assert np.shares_memory(joined.parts[-1], second.parts[0])
+
+
+def test_a_store_without_spans_has_none_beside_one_that_has() -> None:
+    reading = microworld_tokenizer()
+    word = next(iter(corpus(1, 0))).split()[0]
+    marked = TokenStore.of(tokenised.tokenise([AnnotatedText(f"{word} {word}", ((0, len(word)),))], reading))
+    plain = TokenStore.of(tokenised.tokenise([word], reading))
+    both = TokenStore.joined(plain, marked)
+    spans = both.tokens(0, both.starts[-1]) >> store.UNIT_BITS
+    assert spans.tolist() == [0, *(marked.tokens(0, marked.starts[-1]) >> store.UNIT_BITS).tolist()]
+    assert spans.any()

@@ -38,10 +38,11 @@ class Corpus(BoundData):
 
     Args:
         source: "microworld"; a text file with one document a line, a data file with a column of texts, or a folder of
-            such files, from here or below `LM_LAB_DATA`; `hub:NAME` or `hub:NAME:SUBSET`.
+            such files, from here or below `LM_LAB_DATA`; `hub:NAME` or `hub:NAME:SUBSET`. A list of sources, but for
+            the microworld: their documents one behind the other.
         batch_size: rows in a batch.
         max_length: longest row in tokens.
-        documents: how many to use; None takes all, and 40,000 of the microworld.
+        documents: how many to use of each source; None takes all, and 40,000 of the microworld.
         held_out: how many of those are kept from training, to validate on; 0 takes the split `validation` that a
             folder or a set of the hub has.
         seed: of the microworld's text, of what rows draw and of the order of batches.
@@ -62,7 +63,7 @@ class Corpus(BoundData):
 
     def __init__(
         self,
-        source: str = MICROWORLD,
+        source: str | list[str] = MICROWORLD,
         batch_size: int = 128,
         max_length: int = 128,
         documents: int | None = None,
@@ -79,7 +80,8 @@ class Corpus(BoundData):
         at_least(1, batch_size=batch_size, max_length=max_length, documents=documents)
         at_least(0, held_out=held_out, seed=seed, num_workers=num_workers)
         codec(encoding)
-        self.source, self.batch_size, self.max_length = source, batch_size, max_length
+        self.sources = _sources(source)
+        self.batch_size, self.max_length = batch_size, max_length
         self.documents, self.held_out = documents, held_out
         self.seed, self.num_workers = seed, num_workers
         self.column, self.starts, self.spans, self.rows = column, starts, spans, rows
@@ -92,9 +94,9 @@ class Corpus(BoundData):
         """What text this is, in a few words."""
         assert self.training is not None and self.validation is not None, "setup comes first"  # noqa: PT018
         held_out = len(self.validation.store)
-        seeded = f", seed {self.seed}" if self.source == MICROWORLD else ""
+        seeded = f", seed {self.seed}" if MICROWORLD in self.sources else ""
         count = len(self.training.store) + held_out
-        return f"{self.source}, {count:,} documents of which {held_out:,} held out{seeded}"
+        return f"{' and '.join(self.sources)}, {count:,} documents of which {held_out:,} held out{seeded}"
 
     def bind(self, encoding: Encoding) -> None:
         """Keep how the model reads; rows for another one are dropped. Raises `UsageError` if it reads more than ids."""
@@ -109,7 +111,7 @@ class Corpus(BoundData):
 
     def prepare_data(self) -> None:
         """Tokenise what is not in the cache yet, in one process of each machine."""
-        if self.source != MICROWORLD:  # which is made in memory
+        if MICROWORLD not in self.sources:  # which is made in memory
             self._stores(self.reading.tokenizer)
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
@@ -124,9 +126,10 @@ class Corpus(BoundData):
         self.training, self.validation = self.rows(training, layout), self.rows(validation, layout)
         for rows, use in ((self.training, "train"), (self.validation, "validate")):
             if not len(rows):
+                size = f"{len(rows.store)} documents of {np.diff(rows.store.bounds).sum()} tokens"
                 raise UsageError(
-                    f"'{self.source}' gives no row of {self.max_length} tokens to {use} on: {len(rows.store)} "
-                    f"documents of {np.diff(rows.store.bounds).sum()} tokens; give more text, or a smaller max_length."
+                    f"'{' and '.join(self.sources)}' gives no row of {self.max_length} tokens to {use} on: {size}; "
+                    "give more text, or a smaller max_length."
                 )
 
     def train_dataloader(self) -> ResumableLoader:
@@ -143,39 +146,41 @@ class Corpus(BoundData):
         return grouped_loader(rows, batches, rows.collate, self.num_workers, pins(self.trainer))
 
     def _stores(self, tokenizer: Any) -> tuple[TokenStore, TokenStore]:
-        """The tokens to train on and those to validate on."""
-        if not self.held_out and self.source != MICROWORLD:
-            return self._store("train", tokenizer), self._store("validation", tokenizer)
-        whole = self._store("train", tokenizer)
+        """The tokens to train on and those to validate on, of all sources."""
+        pairs = [self._divided(source, tokenizer) for source in self.sources]
+        return TokenStore.joined(*(train for train, _ in pairs)), TokenStore.joined(*(held for _, held in pairs))
+
+    def _divided(self, source: str, tokenizer: Any) -> tuple[TokenStore, TokenStore]:
+        if not self.held_out and source != MICROWORLD:
+            return self._store(source, "train", tokenizer), self._store(source, "validation", tokenizer)
+        whole = self._store(source, "train", tokenizer)
         if not 0 < self.held_out < len(whole):
             raise UsageError(
-                f"held_out={self.held_out}: expected 1 to {len(whole) - 1}, because '{self.source}' gives "
+                f"held_out={self.held_out}: expected 1 to {len(whole) - 1}, because '{source}' gives "
                 f"{len(whole)} documents; or 0 for the split validation of a folder."
             )
         return whole.part(self.held_out, len(whole)), whole.part(0, self.held_out)
 
-    def _store(self, split: str, tokenizer: Any) -> TokenStore:
-        in_file = not self.starts and self.source != MICROWORLD and not self.source.startswith(raw.HUB)
+    def _store(self, source: str, split: str, tokenizer: Any) -> TokenStore:
+        in_file = not self.starts and source != MICROWORLD and not source.startswith(raw.HUB)
         if isinstance(self.spans, str) and not in_file:
             raise UsageError(
                 f"spans='{self.spans}': spans stand in a column of a data file, without starts; a chunker, such as "
                 "lm_lab.data.PhraseChunker, finds them in any text."
             )
-        if self.source == MICROWORLD:
+        if source == MICROWORLD:
             texts = corpus(self.documents or MICROWORLD_DOCUMENTS, self.seed)
             found = TokenStore.of(tokenise(list(self._chunked(texts)), tokenizer))
         else:
-            found = store.build(self._folder(split, tokenizer), self._texts(split), tokenizer)
+            found = store.build(self._folder(source, split, tokenizer), self._texts(source, split), tokenizer)
         _require_known(found, tokenizer)
         return found
 
-    def _texts(self, split: str) -> Iterator[str | AnnotatedText]:
+    def _texts(self, source: str, split: str) -> Iterator[str | AnnotatedText]:
         if isinstance(self.spans, str):
-            texts: Iterable[str | AnnotatedText] = annotated(
-                [self.source], self.column, self.spans, split, self.encoding
-            )
+            texts: Iterable[str | AnnotatedText] = annotated([source], self.column, self.spans, split, self.encoding)
         else:
-            texts = self._chunked(raw.documents([self.source], self.column, self.starts, split, self.encoding))
+            texts = self._chunked(raw.documents([source], self.column, self.starts, split, self.encoding))
         return islice(texts, self.documents if split == "train" else None)
 
     def _chunked(self, texts: Iterable[str]) -> Iterable[str | AnnotatedText]:
@@ -183,20 +188,32 @@ class Corpus(BoundData):
 
     def fingerprint(self) -> str:
         """Hash of the text by the content of its files; of a generated or streamed one, of its name."""
-        named = self.source == MICROWORLD or self.source.startswith(raw.HUB)
         splits = ["train"] if self.held_out else ["train", "validation"]
-        states = [] if named else [checksums.of_file(p) for split in splits for p in raw.files(self.source, split)]
-        return hashlib.sha256(json.dumps([self.source if named else None, states]).encode()).hexdigest()[:16]
+        states = [_state(source, splits) for source in self.sources]
+        return hashlib.sha256(json.dumps(states[0] if len(states) == 1 else states).encode()).hexdigest()[:16]
 
-    def _folder(self, split: str, tokenizer: Any) -> Path:
+    def _folder(self, source: str, split: str, tokenizer: Any) -> Path:
         """Where the cache keeps this text in this tokenizer's ids."""
         spans = repr(self.spans) if isinstance(self.spans, Chunker) else self.spans
         read = [self.column, self.starts, spans, split, self.documents if split == "train" else None]
-        if self.source.startswith(raw.HUB):
-            return cache_folder() / "corpora" / store.fingerprint(tokenizer, self.source, *read)
-        paths = [path.resolve() for path in raw.files(self.source, split)]
+        if source.startswith(raw.HUB):
+            return cache_folder() / "corpora" / store.fingerprint(tokenizer, source, *read)
+        paths = [path.resolve() for path in raw.files(source, split)]
         states = [checksums.of_file(path) for path in paths]
         return cache_folder() / "corpora" / store.fingerprint(tokenizer, states, codec(self.encoding), *read)
+
+
+def _sources(source: str | list[str]) -> list[str]:
+    sources = [source] if isinstance(source, str) else list(source)
+    if not sources or (MICROWORLD in sources and len(sources) > 1):
+        raise UsageError(f"source={source}: expected one source, or several files, folders or names of the hub.")
+    return sources
+
+
+def _state(source: str, splits: list[str]) -> list[Any]:
+    if source == MICROWORLD or source.startswith(raw.HUB):
+        return [source, []]
+    return [None, [checksums.of_file(path) for split in splits for path in raw.files(source, split)]]
 
 
 def _require_known(tokens: TokenStore, tokenizer: Any) -> None:

@@ -65,6 +65,26 @@ class TokenStore:
         units = tuple(s.units if len(s.units) else np.zeros(len(s.tokens), np.uint8) for s in shards) if marked else ()
         return TokenStore(parts, starts, np.append(0, sentences), np.append(0, documents), firsts, units)
 
+    @staticmethod
+    def joined(*stores: "TokenStore") -> "TokenStore":
+        """The documents of several stores, one behind the other; tokens stay where they are."""
+        if len(stores) == 1:
+            return stores[0]
+        parts, units = list[np.ndarray](), list[np.ndarray]()
+        sentences, documents = [np.zeros(1, np.int64)], [np.zeros(1, np.int64)]
+        for store in stores:
+            first, last = store.documents[0], store.documents[-1]
+            start, stop = int(store.bounds[0]), int(store.bounds[-1])
+            found = store._slices(store.parts, start, stop)
+            units += store._slices(store.units, start, stop) or [np.zeros(len(part), np.uint8) for part in found]
+            parts += found
+            sentences.append(store.sentences[first + 1 : last + 1] - start + sentences[-1][-1])
+            documents.append(store.documents[1:] - first + documents[-1][-1])
+        firsts = np.concatenate([store.firsts for store in stores])
+        marked = tuple(units) if any(store.units for store in stores) else ()
+        starts = [0, *accumulate(map(len, parts))]
+        return TokenStore(tuple(parts), starts, np.concatenate(sentences), np.concatenate(documents), firsts, marked)
+
     def __len__(self) -> int:
         """Number of documents."""
         return len(self.firsts)
@@ -82,13 +102,17 @@ class TokenStore:
         return ids.astype(np.int64) | self._read(self.units, start, stop).astype(np.int64) << UNIT_BITS
 
     def _read(self, parts: Sequence[np.ndarray], start: int, stop: int) -> np.ndarray:
+        found = self._slices(parts, start, stop)
+        return found[0] if len(found) == 1 else np.concatenate(found or [parts[0][:0]])
+
+    def _slices(self, parts: Sequence[np.ndarray], start: int, stop: int) -> list[np.ndarray]:
         first = bisect_right(self.starts, start) - 1
-        found = []
-        while start < stop:
+        found = list[np.ndarray]()
+        while parts and start < stop:
             base, end = self.starts[first], min(stop, self.starts[first + 1])
             found.append(parts[first][start - base : end - base])
             start, first = end, first + 1
-        return found[0] if len(found) == 1 else np.concatenate(found or [parts[0][:0]])
+        return found
 
     def part(self, first: int, last: int) -> "TokenStore":
         """The documents from `first` to before `last`; tokens keep their places."""
