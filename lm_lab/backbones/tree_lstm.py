@@ -10,9 +10,9 @@ A forget gate for each child; a node above words has x = 0. All nodes of a level
 product: as many steps as the deepest tree has levels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from lm_lab.backbones import folders, loading
 from lm_lab.backbones.base import Backbone
 from lm_lab.backbones.pooling import Pooling
 from lm_lab.backbones.static_vectors import StaticVectors
+from lm_lab.backbones.tree_levels import Level, levels
 from lm_lab.errors import UsageError
 from lm_lab.tokens import Asked, WordColumn
 from lm_lab.trees import NONE, nodes
@@ -29,13 +30,6 @@ Kind = Literal["binary", "child_sum"]
 Trees = Literal["given", "right", "balanced", "chain"]
 _SHAPE = "tree_lstm.json"
 _INITIAL = 0.1  # half of the range of a fresh embedding
-
-
-class Children(NamedTuple):
-    """Of the left and the right child, states or cells (n, d) each, noughts where there is none."""
-
-    left: Tensor
-    right: Tensor
 
 
 class TreeCell(nn.Module):
@@ -61,17 +55,23 @@ class TreeCell(nn.Module):
         nn.init.zeros_(self.reads.bias)
         nn.init.ones_(self.reads.bias.data[3 * self.width :])
 
-    def forward(self, read: Tensor, hidden: Children, cells: Children) -> tuple[Tensor, Tensor]:
-        """What is read (n, 4d), and the children's states and cells -> state and cell (n, d)."""
+    def forward(self, read: Tensor, children: Sequence[Tensor] = ()) -> Tensor:
+        """State and cell (n, 2d) of what is read (n, 4d) and those of the left and the right child, noughts for none.
+
+        Children that no node has can be left out: both, or the right one.
+        """
         d = self.width
-        if self.kind == "binary":
-            below = self.left(hidden[0]) + self.right(hidden[1])
-            forget = [below[:, 3 * d : 4 * d], below[:, 4 * d :]]
-        else:  # `left` takes the sum, `right` each child to its gate
-            below, forget = self.left(hidden[0] + hidden[1]), [self.right(child) for child in hidden]
-        gates, kept = read[:, : 3 * d] + below[:, : 3 * d], [(read[:, 3 * d :] + each).sigmoid() for each in forget]
-        cell = gates[:, :d].sigmoid() * gates[:, 2 * d :].tanh() + kept[0] * cells[0] + kept[1] * cells[1]
-        return gates[:, d : 2 * d].sigmoid() * cell.tanh(), cell
+        gates, forget = read[:, : 3 * d], list[Tensor]()
+        if children and self.kind == "binary":
+            below = sum(of(child[:, :d]) for of, child in zip((self.left, self.right), children, strict=False))
+            gates, forget = gates + below[:, : 3 * d], [below[:, 3 * d : 4 * d], below[:, 4 * d :]]
+        elif children:  # `left` takes the sum, `right` each child to its gate
+            gates = gates + self.left(sum(child[:, :d] for child in children))
+            forget = [self.right(child[:, :d]) for child in children]
+        cell = gates[:, :d].sigmoid() * gates[:, 2 * d :].tanh()
+        for gate, child in zip(forget, children, strict=False):
+            cell = cell + (read[:, 3 * d :] + gate).sigmoid() * child[:, d:]
+        return torch.cat([gates[:, d : 2 * d].sigmoid() * cell.tanh(), cell], dim=1)
 
 
 class TreeLSTM(Backbone):
@@ -146,10 +146,10 @@ class TreeLSTM(Backbone):
             assert left is not None
             assert right is not None
             x = x.masked_fill((left != NONE).unsqueeze(-1), 0.0)
-            return read, self._composed(x, left, right, real)
+            return read, self._composed(x, [left, right], real)
         if self.trees == "chain":
             before = torch.arange(-1, ids.shape[1] - 1, device=ids.device).expand_as(ids)
-            return read, self._composed(x, before, torch.full_like(ids, NONE), real)
+            return read, self._composed(x, [before], real)
         return read, self._above(x, real)
 
     @property
@@ -168,27 +168,29 @@ class TreeLSTM(Backbone):
         left, right = children.to(x.device)
         there = torch.cat([real, right[:, room:] != NONE], dim=1)
         wide = torch.cat([x, x.new_zeros(len(x), room - 1, x.shape[-1])], dim=1)
-        states = self._composed(wide, left, right, there)
+        states = self._composed(wide, [left, right], there)
         return torch.cat([states[:, :1], states[:, room:]], dim=1)
 
-    def _composed(self, x: Tensor, left: Tensor, right: Tensor, real: Tensor) -> Tensor:
-        """States (b, m, d) of nodes that read x (b, m, d), level by level."""
+    def _composed(self, x: Tensor, children: list[Tensor], real: Tensor) -> Tensor:
+        """States (b, m, d) of nodes that read x (b, m, d), level by level; the left, or both children (b, m)."""
         b, m, d = x.shape
-        level = _levels(left, right)
-        offset = (torch.arange(b, device=x.device) * m).unsqueeze(1)
-        none = b * m  # a row of noughts
-        children = [torch.where(side == NONE, none, side + offset).flatten() for side in (left, right)]
-        read = self.cell.reads(x).view(b * m, 4 * d)
-        hidden, cells = (read.new_zeros(b * m + 1, d) for _ in range(2))
-        level = level.masked_fill(~real, -1).flatten()
-        order = level.argsort(stable=True)
-        sizes = torch.bincount(level + 1, minlength=1).tolist()
-        for own in order.split(sizes)[1:]:  # without what is no node
-            places = [side[own] for side in children]
-            state, kept = self.cell(read[own], *(Children(*(each[at] for at in places)) for each in (hidden, cells)))
-            hidden = hidden.index_put((own,), state.to(hidden.dtype))
-            cells = cells.index_put((own,), kept.to(cells.dtype))
-        return hidden[:none].view(b, m, d)
+        order, steps = levels(children, real)
+        read = self.cell.reads(x).view(b * m, 4 * d)[order].split([sum(step.onward) for step in steps])
+        handed = [list[Tensor]() for _ in range(len(steps) + 1)]
+        made = []
+        for own, step, arrived in zip(read, steps, handed, strict=False):
+            state = self._step(own, step, arrived)
+            for inbox, part in zip(handed, state.split(step.onward), strict=True):
+                inbox += [part] if len(part) else []
+            made.append(state[:, :d])
+        return x.new_zeros(b * m, d).index_copy(0, order, torch.cat(made).to(x.dtype)).view(b, m, d)
+
+    def _step(self, read: Tensor, step: Level, arrived: list[Tensor]) -> Tensor:
+        """State and cell (n, 2d) of a level, of what the levels below handed to it."""
+        if not arrived:
+            return self.cell(read)
+        below = torch.cat([*arrived, arrived[0].new_zeros(1, 2 * self.hidden_size)])
+        return self.cell(read, [below[places] for places in step.children])
 
     def _read(self, source: str, width: int) -> tuple[nn.Module, dict[str, int], bool]:
         """The table of embeddings, the sizes, and whether there are weights; sets the tokenizer."""
@@ -205,17 +207,6 @@ class TreeLSTM(Backbone):
         """Write a folder that this class loads."""
         shape = {"width": self.hidden_size, "embedding": self.embedding_size}
         folders.write(self, folder, _SHAPE, shape, None, state)
-
-
-def _levels(left: Tensor, right: Tensor) -> Tensor:
-    """(b, m): 0 of a node without children, else one more than its highest child."""
-    level = torch.zeros_like(left)
-    while True:
-        below = [torch.where(side == NONE, -1, level.gather(1, side.clamp(min=0))) for side in (left, right)]
-        above = torch.maximum(*below) + 1
-        if torch.equal(above, level):
-            return level
-        level = above
 
 
 def _over(count: int, room: int, balanced: bool) -> Tensor:
