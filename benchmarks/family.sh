@@ -37,6 +37,9 @@ lm-lab pretrain fit --config=configs/pretraining/wikitext_mlm.yaml --model.backb
 lm-lab pretrain fit --config=configs/pretraining/microworld_causal_lm.yaml --model.backbone.source=new:gpt2-tiny \
   --model.backbone.tokenizer=runs/wordpieces --model.backbone.dropout=0.0 --data.rows=lm_lab.data.Packed \
   "${read_as[@]}" --save.output="$out/causal_lm"
+lm-lab pretrain fit --config=configs/pretraining/microworld_span_corruption.yaml --model.backbone.source=new:t5-tiny \
+  --model.backbone.tokenizer=runs/wordpieces --model.backbone.dropout=0.0 --data.rows=lm_lab.data.Packed \
+  "${read_as[@]}" --save.output="$out/span_corruption"
 lm-lab pretrain fit --config=configs/pretraining/novels_lstm.yaml --model.backbone.init_args.source=runs/wordpieces \
   "${read_as[@]}" --save.output="$out/lstm"
 lm-lab pretrain fit --config=configs/pretraining/novels_elmo.yaml "${read_as[@]}" --save.output="$out/elmo"
@@ -46,16 +49,20 @@ lstm=(--backbone=lm_lab.backbones.LSTM --backbone.source="$out/lstm")
 elmo=(--backbone=lm_lab.backbones.ELMo --backbone.source="$out/elmo")
 gpt=(--backbone="$out/causal_lm")
 bert=(--backbone="$out/mlm")
+t5=(--backbone="$out/span_corruption")
 score() { lm-lab score --task "$2" "${@:3}" --out "$out/scores/$1-$2.csv"; }
 score skip_gram sts "${static[@]}" --pooling mean
 score lstm sts "${lstm[@]}" --pooling mean
 score elmo sts "${elmo[@]}" --pooling mean
 score gpt sts "${gpt[@]}" --pooling mean
 score bert sts "${bert[@]}" --pooling mean
+score t5 sts "${t5[@]}" --pooling mean
 score lstm blimp "${lstm[@]}" --limit 100
 score elmo blimp "${elmo[@]}" --limit 100
 score gpt blimp "${gpt[@]}" --limit 100
 score bert blimp "${bert[@]}" --limit 100
+score t5 blimp "${t5[@]}" --limit 100
 score lstm lambada "${lstm[@]}" --limit 500
 score gpt lambada "${gpt[@]}" --limit 500
 score bert lambada "${bert[@]}" --limit 500
+score t5 lambada "${t5[@]}" --limit 500
