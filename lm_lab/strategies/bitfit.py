@@ -3,6 +3,7 @@
 y = W x + b        with b trained and W frozen, in every linear layer and LayerNorm
 """
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +12,8 @@ from torch import nn
 from lm_lab.backbones import Backbone
 from lm_lab.strategies.about import Group, Paper
 from lm_lab.strategies.base import AdaptationStrategy
+
+_BIAS = re.compile(r"bias(_ih|_hh|$)")  # torch's LSTM has two of each layer
 
 
 @dataclass(frozen=True)
@@ -38,5 +41,5 @@ class BitFit(AdaptationStrategy):
         return sum(bias.numel() for bias in self._biases(backbone))
 
     def _biases(self, backbone: Backbone) -> list[nn.Parameter]:
-        found = [module._parameters.get("bias") for module in backbone.modules()]
-        return [bias for bias in found if bias is not None]
+        named = (item for module in backbone.modules() for item in module._parameters.items())
+        return [value for name, value in named if value is not None and _BIAS.match(name)]

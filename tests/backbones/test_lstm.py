@@ -100,3 +100,11 @@ def test_it_is_pretrained_scored_and_adapted_by_the_commands(words: str, capsys:
     assert main(["adapt", "fit", *given, *task, "--model.strategy", "FullFineTuning", "--trainer.max_steps", "2",
                  "--trainer.accelerator", "cpu"]) == 0  # fmt: skip
     assert "delta: " in capsys.readouterr().out
+
+
+def test_bitfit_trains_both_biases_of_every_layer(words: str) -> None:
+    backbone = LSTM(words, width=8, layers=2)
+    s.BitFit().apply(backbone)
+    trained = {name for name, value in backbone.named_parameters() if value.requires_grad}
+    assert trained == {f"layers.{layer}.bias_{of}_l0" for layer in (0, 1) for of in ("ih", "hh")}
+    assert s.BitFit().parameters(backbone) == 2 * 2 * 4 * 8
