@@ -1,4 +1,4 @@
-"""Write what was measured of the objectives into docs/objectives/comparison.md: `python docs/compared.py`.
+"""Write what was measured of backbones into the pages below: `python docs/compared.py`.
 
 A place says what, of a folder of benchmarks/results: `<!-- losses: objectives -->` for the losses of pretraining,
 `<!-- scores: objectives -->` for every strategy's average, `<!-- scores: objectives full -->` for the tasks of one
@@ -21,7 +21,7 @@ from lm_lab.results.records import read_records
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results"
-PAGE = ROOT / "docs/objectives/comparison.md"
+PAGES = tuple(ROOT / "docs" / page for page in ("objectives/comparison.md", "family.md", "trees.md"))
 IMAGES = ROOT / "docs/images/objectives"
 SUITES = ("objectives", "objectives_novels")
 DRAWN = ("mlm", "electra", "random_bert")  # of one architecture, so that only the start differs
@@ -123,7 +123,8 @@ def _score(row: measured.Row | None) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
     IMAGES.mkdir(exist_ok=True)
     for path, svg in drawn().items():
         path.write_text(svg, encoding="utf-8")

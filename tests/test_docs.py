@@ -154,15 +154,26 @@ def test_layers_are_those_of_the_records(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_objectives_are_compared_by_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     compared = import_module("compared")
-    text = compared.PAGE.read_text()
-    assert text == compared.filled(text)
+    for page in compared.PAGES:
+        assert page.read_text() == compared.filled(page.read_text()), page.name
+        assert "<!-- scores: " in page.read_text()
+    text = compared.PAGES[0].read_text()
     for path, svg in compared.drawn().items():
         assert path.read_text() == svg, path.name
         assert svg.count("<polyline") == 3, path.name
     suite = yaml.safe_load((ROOT / "benchmarks/objectives.yaml").read_text())
+    budgets = yaml.safe_load((ROOT / "benchmarks/budgets.yaml").read_text())
     shown = set(re.findall(r"^\| [`*](\w+)[`*] ", text, re.MULTILINE))
-    assert shown == set(suite["backbones"])
+    assert shown == {*suite["backbones"], *budgets["backbones"]}
     losses = re.findall(r"^\| `\w+` \| [\d,]+ \| ([\d.]+) \| ([\d.]+) \|", text, re.MULTILINE)
     corpora = (ROOT / "benchmarks/results").glob("*/pretraining.json")
     assert len(losses) == sum(len(json.loads(path.read_text())) for path in corpora)
     assert all(float(loss) < float(unigram) for loss, unigram in losses)  # every objective has learned
+
+
+def test_the_curve_of_budgets_is_of_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    budgets, measured = import_module("budgets"), import_module("measured")
+    svg = budgets.drawn(measured.rows(budgets.RESULTS))
+    assert budgets.IMAGE.read_text() == svg
+    assert svg.count("<polyline") == len(budgets.TASKS) * len(budgets.STRATEGIES) * len(budgets.SIZES)

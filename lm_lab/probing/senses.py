@@ -21,9 +21,9 @@ from torch import Tensor
 from lm_lab.backbones import Backbone
 from lm_lab.data.reading.senses import Sense
 from lm_lab.errors import UsageError
+from lm_lab.metrics.resamples import bootstrap
 from lm_lab.probing.word_states import word_states
 
-DRAWS = 1000
 _FEWEST = 5
 Token = tuple[int, int]  # number of a sentence, number of a word there
 
@@ -95,13 +95,14 @@ def auc(scores: np.ndarray, positive: np.ndarray) -> float:
 def score(vectors: Tensor, given: Sequence[Lemma]) -> list[SenseLayer]:
     """Every layer of `vectors` (tokens, layers, d)."""
     unit = F.normalize(vectors, dim=-1)
-    draw = np.random.default_rng(0).integers(0, len(given), (DRAWS, len(given)))
-    pairs, rows = sum(len(lemma.same) for lemma in given), []
-    for layer in range(vectors.shape[1]):
-        areas = np.array([_area(unit[:, layer], lemma) for lemma in given])
-        low, high = np.quantile(areas[draw].mean(1), (0.025, 0.975))
-        rows.append(SenseLayer(layer, float(areas.mean()), float(low), float(high), len(given), pairs))
-    return rows
+    pairs = sum(len(lemma.same) for lemma in given)
+    by_layer = [np.array([_area(unit[:, layer], lemma) for lemma in given]) for layer in range(vectors.shape[1])]
+    return [_layer(number, areas, pairs) for number, areas in enumerate(by_layer)]
+
+
+def _layer(number: int, areas: np.ndarray, pairs: int) -> SenseLayer:
+    low, high = bootstrap(lambda places: float(areas[places].mean()), len(areas))
+    return SenseLayer(number, float(areas.mean()), low, high, len(areas), pairs)
 
 
 def _area(unit: Tensor, lemma: Lemma) -> float:

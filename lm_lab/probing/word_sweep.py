@@ -16,11 +16,11 @@ from torch import Tensor
 
 from lm_lab.backbones import Backbone
 from lm_lab.metrics import Array
+from lm_lab.metrics.resamples import bootstrap
 from lm_lab.probing import linear
 from lm_lab.probing.treebank import Example, Treebank
 from lm_lab.probing.word_states import word_states
 
-DRAWS = 1000
 PENALTIES = (1e-3, 1e-2, 1e-1)
 SOME = 2000  # training examples that the penalty is chosen on
 
@@ -136,6 +136,4 @@ def interval(right: Array, sentences: Array, seed: int) -> tuple[float, float]:
     """The 95% interval of a share over examples, of resamples of whole sentences."""
     _, place = np.unique(sentences, return_inverse=True)
     hits, sizes = np.bincount(place, right), np.bincount(place)
-    draws = np.random.default_rng(seed).integers(len(sizes), size=(DRAWS, len(sizes)))
-    low, high = np.quantile(hits[draws].sum(1) / sizes[draws].sum(1), [0.025, 0.975])
-    return float(low), float(high)
+    return bootstrap(lambda places: hits[places].sum() / sizes[places].sum(), len(sizes), seed)

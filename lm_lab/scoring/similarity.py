@@ -4,7 +4,6 @@ Spearman's rank correlation with people's scores, a layer at a time (Hill et al.
 Reimers and Gurevych 2019); the interval is of 1,000 resamples of the pairs.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,8 +20,9 @@ from lm_lab.data.encoding.texts import encode_texts
 from lm_lab.data.reading.lines import given_lines
 from lm_lab.data.reading.text_rows import text_rows
 from lm_lab.metrics import Array, spearman
+from lm_lab.metrics.resamples import bootstrap
 
-DRAWS, BATCH = 1000, 64
+BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,8 @@ def similarities(
 
 
 def _agreement(layer: int, cosines: Array, scores: Array) -> Similarity:
-    draws = np.random.default_rng(0).integers(len(scores), size=(DRAWS, len(scores)))
-    found = [spearman(cosines[draw], scores[draw]) for draw in draws]
-    known = [value for value in found if not math.isnan(value)] or [math.nan]  # vectors that are all the same rank none
-    low, high = np.quantile(known, [0.025, 0.975])
-    return Similarity(layer, spearman(cosines, scores), float(low), float(high), len(scores))
+    low, high = bootstrap(lambda places: spearman(cosines[places], scores[places]), len(scores))
+    return Similarity(layer, spearman(cosines, scores), low, high, len(scores))
 
 
 @torch.no_grad()

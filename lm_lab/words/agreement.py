@@ -11,10 +11,9 @@ import pyarrow.parquet as pq
 
 from lm_lab.errors import UsageError
 from lm_lab.metrics import spearman
+from lm_lab.metrics.resamples import bootstrap
 from lm_lab.metrics.shares import wilson
 from lm_lab.words.vectors import WordVectors
-
-DRAWS = 1000
 
 
 @dataclass(frozen=True)
@@ -62,10 +61,8 @@ def _similarity(vectors: WordVectors, name: str, pairs: list[tuple[str, str, flo
     if len(known) < 2:
         return Agreement(name, float("nan"), float("nan"), float("nan"), len(known), len(pairs))
     ours, theirs = np.array(known).T
-    draw = np.random.default_rng(0)
-    resampled = [spearman(ours[rows], theirs[rows]) for rows in draw.integers(0, len(known), (DRAWS, len(known)))]
-    low, high = np.nanquantile(resampled, (0.025, 0.975))
-    return Agreement(name, spearman(ours, theirs), float(low), float(high), len(known), len(pairs))
+    low, high = bootstrap(lambda places: spearman(ours[places], theirs[places]), len(known))
+    return Agreement(name, spearman(ours, theirs), low, high, len(known), len(pairs))
 
 
 def _share(name: str, right: list[bool], of: int) -> Agreement:
