@@ -23,11 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from lm_lab.backbones.output import FACTS
 from lm_lab.cli import exit_code
 from lm_lab.commands import pretrain
 from lm_lab.config.lightning_cli import quiet
 from lm_lab.errors import UsageError
-from lm_lab.training.pretrained import FACTS, Facts
+from lm_lab.training.pretrained import Facts
 
 REFERENCE = "mlm"
 PAIRED = ("bert_nsp", "albert", "structbert")

@@ -12,6 +12,7 @@ from transformers import PreTrainedConfig
 from lm_lab.backbones import identity, loading
 from lm_lab.errors import UsageError
 
+FACTS = "pretraining.json"  # in a folder of `lm-lab pretrain`: what it was pretrained on, by what
 HEADS = "objective.safetensors"  # in a folder of `lm-lab pretrain`: what the objective trained beside the backbone
 _WEIGHT, _BIAS = "lm_head.weight", "final_logits_bias"
 _TRAINED = "output.weight"  # of `CausalLM`

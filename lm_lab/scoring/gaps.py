@@ -30,7 +30,7 @@ class GapLikelihood(Likelihood):
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__(backbone)
-        self.output, self.sentinel = LanguageOutput(backbone), _first_sentinel(backbone)
+        self.output, self.sentinel = LanguageOutput(backbone), first_sentinel(backbone)
 
     @torch.no_grad()
     def distributions(self, asked: Sequence[Asked]) -> list[Tensor]:
@@ -51,7 +51,8 @@ class GapLikelihood(Likelihood):
         return source, [self.sentinel, *asked.ids[first : last + 1]]
 
 
-def _first_sentinel(backbone: Backbone) -> int:
+def first_sentinel(backbone: Backbone) -> int:
+    """The id that stands for the first gap. Raises `UsageError` where there is none."""
     try:
         return int(sentinel_ids(backbone, 1)[0])
     except UsageError as error:

@@ -4,6 +4,7 @@
     masked    pseudo-log-likelihood = sum_t log p(x_t | x without x_t)     each token hidden in a pass of its own
     both ways sum_t log p(x_t | x_<t) + log p(x_t | x_>t)                  ELMo's two directions
     gaps      the same; a sentinel stands for the token, and the decoder writes what was there     (T5)
+    restored  the same; a mask stands for the token, and the decoder writes the text               (BART)
 
 The others are no probability of the text, but rank texts as one does (Salazar et al. 2020, Masked Language Model
 Scoring, https://arxiv.org/abs/1910.14659). Special tokens are read and not scored.
@@ -103,20 +104,30 @@ class Likelihood(ABC):
 class CausalLikelihood(Likelihood):
     """Of a model that predicts each next token.
 
+    Args:
+        backbone: whose states have seen the tokens on the left.
+        output: from states (n, d) to scores (n, V); None takes the backbone's own.
+        beside: what the backbone is given of ids (b, t) beside them and their mask.
+
     Raises:
         UsageError: no token begins a text, so that its first could not be scored; or no output layer.
     """
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        output: Callable[[Tensor], Tensor] | None = None,
+        beside: Callable[[Tensor], dict[str, Tensor]] = lambda _: {},
+    ) -> None:
         super().__init__(backbone)
-        self.output, self.after = LanguageOutput(backbone), []
+        self.output, self.beside, self.after = output or LanguageOutput(backbone), beside, []
         self.before = self.before or [self._start()]
 
     @torch.no_grad()
     def distributions(self, asked: Sequence[Asked]) -> list[Tensor]:
         """Given the tokens on the left alone."""
         ids, real = self._padded([each.ids for each in asked])
-        states = self.backbone.last(input_ids=ids, attention_mask=real)
+        states = self.backbone.last(input_ids=ids, attention_mask=real, **self.beside(ids))
         places = [torch.tensor(each.places, device=ids.device) for each in asked]
         return [self.output(states[row, own - 1]).float().log_softmax(-1) for row, own in enumerate(places)]
 

@@ -1,6 +1,7 @@
 """How likely a model finds texts, by its kind, and a masked one's output layer: of a folder of ours, or of
 `transformers`."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -9,15 +10,20 @@ from torch import Tensor, nn
 from transformers import AutoModelForMaskedLM
 
 from lm_lab.backbones import Backbone, ELMo, TransformersBackbone, loading
-from lm_lab.backbones.output import HEADS
+from lm_lab.backbones.output import FACTS, HEADS
 from lm_lab.backbones.transformers_backbone import require_transformers
 from lm_lab.errors import UsageError
 from lm_lab.objectives.autoregressive import softmax
 from lm_lab.objectives.autoregressive.bidirectional_lm import predicted
 from lm_lab.objectives.token_head import TokenHead
-from lm_lab.scoring.gaps import GapLikelihood
+from lm_lab.scoring.gaps import GapLikelihood, first_sentinel
 from lm_lab.scoring.likelihood import BothWaysLikelihood, CausalLikelihood, Likelihood, MaskedLikelihood, Scores
+from lm_lab.scoring.restored import RestoringLikelihood
+from lm_lab.scoring.xlnet import xlnet
 
+_FILLS = ("SpanCorruption", "ReplaceSpans")  # objectives with a sentinel in a gap
+_RESTORED = ("BART", "MASS", "BertStyle", "MassStyle")  # those with a mask
+_RESTORES = ("bart", "mbart")  # models of the hub with a mask
 _SOFTMAX = "softmax."
 _PARTS = ("dense.weight", "dense.bias", "norm.weight", "norm.bias", "bias")
 
@@ -29,13 +35,15 @@ def likelihood(backbone: Backbone) -> Likelihood:
         UsageError: it was pretrained with no output layer over tokens, or its weights lack it.
     """
     if backbone.encoder_decoder:
-        return GapLikelihood(backbone)
+        return _filling(backbone, _objective(backbone))
     if backbone.causal:
         return CausalLikelihood(backbone)
     if isinstance(backbone, ELMo):
         return _both_ways(backbone)
     model = require_transformers(backbone, "scoring texts by hiding their tokens")
     heads = _heads(model)
+    if model.kind == "xlnet":
+        return xlnet(model, heads, _objective(model))
     return MaskedLikelihood(model, _ours(model, heads) if heads else _of_transformers(model))
 
 
@@ -43,6 +51,26 @@ def _heads(backbone: Backbone) -> dict[str, Tensor]:
     """What the objective trained beside the backbone, where it was `lm-lab pretrain`."""
     file = Path(loading.locate(backbone.settings["source"])) / HEADS
     return load_file(file) if backbone.pretrained and file.is_file() else {}
+
+
+def _objective(backbone: Backbone) -> str | None:
+    """The class that trained it, where it was `lm-lab pretrain` and one alone."""
+    file = Path(loading.locate(backbone.settings["source"])) / FACTS
+    found = json.loads(file.read_text(encoding="utf-8")).get("objective") if file.is_file() else None
+    return None if found == "SumOfObjectives" else found
+
+
+def _filling(backbone: Backbone, objective: str | None) -> Likelihood:
+    """An encoder-decoder, by what it was trained to write."""
+    if objective in _FILLS or (objective is None and backbone.kind not in _RESTORES):
+        return GapLikelihood(backbone)
+    if objective is not None and objective not in _RESTORED:
+        raise UsageError(f"{objective} trained this {backbone.kind}, which was never asked to fill in a hidden token.")
+    mask = backbone.tokenizer.mask_token_id
+    mask = first_sentinel(backbone) if mask is None else int(mask)  # as `BertStyle` has it
+    if objective is None:  # as published
+        return RestoringLikelihood(backbone, mask, lead=True)
+    return RestoringLikelihood(backbone, mask, one_mask=objective == "BART", hidden_alone=objective == "MASS")
 
 
 def _both_ways(backbone: ELMo) -> Likelihood:

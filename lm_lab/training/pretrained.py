@@ -10,11 +10,10 @@ from torch import Tensor
 
 from lm_lab.atomic import require_writable
 from lm_lab.backbones import Backbone
-from lm_lab.backbones.output import HEADS
+from lm_lab.backbones.output import FACTS, HEADS
 from lm_lab.errors import UsageError
 
 CONFIGURATION = "pretraining.yaml"
-FACTS = "pretraining.json"
 _MODELS = ("config.json", FACTS)  # one of them is in every folder with a model: not all are models of transformers
 Facts = dict[str, str | int | float]
 State = dict[str, Tensor] | None

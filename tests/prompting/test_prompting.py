@@ -92,6 +92,20 @@ def test_a_t5_fills_the_gap(sentinels: Path) -> None:
     assert model(model.batch(TEXTS[:1]))[0].tolist() == pytest.approx(expected.tolist(), rel=1e-4)
 
 
+def test_a_bart_writes_the_prompt_with_the_word_at_its_mask(folders: Folders) -> None:
+    backbone = TransformersBackbone(str(folders["bart"]))
+    model = prompted(backbone, template="{a} it was {answer} .")
+    own = AutoModelForSeq2SeqLM.from_pretrained(folders["bart"]).eval()
+    mask = backbone.tokenizer.mask_token
+    for text, scores in zip(TEXTS, model(model.batch(TEXTS)), strict=True):
+        source = backbone.tokenizer(f"{text} it was {mask} .", return_tensors="pt")["input_ids"]
+        target = backbone.tokenizer(f"{text} it was bad .", return_tensors="pt")["input_ids"]
+        place = int((source[0] == backbone.tokenizer.mask_token_id).nonzero())
+        with torch.no_grad():
+            logs = own(input_ids=source, labels=target).logits[0, place].log_softmax(-1)
+        assert scores.tolist() == pytest.approx(logs[words_of(backbone)].tolist(), rel=1e-4)
+
+
 def test_calibrated_a_text_without_content_says_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lm_lab.prompting.head._FREE", ("fine",))
     model = prompted(make("gpt2"), calibrated=True)

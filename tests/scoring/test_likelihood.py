@@ -10,17 +10,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM, XLNetLMHeadModel
 
 from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.cli import main
 from lm_lab.errors import UsageError
-from lm_lab.objectives import MaskedLM, NextSentence, SumOfObjectives
+from lm_lab.objectives import (
+    BART,
+    MASS,
+    BertStyle,
+    MaskedLM,
+    NextSentence,
+    PermutationLM,
+    SumOfObjectives,
+    TransformerXL,
+)
 from lm_lab.scoring.cloze import last_words
 from lm_lab.scoring.gaps import GapLikelihood
-from lm_lab.scoring.likelihood import CausalLikelihood, Likelihood
+from lm_lab.scoring.likelihood import Asked, CausalLikelihood, Likelihood
 from lm_lab.scoring.minimal_pairs import Pair, accuracies, preferences
 from lm_lab.scoring.output import likelihood
+from lm_lab.scoring.restored import RestoringLikelihood
 from lm_lab.training import pretrained
 
 TEXTS = ["the beast was good .", "it was not good , and the beast was fine .", "fine"]
@@ -103,13 +113,105 @@ def test_a_t5_fills_each_gap(sentinels: Path) -> None:
     assert scorer.texts(TEXTS[:1])[0] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("trained_here", [False, True])
+def test_an_xlnet_is_asked_for_each_token_from_all_others(make: Make, tmp_path: Path, trained_here: bool) -> None:
+    folder = tmp_path / "xlnet"
+    if trained_here:
+        backbone = make("xlnet")
+        objective = PermutationLM(backbone)
+        torch.nn.init.normal_(objective.output.bias)
+        pretrained.save(backbone, folder, {"objective": "PermutationLM"}, heads=dict(objective.named_parameters()))
+    else:
+        model = XLNetLMHeadModel(make("xlnet").config).eval()
+        torch.nn.init.normal_(model.lm_loss.bias)
+        model.save_pretrained(folder)
+        make("xlnet").tokenizer.save_pretrained(folder)
+    scorer = likelihood(TransformersBackbone(str(folder)))
+    batch = scorer.tokenizer(TEXTS[0], return_tensors="pt")
+    expected = 0.0
+    for place in range(len(scorer.before), batch["input_ids"].shape[1] - len(scorer.after)):
+        places = torch.zeros_like(batch["input_ids"])
+        places[0, place] = 1
+        with torch.no_grad():
+            if trained_here:
+                logits, _ = objective.eval().predict(backbone.eval(), batch, places)
+            else:
+                hidden = places.unsqueeze(1).expand(1, places.shape[1], -1).float()
+                one = {"perm_mask": hidden, "target_mapping": places.unsqueeze(1).float()}
+                logits = model(input_ids=batch["input_ids"], **one).logits[0]
+        expected += float(logits[0].log_softmax(-1)[batch["input_ids"][0, place]])
+    assert scorer.texts(TEXTS[:1])[0] == pytest.approx(expected, rel=1e-4)
+    assert scorer.texts(TEXTS)[0] == pytest.approx(expected, rel=1e-4)  # padding changes nothing
+
+
+def test_an_xlnet_of_transformer_xl_reads_to_the_left(make: Make, tmp_path: Path) -> None:
+    backbone = make("xlnet")
+    objective = TransformerXL(backbone)
+    torch.nn.init.normal_(objective.output.bias)
+    folder = pretrained.save(
+        backbone, tmp_path / "xl", {"objective": "TransformerXL"}, heads=dict(objective.named_parameters())
+    )
+    scorer = likelihood(TransformersBackbone(str(folder)))
+    ids = torch.tensor([[*scorer.before, *scorer.tokenizer(TEXTS[0], add_special_tokens=False)["input_ids"]]])
+    with torch.no_grad():
+        loss = objective.eval()(backbone.eval(), {"input_ids": ids, "attention_mask": torch.ones_like(ids)}).total
+    assert scorer.texts(TEXTS[:1])[0] == pytest.approx(-float(loss) * (ids.shape[1] - 1), rel=1e-4)
+
+
+def test_a_published_bart_restores_each_token(folders: Folders) -> None:
+    model = AutoModelForSeq2SeqLM.from_pretrained(folders["bart"]).eval()
+    scorer = likelihood(TransformersBackbone(str(folders["bart"])))
+    ids = scorer.tokenizer(TEXTS[0], return_tensors="pt")["input_ids"]
+    expected = 0.0
+    for place in range(len(scorer.before), ids.shape[1] - len(scorer.after)):
+        source = ids.clone()
+        source[0, place] = scorer.tokenizer.mask_token_id
+        with torch.no_grad():
+            logits = model(input_ids=source, labels=ids).logits
+        expected += float(logits[0, place].log_softmax(-1)[ids[0, place]])
+    assert scorer.texts(TEXTS[:1])[0] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", [BART, MASS, BertStyle])
+def test_what_restores_texts_here_is_asked_as_it_was_trained(make: Make, tmp_path: Path, kind: Any) -> None:
+    backbone = make("bart")
+    objective = kind(backbone)
+    folder = pretrained.save(backbone, tmp_path / "made", {"objective": kind.__name__}, heads=objective.state_dict())
+    scorer = likelihood(TransformersBackbone(str(folder)))
+    batch = scorer.tokenizer(TEXTS[0], return_tensors="pt")
+    words, real = objective.words(batch)
+    target = objective.with_special_tokens((words, real))
+    expected = 0.0
+    for place in range(int(real.sum())):
+        hidden, span = words.clone(), torch.zeros_like(target["input_ids"])
+        hidden[0, place], span[0, place] = scorer.tokenizer.mask_token_id, 1
+        source = objective.with_special_tokens((hidden, real), objective._lead(batch))
+        asked = target | {"attention_mask": span} if kind is MASS else target
+        with torch.no_grad():
+            logits = objective.output(objective.states(backbone.eval(), source, asked))[0, place]
+        expected += float(logits.log_softmax(-1)[words[0, place]])
+    assert scorer.texts(TEXTS[:1])[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_neighbours_have_one_mask_in_a_bart_and_one_each_elsewhere(make: Make) -> None:
+    asked = Asked([2, 7, 8, 9, 3], [2, 3])
+    assert RestoringLikelihood(make("bart"), 4)._source(asked) == [2, 7, 4, 3]
+    assert RestoringLikelihood(make("bart"), 4, one_mask=False)._source(asked) == [2, 7, 4, 4, 3]
+
+
 def test_what_cannot_score_is_refused_by_name(make: Make, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="have no output layer that predicts hidden tokens: they lack cls"):
         likelihood(make("bert"))
     with pytest.raises(UsageError, match="random weights predict nothing"):
         likelihood(make("bert", pretrained=False))
-    with pytest.raises(UsageError, match="bart has no sentinel"):
-        likelihood(make("bart"))
+    backbone = make("bart")
+    folder = pretrained.save(backbone, tmp_path / "cut", {"objective": "PrefixLM"})
+    with pytest.raises(UsageError, match="PrefixLM trained this bart, which was never asked to fill in"):
+        likelihood(TransformersBackbone(str(folder)))
+    with pytest.raises(UsageError, match="has no output layer that predicts tokens"):
+        likelihood(make("xlnet", pretrained=False))
+    with pytest.raises(UsageError, match="no output layer that predicts tokens: they lack lm_loss"):
+        likelihood(make("xlnet"))
     backbone = make("bert")
     folder = pretrained.save(backbone, tmp_path / "pairs", {"steps": 1}, heads=NextSentence(backbone).state_dict())
     with pytest.raises(UsageError, match="predicts no hidden tokens"):
