@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lm_lab.backbones import Backbone
 from lm_lab.models import AdaptedModel
 from lm_lab.strategies import AdaptationStrategy
 from lm_lab.tasks import glue_task
+from lm_lab.tokens import Asked, WordColumn
 
 ROWS, LENGTH, STEPS = 4, 6, 3
 SEED = 0
@@ -46,10 +49,32 @@ class Case:
 
     def batch(self) -> dict[str, Any]:
         """Texts of random tokens, one of them padded, and labels."""
-        ids = self.tokens()
-        mask = torch.ones_like(ids)
-        mask[0, -2:] = 0
-        return {"texts": [{"input_ids": ids, "attention_mask": mask}], "labels": torch.arange(ROWS) % 2.0}
+        text = self.reads(self.tokens())
+        text["attention_mask"][0, -2:] = 0
+        return {"texts": [text], "labels": torch.arange(ROWS) % 2.0}
+
+    def reads(self, ids: Tensor) -> dict[str, Tensor]:
+        """What the backbone is given of ids (b, t): beside them, all that it asks for."""
+        asked = {asked.name: self._asked(asked, ids) for asked in self.original.asks}
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), **asked}
+
+    def padded(self, text: dict[str, Tensor], more: int) -> dict[str, Tensor]:
+        """A text with so many tokens of padding behind."""
+        padding = {asked.name: asked.padding for asked in self.original.asks}
+        return {
+            name: F.pad(value, (*(0, 0) * (value.dim() - 2), 0, more), value=padding.get(name, 0))
+            for name, value in text.items()
+        }
+
+    def _asked(self, asked: Asked, ids: Tensor) -> Tensor:
+        """Of tokens, their values; of words, turns of 0 and 1, or each word points at the one before."""
+        if not isinstance(asked, WordColumn):
+            tokens = self.original.tokenizer.convert_ids_to_tokens(ids.flatten().tolist())
+            values = torch.from_numpy(np.asarray(asked.values(tokens)))
+            return values.view(*ids.shape, *values.shape[1:])
+        places = torch.arange(ids.shape[1])
+        numbers = torch.where(places > 0, places - 1, asked.padding) if asked.points else places % 2
+        return numbers.expand_as(ids).clone()
 
     def tokens(self, seed: int = SEED) -> Tensor:
         """(4, 6) token ids without special tokens."""

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lm_lab.doctor.case import Case, CheckError, train
@@ -121,8 +120,7 @@ def merged_equals_unmerged(case: Case) -> str:
 def padding_changes_nothing(case: Case) -> str:
     """More padding behind a text leaves its scores."""
     short = case.batch()
-    long = {name: F.pad(value, (0, 3)) for name, value in short["texts"][0].items()}
-    found = _outputs(case.trained, {"texts": [long]})
+    found = _outputs(case.trained, {"texts": [case.padded(short["texts"][0], 3)]})
     return _within(_distance(_outputs(case.trained, short), found), ROUNDING)
 
 
@@ -182,9 +180,8 @@ def _states_with_another_token(case: Case, position: int) -> tuple[tuple[Tensor,
     ids, others = case.tokens(), case.tokens(seed=1)
     changed = ids.clone()
     changed[:, position] = torch.where(ids[:, position] == others[:, position], ids[:, 0], others[:, position])
-    mask = torch.ones_like(ids)
     run = case.trained.backbone
-    return run(input_ids=ids, attention_mask=mask), run(input_ids=changed, attention_mask=mask)
+    return run(**case.reads(ids)), run(**case.reads(changed))
 
 
 def _distance(a: Tensor, b: Tensor) -> float:

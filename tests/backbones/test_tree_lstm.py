@@ -175,9 +175,10 @@ def test_it_is_adapted_and_judged_at_root_and_nodes(
     assert main([*words, "--trainer.accelerator", "cpu", "--trainer.logger", "false"]) == 0, capsys.readouterr().err
 
 
-def test_the_doctor_finds_nothing(folders: Folders) -> None:
+@pytest.mark.parametrize("trees", ["balanced", "given"])
+def test_the_doctor_finds_nothing(folders: Folders, trees: str) -> None:
     for strategy in (FullFineTuning(), LinearProbe()):
-        results = examine(lstm(folders, trees="balanced"), type(strategy).__name__, strategy)
+        results = examine(lstm(folders, trees=trees), type(strategy).__name__, strategy)
         assert [f"{r.check}: {r.detail}" for r in results if not r.ok or r.refused] == []
 
 

@@ -21,6 +21,7 @@ from lm_lab.data.modules.own import OwnTexts
 from lm_lab.data.modules.sequences import Sequences
 from lm_lab.data.modules.squad import SQuAD
 from lm_lab.data.modules.tags import TokenClassification
+from lm_lab.doctor.examine import examine
 from lm_lab.errors import UsageError
 from lm_lab.objectives import MaskedLM
 from lm_lab.strategies import FullFineTuning, LinearProbe
@@ -315,6 +316,14 @@ def test_what_is_missing_is_named(make: Make) -> None:
     model.backbone.asks = (Characters(),)
     with pytest.raises(UsageError, match="characters of each token, and a corpus keeps ids alone"):
         bind(model, Corpus(documents=40, held_out=8))
+
+
+def test_the_doctor_gives_a_backbone_all_that_it_asks_for(folders: dict[str, Path]) -> None:
+    backbone = character_backbone(folders)
+    for strategy in (FullFineTuning(), LinearProbe()):
+        results = {row.check: row for row in examine(backbone, type(strategy).__name__, strategy)}
+        assert [f"{row.check}: {row.detail}" for row in results.values() if not row.ok] == []
+        assert results["padding_changes_nothing"].ok
 
 
 # --- what is kept
