@@ -10,7 +10,13 @@ from lm_lab.report.layer_curves import Mark, svg
 
 ROOT = Path(__file__).parents[1]
 RESULTS, PAGE, IMAGE = ROOT / "benchmarks/results/senses", ROOT / "docs/senses.md", ROOT / "docs/images/senses.svg"
-NAMES = {"skip_gram": "skip-gram", "glove": "GloVe", "elmo": "ELMo, 2M tokens", "minilm": "MiniLM", "bert_novels": "BERT on novels"}
+NAMES = {
+    "skip_gram": "skip-gram",
+    "glove": "GloVe",
+    "elmo": "ELMo, 2M tokens",
+    "minilm": "MiniLM",
+    "bert_novels": "BERT on novels",
+}
 PLACE = re.compile(r"(<!-- senses -->\n).*?(<!-- end -->)", re.DOTALL)
 Lines = dict[str, list[SenseLayer]]
 
