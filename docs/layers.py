@@ -14,6 +14,7 @@ NAMES = {
     "skip_gram": "skip-gram",
     "elmo": "ELMo",
     "skip_thoughts": "LSTM, skip-thoughts",
+    "stories15m": "Llama, stories15M",
     "minilm": "MiniLM",
     "bert_novels": "BERT on novels",
 }
