@@ -46,10 +46,10 @@ def likelihood(backbone: Backbone) -> Likelihood:
         return _filling(backbone, _objective(backbone))
     if backbone.causal:
         return CausalLikelihood(backbone)
-    if not backbone.pretrained:  # a suite asks so before it loads weights, whether a prompt fits the tokenizer
-        return Untrained(backbone)
     if isinstance(backbone, ELMo):
         return _both_ways(backbone)
+    if not backbone.pretrained:  # a suite asks so before it loads weights, whether a prompt fits the tokenizer
+        return Untrained(backbone)
     model = require_transformers(backbone, "scoring texts by hiding their tokens")
     heads = _heads(model)
     if model.kind == "xlnet":
