@@ -11,6 +11,7 @@ from lm_lab.errors import UsageError
 from lm_lab.models import delta
 from lm_lab.models.trust import trusted_config
 from lm_lab.training.callbacks.delta import SaveDelta
+from lm_lab.training.machine.processes import leave
 
 
 class Commands(AdaptCLI):
@@ -46,6 +47,7 @@ def main(words: list[str]) -> int:
         args = [*args[:1], "--config", json.dumps(config), *args[1:]]
     with quiet():
         build(args, callbacks=(SaveDelta(),), kind=Commands, wishes=wishes, given=given)
+    leave()
     return 0
 
 

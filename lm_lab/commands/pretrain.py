@@ -12,6 +12,7 @@ from lm_lab.config.resume import take_wishes
 from lm_lab.data.corpora.corpus import Corpus
 from lm_lab.models.binding import bind
 from lm_lab.training.callbacks.throughput import Throughput
+from lm_lab.training.machine.processes import leave
 from lm_lab.training.pretraining import Pretraining, SaveBackbone
 from lm_lab.training.resuming.checkpoints import ExactResume
 
@@ -55,6 +56,7 @@ def main(args: list[str]) -> int:
     args, wishes = take_wishes(allow_imports(args))
     with quiet():
         build(args, wishes=wishes, given=args)
+    leave()
     return 0
 
 

@@ -193,6 +193,29 @@ def test_two_processes_evaluate_and_predict_every_row_once(
     assert [line.split("\t")[-1] for line in shown] == [f"text {i}" for i in range(9)]
 
 
+@pytest.mark.parametrize("command", ["adapt", "pretrain"])
+def test_the_group_is_taken_apart(
+    here: Callable[..., int], folders: dict[str, Path], tmp_path: Path, command: str
+) -> None:
+    """Threads of a group that is left to the end of the interpreter may end the process by a signal."""
+    words = {
+        "adapt": ["--model.strategy=BitFit", "--data=GLUE", "--data.task=sst2", "--data.source=microworld"],
+        "pretrain": [f"--config={ROOT / 'configs/pretraining/microworld_causal_lm.yaml'}", f"--save.output={tmp_path}"],
+    }[command]
+    kind = {"adapt": "bert", "pretrain": "gpt2"}[command]
+    common = [f"--model.backbone.source={folders[kind]}", "--trainer.accelerator=cpu", "--trainer.logger=false"]
+    group = [
+        "--trainer.num_sanity_val_steps=0",
+        "--trainer.enable_progress_bar=false",
+        "--trainer.devices=1",
+        "--trainer.strategy=ddp",
+        "--trainer.max_steps=1",
+        "--trainer.max_epochs=-1",
+    ]
+    assert here([command, "fit", *words, *common, *group, f"--trainer.default_root_dir={tmp_path}"]) == 0
+    assert not torch.distributed.is_initialized()
+
+
 def test_standard_input_is_of_one_process(
     here: Callable[..., int], folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,16 @@ def gathered(own: T) -> list[T]:
     return found
 
 
+def leave() -> None:
+    """Take the group of processes apart, where there is one, once each has done its work; all of them must ask.
+
+    A group that is left to the end of the interpreter may end the process by a signal: gloo's threads still run then.
+    """
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
 def keep_buffers(module: nn.Module) -> None:
     """Keep DDP from sending buffers with every forward pass: none of ours changes in one, and they wait for each other.
 
