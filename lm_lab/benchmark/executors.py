@@ -86,10 +86,10 @@ class LocalProcesses(Executor):
         job = worker.job
         assert job
         if not ready:
-            if worker.seconds() < job.needs.seconds:
+            if worker.seconds() < job.seconds:
                 return []
             self._dismiss(worker)
-            limit = f"the limit of {job.needs.seconds:g} s (--cell-timeout)"
+            limit = f"the limit of {job.seconds:g} s (--cell-timeout)"
             return failed(job, f"it ran longer than {limit}, and was ended")
         results = worker.results()
         worker.job = None

@@ -1,9 +1,10 @@
 """What is run at once: a job of one cell or more, what it needs, and what comes back."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from lm_lab import provenance
 from lm_lab.benchmark.plan import PlannedCell
@@ -22,7 +23,7 @@ class Needs:
         gpu: whether it takes a GPU, with others or alone.
         threads: threads of torch.
         memory: bytes of the GPU's memory, or of the machine's where it takes none; None: not known.
-        seconds: after which it is ended.
+        seconds: after which it is ended; a job may take as many as each of its cells.
     """
 
     gpu: bool = False
@@ -55,6 +56,15 @@ class Job:
     def ids(self) -> frozenset[str]:
         """Ids of its cells."""
         return frozenset(planned.id for planned in self.cells)
+
+    def of(self, cells: Sequence[PlannedCell]) -> Self:
+        """The same for other cells."""
+        return replace(self, cells=tuple(cells))
+
+    @property
+    def seconds(self) -> float:
+        """After which it is ended."""
+        return self.needs.seconds * len(self.cells)
 
 
 def record(

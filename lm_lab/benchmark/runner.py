@@ -5,7 +5,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -15,6 +14,7 @@ from lm_lab.atomic import remove_leftovers, replace_file
 from lm_lab.benchmark.baselines import write_baselines
 from lm_lab.benchmark.executors import Executor
 from lm_lab.benchmark.fingerprints import cache_fingerprints
+from lm_lab.benchmark.grouping import grouped, known_apart
 from lm_lab.benchmark.jobs import Job, Needs
 from lm_lab.benchmark.plan import Plan, make_plan
 from lm_lab.benchmark.progress import Progress
@@ -38,6 +38,8 @@ def run_suite(
     needs: Needs | None = None,
     imports: Sequence[str] = (),
     retry_failed: bool = False,
+    pack: int = 1,
+    measure_time: bool = False,
 ) -> Plan:
     """Run every cell of `suite` that has no record in `root` yet, and write what comes back.
 
@@ -50,6 +52,8 @@ def run_suite(
         needs: what a job of one cell asks of a machine.
         imports: packages beside this one that the suite may name.
         retry_failed: run cells again that failed or diverged.
+        pack: most cells that train in one pass; 1: each trains alone.
+        measure_time: the cells of the last seed run alone, for the clock.
 
     Raises:
         UsageError: another run holds `root`, or it belongs to another suite.
@@ -62,13 +66,21 @@ def run_suite(
         restrict(imports)  # before anything that the suite names is imported
         template = Job((), suite.name, provenance.command(), needs or Needs(), root / "features", tuple(imports))
         try:
-            return _run(suite, root, executor, progress, track, template, retry_failed)
+            return _run(suite, root, executor, progress, track, template, retry_failed, pack, measure_time)
         finally:
             executor.stop()
 
 
 def _run(
-    suite: Suite, root: Path, executor: Executor, progress: Progress, track: Tracker, template: Job, again: bool
+    suite: Suite,
+    root: Path,
+    executor: Executor,
+    progress: Progress,
+    track: Tracker,
+    template: Job,
+    again: bool,
+    pack: int,
+    measure_time: bool,
 ) -> Plan:
     prints = cache_fingerprints()
     records = {record["id"]: record for record in scan(root).records if _whole(root, record)}
@@ -77,24 +89,27 @@ def _run(
     write_baselines(root, plan.cells)
     if again:
         records = {key: record for key, record in records.items() if record["status"] == "done"}
-    running: set[str] = set()
+    running: list[set[str]] = []  # ids of the cells of each job that have not come back
+    clocked = suite.seeds[-1] if measure_time else None
     progress.start(plan.total, len(records), executor.capacity)
     while True:
         plan = make_plan(suite, records, prints)
-        waiting = [c for c in plan.cells if c.id not in records and c.id not in running]
+        out = set().union(*running)
+        waiting = [c for c in plan.cells if c.id not in records and c.id not in out]
         if restored := [record for c in waiting if (record := _restore(root, c.id))]:
             for record in restored:
                 records[record["id"]] = record
                 progress.advance(record)
             continue
-        for planned in waiting[: executor.capacity + 1 - len(running)]:  # one in reserve keeps every worker busy
-            executor.submit(replace(template, cells=(planned,)))
-            running.add(planned.id)
+        jobs = grouped(waiting, pack, executor.capacity, known_apart(plan.cells, records), clocked)
+        for cells in jobs[: executor.capacity + 1 - len(running)]:  # one in reserve keeps every worker busy
+            executor.submit(template.of(cells))
+            running.append({planned.id for planned in cells})
         if not running:
             return plan
         for record, predictions in executor.wait():
             write_record(root, record, predictions)
-            running.discard(record["id"])
+            running = [left for ids in running if (left := ids - {record["id"]})]
             records[record["id"]] = record
             progress.advance(record)
             track(record)

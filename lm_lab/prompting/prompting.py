@@ -41,6 +41,7 @@ class Prompting(AdaptationStrategy):
     learning_rate: ClassVar[float] = 0.0
     learning_rates: ClassVar[tuple[float, ...]] = ()
     trains: ClassVar[bool] = False
+    packs: ClassVar[bool] = False
     head_alone: ClassVar[bool] = True
 
     shots: int = 0

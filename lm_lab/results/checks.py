@@ -62,7 +62,7 @@ _CELL: dict[str, Check] = {
 }
 _OPTIONAL: dict[str, Check] = {
     **dict.fromkeys(("reason", "traceback"), _or_none(_text)),
-    **dict.fromkeys(("suite", "started", "command", "predictions"), _text),
+    **dict.fromkeys(("suite", "started", "command", "predictions", "apart"), _text),
     "config": _each(lambda _: True),
     **dict.fromkeys(("git", "memory"), _each(_scalar)),
     "hardware": lambda value: _each(_scalar)(value) and _or_none(_number)(value.get("memory_bytes")),
@@ -72,6 +72,7 @@ _OPTIONAL: dict[str, Check] = {
     "score": _each(_score),
     **dict.fromkeys(("ledger", "clocks"), _each(_count)),
     "layer_weights": _list(_number),
+    "packed_with": _list(_text),
     "history": _list(lambda row: _each(_number, "step", "loss")(row) and _count(row["step"])),
 }
 _DONE: dict[str, Check] = {

@@ -53,6 +53,8 @@ class CellRecord(TypedDict, total=False):
     versions: dict[str, str]
     git: dict[str, Any]
     hardware: dict[str, Any]
+    packed_with: list[str]  # ids of the cells that trained in the same pass: its clocks and memory are shares
+    apart: str  # why a job of several cells trained each alone
     started: str
     command: str
 

@@ -56,6 +56,7 @@ class SerialAdapter(AdaptationStrategy):
     start: ClassVar[float | None] = 1e-2  # near the identity, not at it
     learning_rate: ClassVar[float] = 1e-3
     learning_rates: ClassVar[tuple[float, ...]] = (3e-5, 3e-4, 3e-3)
+    may_differ: ClassVar[tuple[str, ...]] = ("size", "activation")
 
     size: int
     activation: Activation

@@ -92,6 +92,8 @@ class AdaptationStrategy(ABC):
         merges: whether `merge` can fold the delta into the backbone's own weights.
         trains: False where not even the head does: a prompt.
         head_alone: whether nothing of the backbone trains, on purpose.
+        packs: whether several of its runs can train in one pass over the backbone (`lm_lab.packs`).
+        may_differ: settings in which the runs of such a pack may differ, beside seed and learning rate.
         needs: what it looks for in a backbone, where that is no role by name.
         group, paper: what kind of method it is and whose, for the documentation; the first line of the docstring says
             what it does.
@@ -103,6 +105,8 @@ class AdaptationStrategy(ABC):
     merges: ClassVar[bool] = False
     trains: ClassVar[bool] = True
     head_alone: ClassVar[bool] = False
+    packs: ClassVar[bool] = True
+    may_differ: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[str] = "parameters to train"
     group: ClassVar[Group | None] = None
     paper: ClassVar[Paper | None] = None

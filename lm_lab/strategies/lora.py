@@ -71,6 +71,8 @@ class LoRA(SiteUpdates):
     learning_rates: ClassVar[tuple[float, ...]] = (2e-4, 5e-4, 2e-3)
     needs: ClassVar[str] = LINEAR_LAYERS
 
+    may_differ: ClassVar[tuple[str, ...]] = ("rank", "alpha", "dropout", "rank_stabilised")
+
     rank: int = 8
     alpha: float = 16.0
     dropout: float = 0.0

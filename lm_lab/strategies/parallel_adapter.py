@@ -77,6 +77,7 @@ class ParallelAdapter(AdaptationStrategy):
     )
     learning_rate: ClassVar[float] = 1e-3
     learning_rates: ClassVar[tuple[float, ...]] = (3e-4, 1e-3, 3e-3)
+    may_differ: ClassVar[tuple[str, ...]] = ("size", "scale", "activation")
 
     size: int = 64
     scale: float = 4.0

@@ -80,6 +80,8 @@ class VeRA(SiteUpdates):
     learning_rates: ClassVar[tuple[float, ...]] = (2e-3, 5e-3, 2e-2)  # ten times LoRA's: our own choice
     needs: ClassVar[str] = LINEAR_LAYERS
 
+    may_differ: ClassVar[tuple[str, ...]] = ("rank", "initial", "dropout", "seed")
+
     rank: int = 256
     initial: float = 0.1
     dropout: float = 0.0
