@@ -89,7 +89,8 @@ class LocalProcesses(Executor):
             if worker.seconds() < job.seconds:
                 return []
             self._dismiss(worker)
-            limit = f"the limit of {job.seconds:g} s (--cell-timeout)"
+            each = " a cell" if len(job.cells) > 1 else ""
+            limit = f"the limit of {job.needs.seconds:g} s{each} (--cell-timeout)"
             return failed(job, f"it ran longer than {limit}, and was ended")
         results = worker.results()
         worker.job = None

@@ -224,7 +224,7 @@ def test_a_stopped_worker_is_ended_when_its_time_is_up(folders, tmp_path):
     os.kill(executor._workers[0].process.pid, signal.SIGSTOP)
     found = [record for record, _ in executor.wait()]
     assert [record["id"] for record in found] == [first.id, second.id]
-    told = "it ran longer than the limit of 3 s (--cell-timeout), and was ended"
+    told = "it ran longer than the limit of 3 s a cell (--cell-timeout), and was ended"
     assert {record["reason"] for record in found} == {told}
     executor.submit(Job((second,), "small", "test"))
     assert [(record["id"], record["status"]) for record, _ in executor.wait()] == [(second.id, "done")]
