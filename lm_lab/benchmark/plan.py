@@ -1,7 +1,8 @@
 """Which cells a suite needs next, given the records there are.
 
 Every tuned value runs with the first seeds; once those are in, the winner on held-out examples runs with the rest.
-So the plan grows as results come in, and depends on nothing but the suite and the records.
+So the plan grows as results come in, and depends on nothing but the suite and the records. A run asks for it after each
+cell: a `Planner` plans each cell once, and a setting again only when one of the records that decide it is another.
 """
 
 import hashlib
@@ -36,14 +37,26 @@ class Plan:
     total: int
 
 
+class Planner:
+    """A suite's plan for any records: what `make_plan` gives, at the cost of what is new since the last call.
+
+    Args:
+        suite: the grid.
+        fingerprints: of a cell's configuration, the identity of its data and weights.
+    """
+
+    def __init__(self, suite: Suite, fingerprints: Fingerprints) -> None:
+        self._settings = [_Setting(suite, at, fingerprints) for at in suite.settings()]
+        self._total = sum(setting.count() for setting in self._settings)
+
+    def __call__(self, records: Mapping[str, CellRecord]) -> Plan:
+        """Every cell that the suite has, or may have, now. `records` maps cell ids to what is known."""
+        return Plan([cell for setting in self._settings for cell in setting.cells(records)], self._total)
+
+
 def make_plan(suite: Suite, records: Mapping[str, CellRecord], fingerprints: Fingerprints) -> Plan:
     """Every cell that the suite has, or may have, now. `records` maps cell ids to what is known."""
-    cells: list[PlannedCell] = []
-    total = 0
-    for setting in suite.settings():
-        cells += _setting_cells(suite, setting, records, fingerprints)
-        total += _count(suite, setting)
-    return Plan(cells, total)
+    return Planner(suite, fingerprints)(records)
 
 
 def cell_id(config: Mapping[str, Any], fingerprints: Mapping[str, str]) -> str:
@@ -52,44 +65,60 @@ def cell_id(config: Mapping[str, Any], fingerprints: Mapping[str, str]) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _setting_cells(
-    suite: Suite, setting: Coordinates, records: Mapping[str, CellRecord], fingerprints: Fingerprints
-) -> Iterator[PlannedCell]:
-    def plan(size: Any, tuned: dict[str, Any], seed: int) -> PlannedCell:
-        cell = suite.cell(setting, size, tuned, seed)
-        config = suite.config(cell)
-        prints = fingerprints(config)
-        return PlannedCell(cell_id(config, prints), cell, config, prints)
+class _Setting:
+    """The cells of one setting, over its sizes, tuned values and seeds, and what was known when they were planned."""
 
-    winners: dict[Any, dict[str, Any] | None] = {}
-    for size in _tuning_sizes(suite, setting):
-        first = [plan(size, tuned, seed) for tuned in suite.tuned(setting) for seed in suite.selection_seeds]
-        yield from first
-        winners[size] = _winner(first, records)
-    for size in suite.sizes(setting):
-        tuned = winners.get(size, winners.get(suite.strategy(setting).get("select_at")))
-        if tuned is not None:
-            done = suite.selection_seeds if size in winners else []
-            yield from (plan(size, tuned, seed) for seed in suite.seeds if seed not in done)
+    def __init__(self, suite: Suite, at: Coordinates, fingerprints: Fingerprints) -> None:
+        self._suite, self._at, self._fingerprints = suite, at, fingerprints
+        self._sizes, self._select_at = suite.sizes(at), suite.strategy(at).get("select_at")
+        self._tuned, self._planned = suite.tuned(at), dict[tuple[Any, str, int], PlannedCell]()
+        self._chooses = len({json.dumps(tuned) for tuned in self._tuned}) > 1
+        sizes = self._sizes if self._select_at is None else [self._select_at]
+        self._first = {size: [self._plan(size, *run) for run in self._tuning()] for size in sizes}
+        self._known: list[CellRecord | None] | None = None
+        self._cells: list[PlannedCell] = []
 
+    def cells(self, records: Mapping[str, CellRecord]) -> list[PlannedCell]:
+        """Its cells now: the same list until one of the records that the choice is made with is another."""
+        deciding = self._first.values() if self._chooses else ()
+        known = [records.get(planned.id) for first in deciding for planned in first]
+        if known != self._known:  # the records themselves are compared first, so this costs nothing while they stay
+            self._known, self._cells = known, list(self._now(records))
+        return self._cells
 
-def _tuning_sizes(suite: Suite, setting: Coordinates) -> list[Any]:
-    entry = suite.strategy(setting)
-    return [entry["select_at"]] if "select_at" in entry else suite.sizes(setting)
+    def count(self) -> int:
+        """How many cells it will have in the end."""
+        seeds, first = self._suite.seeds, self._suite.selection_seeds
+        return len(self._first) * (len(self._tuned) - 1) * len(first) + len(self._sizes) * len(seeds)
+
+    def _now(self, records: Mapping[str, CellRecord]) -> Iterator[PlannedCell]:
+        winners = {}
+        for size, first in self._first.items():
+            yield from first
+            winners[size] = _winner(first, records) if self._chooses else self._tuned[0]
+        for size in self._sizes:
+            tuned = winners.get(size, winners.get(self._select_at))
+            if tuned is not None:
+                done = self._suite.selection_seeds if size in winners else []
+                yield from (self._plan(size, tuned, seed) for seed in self._suite.seeds if seed not in done)
+
+    def _tuning(self) -> Iterator[tuple[dict[str, Any], int]]:
+        return ((tuned, seed) for tuned in self._tuned for seed in self._suite.selection_seeds)
+
+    def _plan(self, size: Any, tuned: dict[str, Any], seed: int) -> PlannedCell:
+        key = size, json.dumps(tuned, sort_keys=True), seed
+        if key not in self._planned:
+            cell = self._suite.cell(self._at, size, tuned, seed)
+            config = self._suite.config(cell)
+            prints = self._fingerprints(config)
+            self._planned[key] = PlannedCell(cell_id(config, prints), cell, config, prints)
+        return self._planned[key]
 
 
 def _winner(first: list[PlannedCell], records: Mapping[str, CellRecord]) -> dict[str, Any] | None:
     """The tuned value with the best score on held-out examples, once all of `first` are in."""
-    if len({json.dumps(planned.cell["tuned"]) for planned in first}) == 1:
-        return first[0].cell["tuned"]
     known = [records[planned.id] for planned in first if planned.id in records]
     if len(known) < len(first):
         return None
     chosen = choose(candidates(known))
     return dict(chosen.tuned) if chosen else None
-
-
-def _count(suite: Suite, setting: Coordinates) -> int:
-    tuning, values = len(_tuning_sizes(suite, setting)), len(suite.tuned(setting))
-    first, seeds, sizes = len(suite.selection_seeds), len(suite.seeds), len(suite.sizes(setting))
-    return tuning * (values - 1) * first + sizes * seeds

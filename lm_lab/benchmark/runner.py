@@ -16,7 +16,7 @@ from lm_lab.benchmark.executors import Executor
 from lm_lab.benchmark.fingerprints import cache_fingerprints
 from lm_lab.benchmark.grouping import grouped, known_apart
 from lm_lab.benchmark.jobs import Job, Needs
-from lm_lab.benchmark.plan import Plan, make_plan
+from lm_lab.benchmark.plan import Plan, Planner
 from lm_lab.benchmark.progress import Progress
 from lm_lab.benchmark.suite import Suite
 from lm_lab.config.lightning_cli import restrict
@@ -82,21 +82,22 @@ def _run(
     pack: int,
     measure_time: bool,
 ) -> Plan:
-    prints = cache_fingerprints()
+    make_plan = Planner(suite, cache_fingerprints())
     records = {record["id"]: record for record in scan(root).records if _whole(root, record)}
-    plan = make_plan(suite, records, prints)
+    plan = make_plan(records)
     _prepare_folder(suite, root, plan, records)
     write_baselines(root, plan.cells)
     if again:
         records = {key: record for key, record in records.items() if record["status"] == "done"}
     running: list[set[str]] = []  # ids of the cells of each job that have not come back
     clocked = suite.seeds[-1] if measure_time else None
+    aside = {path.stem for path in (root / "superseded" / "cells").glob("*.json")}
     progress.start(plan.total, len(records), executor.capacity)
     while True:
-        plan = make_plan(suite, records, prints)
+        plan = make_plan(records)
         out = set().union(*running)
         waiting = [c for c in plan.cells if c.id not in records and c.id not in out]
-        if restored := [record for c in waiting if (record := _restore(root, c.id))]:
+        if restored := [record for c in waiting if c.id in aside and (record := _restore(root, c.id))]:
             for record in restored:
                 records[record["id"]] = record
                 progress.advance(record)

@@ -1,7 +1,9 @@
+import random
+
 import pytest
 from suites import STRATEGIES, write_suite
 
-from lm_lab.benchmark.plan import cell_id, make_plan
+from lm_lab.benchmark.plan import Planner, cell_id, make_plan
 from lm_lab.benchmark.suite import load_suite
 from lm_lab.errors import UsageError
 
@@ -58,6 +60,34 @@ def test_the_plan_grows_when_the_tuned_value_is_known(path, tmp_path):
     assert [
         cell["seed"] for cell in later if cell["coordinates"]["strategy"] == "lora" and cell["coordinates"]["rank"] == 2
     ] == [0, 1]
+
+
+@pytest.mark.parametrize("order", range(6))
+def test_a_plan_that_goes_on_is_the_plan_from_scratch_after_every_record(path, tmp_path, order):
+    suite = load_suite(write_suite(path, tmp_path, seeds=[0, 1, 2], selection_seeds=2))
+    planner, draw, records = Planner(suite, prints), random.Random(order), {}
+    while waiting := [c for c in planner(records).cells if c.id not in records]:
+        planned = draw.choice(waiting)
+        status = draw.choice(["done", "done", "done", "failed"])
+        score = {"score": {"selection": draw.choice([0.5, draw.random()])}} if status == "done" else {}
+        records[planned.id] = {"id": planned.id, "cell": planned.cell, "status": status, **score}
+        assert planner(records) == make_plan(suite, records, prints)
+    fewer = {key: record for key, record in records.items() if record["status"] == "done"}
+    assert planner(fewer) == make_plan(suite, fewer, prints)  # as a run that does failed cells again
+
+
+def test_a_cell_is_planned_once_however_many_records_come_in(path, tmp_path):
+    planned = []
+
+    def counted(config):
+        planned.append(config)
+        return prints(config)
+
+    planner, records = Planner(load_suite(write_suite(path, tmp_path)), counted), {}
+    while waiting := [c for c in planner(records).cells if c.id not in records]:
+        cell = waiting[0]
+        records[cell.id] = {"id": cell.id, "cell": cell.cell, "status": "done", "score": {"selection": 0.5}}
+    assert len(planned) == len(records) == 13
 
 
 def test_ids_follow_configuration_data_and_weights(path, tmp_path):
