@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -12,13 +13,18 @@ ANY_RUN = ("seed_everything",)  # in what the runs of a pack may differ, beside 
 NEEDS_ITS_OWN = ("callbacks", "max_time", "devices", "strategy", "accumulate_grad_batches")
 
 
+@cache  # a run asks for all that wait after each cell
 def key(planned: PlannedCell) -> str | None:
     """What cells of one pack have in common; None for a cell that runs alone."""
     config = planned.config
     model, trainer = dict(config["model"]), config["trainer"]
     strategy = dict(model["strategy"])
     kind = _class(strategy["class_path"])
-    if not kind.packs or any(trainer.get(name) for name in NEEDS_ITS_OWN) or str(trainer.get("precision")) == "16-mixed":
+    if (
+        not kind.packs
+        or any(trainer.get(name) for name in NEEDS_ITS_OWN)
+        or str(trainer.get("precision")) == "16-mixed"
+    ):
         return None
     if model.get("frozen_dropout") or model.get("lm_weight"):
         return None

@@ -28,6 +28,9 @@ class PlannedCell:
     config: dict[str, Any]
     fingerprints: dict[str, str]
 
+    def __hash__(self) -> int:
+        return hash(self.id)
+
 
 @dataclass(frozen=True)
 class Plan:
