@@ -7,7 +7,6 @@ file is used its score is computed again and must be the recorded one.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,8 @@ def compare(
     tasks = sorted({p.task for p in points if p.task != AVERAGE})
     resampled: dict[tuple[Coordinates, str], Resampled] = {}
     problems = []
-    for point in (p for p in points if p.task != AVERAGE and p.scores):
+    scored = [p for p in points if p.task != AVERAGE and p.scores]
+    for point in sorted(scored, key=lambda p: p.task):  # a task's points share its resamples
         try:
             resampled[point.key, point.task] = _resample_point(root, point, by_id, draws, tasks.index(point.task))
         except UsageError as error:
@@ -91,7 +91,7 @@ def _resample_point(root: Path, point: Point, by_id: Mapping[str, Any], draws: i
     for key in by_id[point.cells[0]]["scores"]["validation"]:
         metric, rows = _metric_rows(key, first)
         answers = np.stack([table.prediction[rows] for table in tables])
-        parts.append((partial(score, METRICS[metric]), answers, first.label[rows]))
+        parts.append((METRICS[metric], answers, first.label[rows]))
     scores = _scores(parts)
     if not np.allclose(scores, list(point.scores.values()), atol=_TOLERANCE):
         raise UsageError(f"the predictions give {scores.tolist()}, the records say {list(point.scores.values())}.")
@@ -103,7 +103,9 @@ def _scores(parts: Sequence[tuple[Metric, Array, Array]]) -> Array:
     """The mean of the metrics for each seed (s,), computed from predictions that may be damaged."""
     try:
         with np.errstate(all="ignore"):
-            found: Array = np.mean([[f(each, labels) for each in answers] for f, answers, labels in parts], axis=0)
+            found: Array = np.mean(
+                [[score(f, each, labels) for each in answers] for f, answers, labels in parts], axis=0
+            )
     except (ArithmeticError, ValueError, IndexError, TypeError) as error:
         raise UsageError(f"the predictions cannot be scored ({error}); run these cells again.") from error
     return found

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lm_lab.metrics import Array, Metric
+from lm_lab.metrics import Array, Metric, score
+from lm_lab.metrics.weighted import drawn, scores
 
 DRAWS = 2000
 LEVEL = 0.95
@@ -108,13 +109,8 @@ def resample(predictions: Array, labels: Array, metric: Metric, draws: int = DRA
 
     The same `seed` and `n` give the same resamples, which is what pairs two strategies by example.
     """
-    generator = np.random.default_rng(seed)
-    n = len(labels)
-    drawn = np.empty((draws, len(predictions)))
-    for row in drawn:
-        chosen = generator.integers(n, size=n)
-        row[:] = [metric(each[chosen], labels[chosen]) for each in predictions]
-    return Resampled(np.array([metric(each, labels) for each in predictions]), drawn)
+    whole = np.array([score(metric, each, labels) for each in predictions])
+    return Resampled(whole, scores(metric, predictions, labels, drawn(len(labels), draws, seed)))
 
 
 def average_difference(tasks: Sequence[tuple[Resampled, Resampled]]) -> Difference:
