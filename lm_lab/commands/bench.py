@@ -142,12 +142,15 @@ def _status(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from lm_lab.report.page import write_report
     from lm_lab.report.table import terminal_table
+    from lm_lab.results.records import read_suite, scan
 
+    read_suite(options.out)  # says what is wrong with a folder that holds no results
+    found = scan(options.out)
     try:
-        page = write_report(options.out, options.to)
+        page = write_report(options.out, options.to, found=found)
     except OSError as error:
         raise UsageError(f"the report cannot be written to '{error.filename}': {error.strerror}.") from error
-    print(terminal_table(options.out), end="\n\n")
+    print(terminal_table(options.out, found), end="\n\n")
     print(f"report: {page}", file=sys.stdout)
     return 0
 

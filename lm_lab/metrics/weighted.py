@@ -15,27 +15,48 @@ from numpy.typing import NDArray
 
 from lm_lab.metrics import classes, correlations, counts
 from lm_lab.metrics.arrays import Array, Metric
-from lm_lab.metrics.ranked import rank_correlations
+from lm_lab.metrics.ranked import Side, rank_correlations, ranked
 
-Weights = NDArray[np.uint16]
 Columns = Callable[[Any, Any], list[Any]]  # of predictions (s, n, ...) and labels (n,): what is summed, (s, n) each
 Value = Callable[[list[Any], int], Any]  # of the sums, (d, s) each, and n: the scores (d, s); nan: not by these sums
 _BLOCK = 2**24  # numbers of W that are in memory as floats
 _NEAR = 1e-6  # share of a second moment below which a variance may be rounding
 
 
-@lru_cache(maxsize=2)  # a task's strategies share them, and a task may have two sets of examples
-def drawn(n: int, draws: int, seed: int) -> Weights:
-    """How often each of `n` examples is in each resample, (draws, n); the same for the same arguments."""
-    generator = np.random.default_rng(seed)
-    counted = (np.bincount(generator.integers(n, size=n), minlength=n) for _ in range(draws))
-    return np.stack([row.astype(np.uint16) for row in counted])
+class Resamples:
+    """Resamples of `n` examples with replacement, the same ones for the same seed.
+
+    Args:
+        n: how many examples.
+        draws: how many resamples.
+        seed: of the draws.
+    """
+
+    def __init__(self, n: int, draws: int, seed: int) -> None:
+        generator = np.random.default_rng(seed)
+        counted = (np.bincount(generator.integers(n, size=n), minlength=n) for _ in range(draws))
+        self.weights = np.stack([row.astype(np.uint16) for row in counted])  # (d, n)
+        self._labels: Array | None = None
+        self._side: tuple[Side, NDArray[np.float32]] | None = None
+
+    def scores(self, metric: Metric, predictions: Array, labels: Array) -> Array:
+        """The metric of each resample (d, s) for each seed's predictions (s, n) or (s, n, k); 0 where undefined."""
+        if metric is correlations.spearman:
+            return rank_correlations(predictions, *self._ranked(labels))
+        return _scores(metric, predictions, labels, self.weights)
+
+    def _ranked(self, labels: Array) -> tuple[Side, NDArray[np.float32]]:
+        """The labels' side, kept for the next predictions of the same examples."""
+        if self._side is None or self._labels is None or not np.array_equal(self._labels, labels):
+            across = np.ascontiguousarray(self.weights.T, dtype=np.float32)
+            self._labels, self._side = labels, (ranked(labels, across), across)
+        return self._side
 
 
-def scores(metric: Metric, predictions: Array, labels: Array, weights: Weights) -> Array:
-    """The metric of each resample (d,) for each seed's predictions (s, n) or (s, n, k); 0 where it is undefined."""
-    if metric is correlations.spearman:
-        return rank_correlations(predictions, labels, weights)
+resamples = lru_cache(maxsize=2)(Resamples)  # a task's strategies share them, and a task may have two sets of examples
+
+
+def _scores(metric: Metric, predictions: Array, labels: Array, weights: NDArray[np.uint16]) -> Array:
     if metric not in _SUMS:
         found = np.full((len(weights), len(predictions)), math.nan)
     else:
@@ -48,7 +69,7 @@ def scores(metric: Metric, predictions: Array, labels: Array, weights: Weights) 
     return found
 
 
-def _sums(columns: Iterable[Any], weights: Weights) -> list[Array]:
+def _sums(columns: Iterable[Any], weights: NDArray[np.uint16]) -> list[Array]:
     """Sums of each column over the examples of each draw, (d, s)."""
     listed = [np.atleast_2d(column) for column in columns]
     stacked = np.concatenate(listed).T  # (n, all of them)

@@ -6,12 +6,11 @@ Backgrounds are transparent, and every colour is readable on white and on near-b
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lm_lab.report import text
 from lm_lab.report.curves import Point, compares_backbones, curves
+from lm_lab.report.traces import AXES, HEADLESS, Axis, positions, traces, zero_slot
 from lm_lab.results.coordinates import STRATEGY, Coordinates
 
 if TYPE_CHECKING:
@@ -33,25 +32,6 @@ _SPARE = (
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star")
 FONT = "Inter, 'Helvetica Neue', Helvetica, Arial, sans-serif"
 GRID = "rgba(128,128,128,0.22)"
-
-
-@dataclass(frozen=True)
-class Axis:
-    """What a figure's horizontal axis shows."""
-
-    title: str
-    value: Callable[[Point], float]
-    tick: Callable[[float], str]
-    beside: float = 1.0  # how far right of its mean a seed is drawn, as a factor
-
-
-AXES = {
-    "parameters": Axis("trained parameters, head included", Point.trained, text.count, 1.11),
-    "time": Axis("training seconds (processor time on a CPU)", lambda p: p.train_seconds, "{:g} s".format),
-    "bytes": Axis("bytes stored for a task", lambda p: p.ledger.get("delta_bytes", math.nan), text.size, 1.11),
-    "memory": Axis("peak memory while training", lambda p: p.peak_bytes, text.size),
-}
-_HEADLESS = Axis("trained parameters, head left out", lambda p: p.trained(head=False), text.count, 1.11)
 
 
 def colours(strategies: Iterable[str]) -> dict[str, str]:
@@ -84,6 +64,28 @@ def trade_off(points: Sequence[Point], task: str, axis: str = "parameters", titl
     """
     import plotly.graph_objects as go
 
+    found, figure = _drawn(points, task, axis, title)
+    figure.add_traces([go.Scatter(trace) for trace in found])
+    return figure
+
+
+def all_figures(points: Sequence[Point], tasks: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return task -> axis -> figure as plain JSON, for the page. Traces are not built as objects, which takes long."""
+    import json
+
+    figures: dict[str, dict[str, Any]] = {}
+    for task in tasks:
+        figures[task] = {}
+        for axis in AXES:
+            found, figure = _drawn(points, task, axis)
+            figures[task][axis] = {"data": found, "layout": json.loads(figure.to_json())["layout"]}
+    return figures
+
+
+def _drawn(points: Sequence[Point], task: str, axis: str, title: str = "") -> tuple[list[dict[str, Any]], "go.Figure"]:
+    """The traces of a figure, and all else of it."""
+    import plotly.graph_objects as go
+
     shown = curves(points, task)
     palette = colours(point.key.line.label for point in points)
     backbones = sorted({(p.control, p.key.backbone) for p in points})
@@ -93,61 +95,16 @@ def trade_off(points: Sequence[Point], task: str, axis: str = "parameters", titl
     figure = go.Figure(layout=_layout(title))
     every = [curve for _, curve in ranked]
     zero = zero_slot([value for curve in every for value in map(AXES[axis].value, curve) if value > 0])
+    found: list[dict[str, Any]] = []
     for (backbone, strategy), curve in ranked:
         label = strategy if alone and not curve[0].control else f"{strategy} · {backbone}"
-        for trace in _traces(curve, AXES[axis], zero, label, palette[strategy], symbols[backbone]):
-            figure.add_trace(trace)
+        found += traces(curve, AXES[axis], zero, label, palette[strategy], symbols[backbone])
     if not compares_backbones(points):
         _full_lines(figure, every, not alone)
     figure.update_layout(_ticks(every, AXES[axis]))
     if axis == "parameters":
         _head_buttons(figure, every)
-    return figure
-
-
-def all_figures(points: Sequence[Point], tasks: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return task -> axis -> figure as plain JSON, for the page."""
-    import json
-
-    return {task: {axis: json.loads(trade_off(points, task, axis).to_json()) for axis in AXES} for task in tasks}
-
-
-def _traces(
-    curve: Sequence[Point], axis: Axis, zero: float, label: str, colour: str, symbol: str
-) -> list["go.Scatter"]:
-    import plotly.graph_objects as go
-
-    control = curve[0].control
-    shared: dict[str, Any] = {
-        "legendgroup": label,
-        "opacity": 0.65 if control else 1,
-        "hovertemplate": "%{text}<extra></extra>",
-    }
-    shared |= {"meta": {"control": control}}
-    bars = [0 if math.isnan(p.interval.half) else 100 * p.interval.half for p in curve]
-    means = go.Scatter(
-        name=label,
-        x=_positions(curve, axis, zero),
-        y=[round(100 * p.mean, 3) for p in curve],
-        text=[text.hover(p) for p in curve],
-        mode="lines+markers",
-        line={"color": colour, "width": 2, "dash": "dot" if control else "solid"},
-        marker={"size": 9, "symbol": f"{symbol}-open" if control else symbol, "color": colour},
-        error_y={"array": bars, "color": colour, "thickness": 1.3, "width": 3},
-        **shared,
-    )
-    each = [(p, seed) for p in curve for seed in p.scores]
-    seeds = go.Scatter(
-        name=f"{label}, seeds",
-        showlegend=False,
-        x=_positions([p for p, _ in each], axis, zero, beside=True),
-        y=[round(100 * p.scores[seed], 3) for p, seed in each],
-        text=[text.hover(p, seed) for p, seed in each],
-        mode="markers",
-        marker={"size": 5, "symbol": symbol, "color": colour, "opacity": 0.45},
-        **shared,
-    )
-    return [means, seeds]
+    return found, figure
 
 
 def _full_lines(figure: "go.Figure", shown: Sequence[Sequence[Point]], named: bool) -> None:
@@ -163,17 +120,6 @@ def _full_lines(figure: "go.Figure", shown: Sequence[Sequence[Point]], named: bo
                     annotation_font={"size": 11, "color": COLOURS["full"]},
                     layer="below",
                 )
-
-
-def zero_slot(positive: Sequence[float]) -> float:
-    """Where a log axis puts nought: half a decade left of the smallest value."""
-    return min(positive, default=1.0) / 10**0.5
-
-
-def _positions(curve: Sequence[Point], axis: Axis, zero: float, beside: bool = False) -> list[float]:
-    """Seeds are drawn a little to the right of their mean, or its marker would hide them."""
-    factor = axis.beside if beside else 1.0
-    return [(axis.value(point) or zero) * factor for point in curve]
 
 
 def _ticks(shown: Sequence[Sequence[Point]], axis: Axis) -> dict[str, Any]:
@@ -213,13 +159,13 @@ def _tick_values(low: float, high: float) -> list[float]:
 def _head_buttons(figure: "go.Figure", shown: Sequence[Sequence[Point]]) -> None:
     """Two buttons that move every trace between the two conventions of "trained parameters"."""
     buttons = []
-    for label, axis in (("head included", AXES["parameters"]), ("head left out", _HEADLESS)):
+    for label, axis in (("head included", AXES["parameters"]), ("head left out", HEADLESS)):
         values = [axis.value(p) for curve in shown for p in curve]
         zero = zero_slot([v for v in values if v > 0])
         xs = []
         for curve in shown:
             repeated = [p for p in curve for _ in p.scores]
-            xs += [_positions(curve, axis, zero), _positions(repeated, axis, zero, beside=True)]
+            xs += [positions(curve, axis, zero), positions(repeated, axis, zero, beside=True)]
         buttons.append({"label": label, "method": "update", "args": [{"x": xs}, _ticks(shown, axis)]})
     menu = {"type": "buttons", "direction": "right", "buttons": buttons, "x": 0, "xanchor": "left", "y": 1.02}
     style = {"yanchor": "bottom", "pad": {"t": 0, "b": 4}, "font": {"size": 11, "color": COLOURS["full"]}}

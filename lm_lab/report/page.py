@@ -21,7 +21,7 @@ from lm_lab.report.backbones import side_by_side
 from lm_lab.report.comparisons import Comparison, compare
 from lm_lab.report.curves import Point, compares_backbones, shared_tasks
 from lm_lab.report.details import details, domains
-from lm_lab.report.figures import AXES, all_figures
+from lm_lab.report.figures import all_figures
 from lm_lab.report.headline import headline
 from lm_lab.report.layers import layer_weights
 from lm_lab.report.losses import training_losses
@@ -39,6 +39,7 @@ from lm_lab.report.table import (
     rows,
     terminal_table,
 )
+from lm_lab.report.traces import AXES
 from lm_lab.results.records import AVERAGE, Baseline, Scan, read_baselines, read_suite, scan
 
 __all__ = ["terminal_table", "write_report", "write_svg"]
@@ -73,15 +74,16 @@ table), and the small markers just right of them the single seeds. The dashed li
 controls with random weights. Hover for the numbers, click a name to hide it."""
 
 
-def write_report(root: Path, out: Path | None = None, draws: int = DRAWS) -> Path:
+def write_report(root: Path, out: Path | None = None, draws: int = DRAWS, found: Scan | None = None) -> Path:
     """Write the report of the results under `root` into `out` (default: `root`/report); return the page's path.
 
-    An unfinished run gives a report that says what is missing. `draws` is the bootstrap's number of resamples.
+    An unfinished run gives a report that says what is missing. `draws` is the bootstrap's number of resamples, `found`
+    what `root` holds, where the caller has read it.
 
     Raises:
         UsageError: `root` holds no suite.json.
     """
-    suite, found = read_suite(root), scan(root)
+    suite, found = read_suite(root), found or scan(root)
     points = all_points(found.records, suite)
     gaps, problems = compare(root, points, found.records, draws)
     out = out or root / "report"

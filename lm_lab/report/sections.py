@@ -83,8 +83,9 @@ def selection(points: Sequence[Point]) -> str:
     chosen = [p for p in points if p.task != AVERAGE and len(p.candidates) > 1]
     if not chosen:
         return "<p>Nothing was selected: every strategy ran with one setting.</p>"
-    edges = [p for p in chosen if p.scores and on_edge(p.candidates, p.tuned)]
-    ordered = [*edges, *(p for p in chosen if p not in edges)]
+    on_its_edge = [bool(p.scores and on_edge(p.candidates, p.tuned)) for p in chosen]
+    edges = [p for p, edge in zip(chosen, on_its_edge, strict=True) if edge]
+    ordered = [*edges, *(p for p, edge in zip(chosen, on_its_edge, strict=True) if not edge)]
     body = [(_selection_row(p, index < len(edges)), "") for index, p in enumerate(ordered)]
     listed = table(["strategy", "backbone", "task", "selection score of each tuned value", "warning"], body)
     warning = f"Choices on the edge of their grid, where a wider one might score more: {len(edges)} of {len(chosen)}."

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lm_lab.metrics import Array, Metric, score
-from lm_lab.metrics.weighted import drawn, scores
+from lm_lab.metrics.weighted import resamples
 
 DRAWS = 2000
 LEVEL = 0.95
@@ -110,7 +110,7 @@ def resample(predictions: Array, labels: Array, metric: Metric, draws: int = DRA
     The same `seed` and `n` give the same resamples, which is what pairs two strategies by example.
     """
     whole = np.array([score(metric, each, labels) for each in predictions])
-    return Resampled(whole, scores(metric, predictions, labels, drawn(len(labels), draws, seed)))
+    return Resampled(whole, resamples(len(labels), draws, seed).scores(metric, predictions, labels))
 
 
 def average_difference(tasks: Sequence[tuple[Resampled, Resampled]]) -> Difference:

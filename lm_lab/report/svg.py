@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from lm_lab.report import text
 from lm_lab.report.curves import Point, compares_backbones, curves
-from lm_lab.report.figures import colours, references, zero_slot
+from lm_lab.report.figures import colours, references
+from lm_lab.report.traces import zero_slot
 from lm_lab.results.records import AVERAGE
 
 WIDTH, HEIGHT = 860, 470

@@ -14,7 +14,7 @@ from lm_lab.report import text
 from lm_lab.report.curves import Point, average, selected, shared_tasks
 from lm_lab.report.statistics import welch_p
 from lm_lab.results.coordinates import Coordinates, axis_columns, coordinates
-from lm_lab.results.records import AVERAGE, Baseline, CellRecord, read_baselines, read_suite, scan
+from lm_lab.results.records import AVERAGE, Baseline, CellRecord, Scan, read_baselines, read_suite, scan
 
 MARK = "*"  # the best of a column, and what Welch's t-test over seeds cannot tell from it at 5%
 BEST = f"{MARK} best of its column, or not significantly different from it"
@@ -69,9 +69,12 @@ def baselines_line(points: Sequence[Point], known: Mapping[str, Baseline]) -> st
     return f"baselines: {'; '.join(named)}"
 
 
-def terminal_table(root: Path) -> str:
-    """Return the results table as text: rich's in a terminal, tab-aligned plain columns elsewhere."""
-    suite, found = read_suite(root), scan(root)
+def terminal_table(root: Path, found: Scan | None = None) -> str:
+    """Return the results table as text: rich's in a terminal, tab-aligned plain columns elsewhere.
+
+    `found` is what `root` holds, where the caller has read it.
+    """
+    suite, found = read_suite(root), found or scan(root)
     points = all_points(found.records, suite)
     header, body = _cells(points)
     lines = [*progress(found.records, found.broken, suite), BEST]

@@ -7,6 +7,7 @@ from typing import Any
 from lm_lab.results.coordinates import NAMED
 
 Check = Callable[[Any], bool]
+_LARGEST = 10**300
 STATUSES = ("done", "failed", "diverged")
 
 
@@ -15,7 +16,9 @@ def _whole(value: Any) -> bool:
 
 
 def _number(value: Any) -> bool:
-    return (_whole(value) and abs(value) < 10**300) or (isinstance(value, float) and math.isfinite(value))
+    if type(value) is float:  # by far the most; ten thousand records hold millions
+        return math.isfinite(value)
+    return (_whole(value) and abs(value) < _LARGEST) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _count(value: Any) -> bool:
@@ -38,7 +41,8 @@ def _or_none(check: Check) -> Check:
 
 def _each(check: Check, *needed: str) -> Check:
     """A mapping whose values all pass, with the names that are needed among them."""
-    return lambda value: isinstance(value, Mapping) and set(needed) <= set(value) and all(map(check, value.values()))
+    names = frozenset(needed)
+    return lambda value: isinstance(value, Mapping) and names <= value.keys() and all(map(check, value.values()))
 
 
 def _list(check: Check) -> Check:
@@ -53,8 +57,16 @@ def _value(value: Any) -> bool:
     return isinstance(value, str) or _number(value)
 
 
+def _steps(rows: list[Mapping[str, Any]]) -> bool:
+    """The greater part of a record: what is common is told by types alone."""
+    values = [value for row in rows for value in row.values()]
+    usual = set(map(type, values)) <= {int, float} and all(-1e300 < value < 1e300 for value in values)
+    return usual and all(0 <= row["step"] < 1e18 for row in rows)
+
+
+_NEEDED, _PLACE = {"step", "loss"}, _each(_value, *NAMED)
 _CELL: dict[str, Check] = {
-    "coordinates": lambda at: _each(_value, *NAMED)(at) and all(_text(at[axis]) for axis in NAMED),
+    "coordinates": lambda at: _PLACE(at) and all(_text(at[axis]) for axis in NAMED),
     "knob": _or_none(_text),
     "tuned": _each(_scalar),
     "seed": _whole,
@@ -73,7 +85,9 @@ _OPTIONAL: dict[str, Check] = {
     **dict.fromkeys(("ledger", "clocks"), _each(_count)),
     "layer_weights": _list(_number),
     "packed_with": _list(_text),
-    "history": _list(lambda row: _each(_number, "step", "loss")(row) and _count(row["step"])),
+    "history": lambda rows: (
+        _list(lambda row: isinstance(row, Mapping) and row.keys() >= _NEEDED)(rows) and _steps(rows)
+    ),
 }
 _DONE: dict[str, Check] = {
     "score": _each(_score, "validation"),

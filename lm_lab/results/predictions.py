@@ -87,7 +87,7 @@ def _checked(path: Path, digest: str | None) -> Any:
     content = path.read_bytes()
     if digest is not None and hashlib.sha256(content).hexdigest() != digest:
         raise ValueError("not what was written")
-    return pq.read_table(pa.BufferReader(content), columns=list(Predictions._fields))
+    return pq.ParquetFile(pa.BufferReader(content)).read(columns=list(Predictions._fields), use_threads=False)
 
 
 def _unpacked(table: Any) -> Predictions:
@@ -97,10 +97,12 @@ def _unpacked(table: Any) -> Predictions:
     table = table.select(list(Predictions._fields)).cast(_schema(counts))
     if any(table[name].null_count for name in ("split", "id", "prediction")):
         raise ValueError("an example has no split, id or prediction")
-    columns = {name: table[name].to_numpy(zero_copy_only=False) for name in Predictions._fields}
+    columns = {name: table[name].to_numpy(zero_copy_only=False) for name in Predictions._fields if name != "split"}
     if counts:
         columns["prediction"] = np.stack(list(columns["prediction"]))
-    return Predictions(**{**columns, "split": columns["split"].astype(np.str_)})
+    named = table["split"].combine_chunks().dictionary_encode()  # a few names, and a million rows of them
+    names = np.array(named.dictionary.to_pylist(), dtype=np.str_)
+    return Predictions(**columns, split=names[named.indices.to_numpy()])
 
 
 def _schema(counts: bool) -> Any:

@@ -151,7 +151,8 @@ def _figures(points: Sequence[Point]) -> dict[str, Any]:
     """Return the figures under keys of their own: W&B keeps a chart's data as `<key>_table`, over any table there."""
     import wandb
 
-    from lm_lab.report.figures import AXES, trade_off
+    from lm_lab.report.figures import trade_off
+    from lm_lab.report.traces import AXES
 
     tasks = dict.fromkeys(p.task for p in points if p.scores)
     return {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lm_lab.metrics import METRICS, score
-from lm_lab.metrics.weighted import drawn, scores
+from lm_lab.metrics.weighted import Resamples
 
 RANDOM, N, SEEDS, DRAWS = np.random.default_rng(0), 60, 3, 50
 CORRELATIONS = ("pearson", "spearman")
@@ -34,7 +34,7 @@ def laid_out(metric, predictions, labels, seed=7):
 @pytest.mark.parametrize("n", [N, 4])  # of four examples many resamples are constant, or hold one class
 def test_a_resample_by_weights_has_the_score_of_the_resample(name, n):
     predictions, labels = made(name, n)
-    found = scores(METRICS[name], predictions, labels, drawn(n, DRAWS, 7))
+    found = Resamples(n, DRAWS, 7).scores(METRICS[name], predictions, labels)
     assert found == pytest.approx(laid_out(METRICS[name], predictions, labels), abs=1e-8)
 
 
@@ -42,7 +42,7 @@ def test_a_resample_by_weights_has_the_score_of_the_resample(name, n):
 def test_whole_numbers_are_counted_without_rounding(name):
     predictions, labels = made(name)
     assert np.allclose(
-        scores(METRICS[name], predictions, labels, drawn(N, DRAWS, 7)),
+        Resamples(N, DRAWS, 7).scores(METRICS[name], predictions, labels),
         laid_out(METRICS[name], predictions, labels),
         rtol=1e-14,
         atol=1e-15,
@@ -52,7 +52,7 @@ def test_whole_numbers_are_counted_without_rounding(name):
 @pytest.mark.parametrize("name", CORRELATIONS)
 def test_what_is_constant_ranks_nothing(name):
     labels = np.arange(5.0)
-    found = scores(METRICS[name], np.full((2, 5), 0.1), labels, drawn(5, DRAWS, 0))
+    found = Resamples(5, DRAWS, 0).scores(METRICS[name], np.full((2, 5), 0.1), labels)
     assert (found == 0).all()
 
 
@@ -62,5 +62,5 @@ def test_a_metric_of_ones_own_is_scored_as_it_is():
 
     predictions, labels = made("pearson")
     assert np.array_equal(
-        scores(largest, predictions, labels, drawn(N, DRAWS, 7)), laid_out(largest, predictions, labels)
+        Resamples(N, DRAWS, 7).scores(largest, predictions, labels), laid_out(largest, predictions, labels)
     )

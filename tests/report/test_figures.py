@@ -4,9 +4,10 @@ from dataclasses import replace
 import pytest
 from fake_results import pick
 
-from lm_lab.report.figures import AXES, COLOURS, colours, references, trade_off
+from lm_lab.report.figures import COLOURS, colours, references, trade_off
 from lm_lab.report.page import write_svg
 from lm_lab.report.text import count, percent, score, seconds, size
+from lm_lab.report.traces import AXES
 from lm_lab.results.coordinates import Coordinates
 from lm_lab.results.records import AVERAGE
 
