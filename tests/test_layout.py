@@ -29,7 +29,7 @@ ALLOWED = {
     "interchange": {"backbones", "data", "heads", "models", "strategies", "tasks"},
     "scoring": {"backbones", "data", "metrics", "objectives"},
     "prompting": {"backbones", "data", "heads", "scoring", "strategies", "tasks"},
-    "benchmark": {"backbones", "config", "data", "models", "results", "strategies", "tasks", "training"},
+    "benchmark": {"backbones", "config", "data", "heads", "models", "probing", "results", "strategies", "tasks", "training"},
     "report": {"metrics", "results"},
     "tracking": {"report", "results"},
     "commands": {

@@ -7,15 +7,22 @@ from importlib import import_module
 from typing import Any
 
 from lm_lab.benchmark.plan import PlannedCell
+from lm_lab.data.modules.text_data import TextData
 from lm_lab.results.records import CellRecord
+from lm_lab.strategies.base import AdaptationStrategy
 
 ANY_RUN = ("seed_everything",)  # in what the runs of a pack may differ, beside their rate and what a strategy allows
 NEEDS_ITS_OWN = ("callbacks", "max_time", "devices", "strategy", "accumulate_grad_batches")
+
+OWN_TO_A_PROBE = ("strategy", "pooling", "learning_rate", "optimizer", "scheduler", "head")
+KNOWN = {"max_epochs", "max_steps", "precision", "accelerator", "gradient_clip_val", "gradient_clip_algorithm"}
 
 
 @cache  # a run asks for all that wait after each cell
 def key(planned: PlannedCell) -> str | None:
     """What cells of one pack have in common; None for a cell that runs alone."""
+    if on_features(planned):
+        return _features_key(planned)
     config = planned.config
     model, trainer = dict(config["model"]), config["trainer"]
     strategy = dict(model["strategy"])
@@ -32,9 +39,33 @@ def key(planned: PlannedCell) -> str | None:
     given = strategy.get("init_args", {})
     model["strategy"] = strategy | {"init_args": {k: v for k, v in given.items() if k not in kind.may_differ}}
     rest = {name: value for name, value in config.items() if name not in ANY_RUN} | {"model": model}
-    if not model["backbone"].get("init_args", model["backbone"]).get("pretrained", True):  # drawn with the run's seed
-        rest["seed"] = config["seed_everything"]
-    return json.dumps([rest, planned.fingerprints], sort_keys=True)
+    return json.dumps([rest, _seed(planned), planned.fingerprints], sort_keys=True)
+
+
+def on_features(planned: PlannedCell) -> bool:
+    """True for a cell that trains a head on vectors of texts which never change (`lm_lab.benchmark.probes`)."""
+    config = planned.config
+    model, trainer, strategy = config["model"], config["trainer"], config["model"]["strategy"]
+    kind = _class(strategy["class_path"])
+    if not kind.trains or kind.beside is not AdaptationStrategy.beside or model.get("pooling") in ("attention", "lstm"):
+        return False
+    text = issubclass(_class(config["data"]["class_path"]), TextData)
+    return text and trainer.keys() <= KNOWN and kind(**strategy.get("init_args", {})).head_alone
+
+
+def _features_key(planned: PlannedCell) -> str:
+    """Data, backbone and trainer: one pass gives every layer and pooling, and each run has its own rate and batches."""
+    config = planned.config
+    model = {name: value for name, value in config["model"].items() if name not in OWN_TO_A_PROBE}
+    shared = [model, config["data"], config["trainer"], _seed(planned), planned.fingerprints]
+    return json.dumps(shared, sort_keys=True)
+
+
+def _seed(planned: PlannedCell) -> int | None:
+    """The run's, where weights are drawn with it."""
+    backbone = planned.config["model"]["backbone"]
+    drawn = not backbone.get("init_args", backbone).get("pretrained", True)
+    return planned.config["seed_everything"] if drawn else None
 
 
 def grouped(
@@ -60,7 +91,8 @@ def grouped(
         kinds.setdefault(planned.id if shared is None or shared in known else shared, []).append(planned)
     jobs: list[tuple[PlannedCell, ...]] = []
     for cells in kinds.values():
-        size = max(1, min(most, -(-len(cells) // workers)))
+        # probes share one pass over the texts, however many they are
+        size = len(cells) if on_features(cells[0]) else max(1, min(most, -(-len(cells) // workers)))
         jobs += [tuple(cells[at : at + size]) for at in range(0, len(cells), size)]
     return jobs
 
@@ -72,5 +104,6 @@ def known_apart(planned: Iterable[PlannedCell], records: Mapping[str, CellRecord
 
 
 def _class(path: str) -> Any:
+    """The class of that path; of a short name, the data module."""
     module, _, name = path.rpartition(".")
-    return getattr(import_module(module), name)
+    return getattr(import_module(module or "lm_lab.data"), name)

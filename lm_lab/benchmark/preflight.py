@@ -18,7 +18,7 @@ import torch
 from jsonargparse import ArgumentParser
 
 from lm_lab.backbones import UNNAMED
-from lm_lab.benchmark.execute import TRAINER
+from lm_lab.benchmark.cells import TRAINER
 from lm_lab.benchmark.fingerprints import build_data
 from lm_lab.benchmark.suite import Suite
 from lm_lab.config.backbones import outline
