@@ -15,8 +15,9 @@ from lm_lab.config.adapting import AdaptCLI
 from lm_lab.data.batching import LengthGroupedBatches
 from lm_lab.data.modules.base import TaskData
 from lm_lab.heads.readout import TextReadout
-from lm_lab.heads.scorers import Standardise
-from lm_lab.probing.stacked import Curves, Run
+from lm_lab.heads.scorers import ProbeHead, Standardise
+from lm_lab.probing.stacked import Curves
+from lm_lab.probing.stacked_weights import Run
 from lm_lab.strategies.base import AdaptationStrategy
 from lm_lab.training.adaptation import Adaptation
 from lm_lab.training.optimizers import AdamW, BertAdam, parameter_groups
@@ -35,8 +36,8 @@ def fits(module: Adaptation, trainer: L.Trainer, examples: int) -> bool:
         return False
     if type(model.strategy).on_epoch is not AdaptationStrategy.on_epoch or not model.trained:
         return False
-    if _standardises(model.head) and (model.head.mix is not None or examples > ENOUGH):  # of some examples alone
-        return False
+    if _standardises(model.head) and (examples > ENOUGH or not isinstance(model.head.scorer, ProbeHead)):
+        return False  # it would be standardised by some of its examples, or is of a kind that is not known
     simple = trainer.world_size == 1 and trainer.accumulate_grad_batches == 1 and trainer.precision in PRECISIONS
     by_norm = trainer.gradient_clip_algorithm in (None, "norm")
     return simple and by_norm and _entry_by_entry(module)
@@ -58,22 +59,59 @@ def structure(module: Adaptation) -> str:
     return repr([type(head), head.scorer, sizes, len(head.layers), head.added])
 
 
-def standardise(heads: Sequence[tuple[nn.Module, Tensor]], trainer: L.Trainer) -> None:
-    """Fit what standardises to the features (n, texts, layers, d) of the training set, those of each tensor once."""
-    known: dict[int, Standardise] = {}
+def prepared(heads: Sequence[tuple[TextReadout, Tensor]], trainer: L.Trainer) -> list[tuple[nn.Module, Tensor]]:
+    """What of each head trains, and what that reads: all that comes before it is computed once for features (n, ...).
+
+    What standardises is fitted on the way.
+    """
+    known: dict[tuple[int, bool], tuple[Tensor, Standardise | None]] = {}
+    found: list[tuple[nn.Module, Tensor]] = []
     for head, features in heads:
-        for module in (each for each in head.modules() if isinstance(each, Standardise) and not each.fitted):
-            if (first := known.get(id(features))) is None:
-                assert isinstance(head, TextReadout)
-                with torch.no_grad(), trainer.precision_plugin.forward_context():
-                    module.fit(head.vector(some).to(module.mean.device) for some in features.split(4096))
-                known[id(features)] = module
-            else:
-                module.load_state_dict(first.state_dict())
+        if head.mix is not None:
+            found.append((head, features))
+            continue
+        scorer, key = head.scorer, (id(features), isinstance(head.scorer, ProbeHead))
+        if key not in known:
+            known[key] = _read(head, features, trainer)
+        vectors, first = known[key]
+        if isinstance(scorer, ProbeHead):
+            assert first is not None
+            scorer.standardise.load_state_dict(first.state_dict())
+            scorer = nn.Sequential(scorer.hidden, scorer.out)
+        found.append((scorer, vectors))
+    return found
 
 
-def as_run(planned: PlannedCell, module: Adaptation, state: Tensor, table: FeatureTable, cli: AdaptCLI) -> Run:
-    """How a cell's head is trained, from the `state` that random numbers had once it was built."""
+@torch.no_grad()
+def _read(head: TextReadout, features: Tensor, trainer: L.Trainer) -> tuple[Tensor, Standardise | None]:
+    """What a scorer's weights see of features (n, texts, layers, d), and what it was standardised by."""
+    with trainer.precision_plugin.forward_context():
+        vectors = head.vector(features.to(trainer.strategy.root_device))
+        if not isinstance(head.scorer, ProbeHead):
+            return vectors, None
+        head.scorer.standardise.fit([vectors])
+        return head.scorer.standardise(vectors), head.scorer.standardise
+
+
+def as_run(
+    planned: PlannedCell,
+    module: Adaptation,
+    state: Tensor,
+    table: FeatureTable,
+    prepared: tuple[nn.Module, Tensor],
+    cli: AdaptCLI,
+) -> Run:
+    """How a cell's head is trained.
+
+    Args:
+        planned: the cell.
+        module: its model, with optimiser and schedule.
+        state: that random numbers had once it was built.
+        table: of the training set.
+        prepared: what trains, and what it reads, as of `prepared`.
+        cli: has the trainer.
+    """
+    head, features = prepared
     model, seed = planned.config["model"], planned.config["seed_everything"]
     device, rate, size = cli.trainer.strategy.root_device, module.learning_rate, cli.datamodule.batch_size
 
@@ -84,14 +122,15 @@ def as_run(planned: PlannedCell, module: Adaptation, state: Tensor, table: Featu
 
     generator = torch.Generator(device).manual_seed(seed)
     return Run(
-        head=module.model.head,
-        features=table.features.to(device),
+        head=head,
+        features=features,
         batches=batches,
         order=seed,
         groups=parameter_groups(module, rate),
-        optimizer=lambda groups: module.optimizer(groups, rate),
+        optimizer=module.optimizer,
         scheduler=module.scheduler,
-        recipe=json.dumps([rate, model.get("optimizer"), model.get("scheduler")], sort_keys=True),
+        recipe=json.dumps([model.get("optimizer"), model.get("scheduler")], sort_keys=True),
+        rate=rate,
         generator=generator.set_state(state) if device.type == "cpu" else generator,
     )
 

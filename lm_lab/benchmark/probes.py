@@ -18,10 +18,11 @@ from lm_lab.benchmark.features import Cost, FeatureTable, stored
 from lm_lab.benchmark.jobs import Job, Result, record
 from lm_lab.benchmark.outcomes import collected, failure, judged
 from lm_lab.benchmark.plan import PlannedCell
-from lm_lab.benchmark.probe_runs import as_run, fits, history, standardise, steps_of, structure
+from lm_lab.benchmark.probe_runs import as_run, fits, history, prepared, steps_of, structure
 from lm_lab.config.adapting import AdaptCLI
 from lm_lab.config.lightning_cli import restrict
 from lm_lab.data.encoding.texts import EncodedTexts
+from lm_lab.heads.readout import TextReadout
 from lm_lab.probing import stacked
 from lm_lab.training.adaptation import Adaptation
 from lm_lab.training.callbacks.watching import require_number
@@ -66,8 +67,8 @@ def run(job: Job) -> tuple[list[Result], list[PlannedCell]]:
     with silent():
         cli = built(job.cells[0])
         groups = _groups(job, cli)
-        prepared = started.read().seconds / max(1, sum(map(len, groups)))
-        results = [found for group in groups for found in _run_group(job, cli, group, prepared)]
+        building = started.read().seconds / max(1, sum(map(len, groups)))
+        results = [found for group in groups for found in _run_group(job, cli, group, building)]
     memory.release()
     done = {found["id"] for found, _ in results}
     return results, [planned for planned in job.cells if planned.id not in done]
@@ -121,13 +122,16 @@ def _with_features(job: Job, cli: AdaptCLI, members: Sequence[Member]) -> list[M
     return list(members)
 
 
-def _run_group(job: Job, cli: AdaptCLI, members: Sequence[Member], prepared: float) -> list[Result]:
+def _run_group(job: Job, cli: AdaptCLI, members: Sequence[Member], building: float) -> list[Result]:
     device, clock = cli.trainer.strategy.root_device, Clock.start()
     memory.reset_peak(device)
     for each in members:
         each.module.model.head.to(device)
-    standardise([(each.module.model.head, each.tables["train"].features) for each in members], cli.trainer)
-    runs = [as_run(each.planned, each.module, each.state, each.tables["train"], cli) for each in members]
+    reading = prepared([(_head(each), each.tables["train"].features) for each in members], cli.trainer)
+    runs = [
+        as_run(each.planned, each.module, each.state, each.tables["train"], read, cli)
+        for each, read in zip(members, reading, strict=True)
+    ]
     labels, steps = members[0].tables["train"].encoded.labels, steps_of(cli.trainer, cli.datamodule)
     clip, context = cli.trainer.gradient_clip_val, cli.trainer.precision_plugin.forward_context
     curves = stacked.train(runs, labels.to(device), cli.datamodule.task.loss, steps, clip or None, context)
@@ -142,7 +146,7 @@ def _run_group(job: Job, cli: AdaptCLI, members: Sequence[Member], prepared: flo
             for step, loss in enumerate(curves.losses[:, place].tolist(), 1):
                 require_number(loss, step)
             measured, predictions = _measured(cli, each, Cost(took.seconds * share, took.cpu_seconds * share))
-            measured["clocks"] |= _counted(measured["clocks"], steps, int(curves.examples[place]), prepared)
+            measured["clocks"] |= _counted(measured["clocks"], steps, int(curves.examples[place]), building)
             found.update(measured | {"memory": peak, "history": history(curves, place)})  # type: ignore[typeddict-item]
             found["status"] = "done"
         except Exception as error:
@@ -151,9 +155,15 @@ def _run_group(job: Job, cli: AdaptCLI, members: Sequence[Member], prepared: flo
     return results
 
 
-def _counted(clocks: dict[str, float], steps: int, examples: int, prepared: float) -> dict[str, float]:
+def _head(member: Member) -> TextReadout:
+    head = member.module.model.head
+    assert isinstance(head, TextReadout)
+    return head
+
+
+def _counted(clocks: dict[str, float], steps: int, examples: int, building: float) -> dict[str, float]:
     rate = examples / max(clocks["train_seconds"], 1e-9)
-    return {"steps": steps, "examples": examples, "examples_per_second": rate, "prepare_seconds": prepared}
+    return {"steps": steps, "examples": examples, "examples_per_second": rate, "prepare_seconds": building}
 
 
 def _measured(cli: AdaptCLI, member: Member, spent: Cost) -> tuple[dict[str, Any], Any]:

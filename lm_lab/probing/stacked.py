@@ -14,41 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
-from lm_lab.probing.noise import given_noise
+from lm_lab.probing.noise import Noise, given_noise
+from lm_lab.probing.stacked_weights import Parameters, Run, Weights
 
-Parameters = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Run:
-    """A head and how it is trained.
-
-    Args:
-        head: from features (b, ...) to scores; gets the trained weights.
-        features: (n, ...) of all examples; runs may share them.
-        batches: the batches of an epoch, as places of examples.
-        order: what runs with equal batches have in common.
-        groups: the head's parameters as an optimiser takes them.
-        optimizer: makes an optimiser of groups, one that works entry by entry.
-        scheduler: makes its schedule, of so many steps.
-        recipe: what runs with an equal optimiser, rate and schedule have in common.
-        generator: state of the random numbers that dropout is drawn from.
-    """
-
-    head: nn.Module
-    features: Tensor
-    batches: Callable[[int], Sequence[Sequence[int]]]
-    order: Any
-    groups: Sequence[Mapping[str, Any]]
-    optimizer: Callable[[list[dict[str, Any]]], Optimizer]
-    scheduler: Callable[[Optimizer, int], LRScheduler]
-    recipe: str
-    generator: torch.Generator
+Loss = Callable[[Tensor, Mapping[str, Any]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -63,7 +35,7 @@ class Curves:
 def train(
     runs: Sequence[Run],
     labels: Tensor,
-    loss: Callable[[Tensor, Mapping[str, Any]], Tensor],
+    loss: Loss,
     steps: int,
     clip: float | None,
     context: Callable[[], AbstractContextManager[Any]],
@@ -78,124 +50,96 @@ def train(
         clip: largest norm of a run's gradient.
         context: in which scores and losses are computed.
     """
-    recipes = list(dict.fromkeys(run.recipe for run in runs))
-    order = sorted(range(len(runs)), key=lambda place: recipes.index(runs[place].recipe))
+    order = sorted(range(len(runs)), key=lambda place: (runs[place].recipe, runs[place].rate, *runs[place].reads))
     back, runs = torch.tensor(order).argsort(), [runs[place] for place in order]
     with context():
-        stack = _Stack(runs, loss)
-    losses, rates, examples = [], [], torch.zeros(len(runs), dtype=torch.long)
-    batches = _batches(runs)
+        grid = Grid(runs, loss)
+    weights = Weights(runs, steps)
+    losses, rates, batches = [], [], _batches(grid.columns)
+    examples = torch.zeros(len(runs), dtype=torch.long)
     for _ in range(steps):
-        found = torch.zeros(len(runs), device=labels.device)
-        total = torch.zeros((), device=labels.device)
-        parameters = stack.parameters()
-        for places, index in next(batches):
-            with context():
-                own = stack.losses(parameters, places, index.to(labels.device), labels)
-            total = total + own.float().sum()
-            found[places] = own.detach().float()
-            examples[places] += index.shape[1]
-        stack.step(total, clip, steps)
-        losses.append(found)
-        rates.append(stack.rates())
-    stack.write_back()
-    return Curves(torch.stack(losses).cpu()[:, back], torch.stack(rates)[:, back], examples[back])
+        with context():
+            found, counts = grid.losses(weights.stacked(), next(batches), labels)
+        weights.step(found.sum(), clip)
+        losses.append(found.detach())
+        rates.append(weights.rates())
+        examples += counts
+    weights.write_back()
+    return Curves(torch.stack(losses).cpu()[:, back], torch.tensor(rates)[:, back], examples[back])
 
 
-def _batches(runs: Sequence[Run]) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """A step at a time: places of runs (k,) whose batches are of one size, and their examples (k, b)."""
-    kinds = list(dict.fromkeys(run.order for run in runs))
-    kind = torch.tensor([kinds.index(run.order) for run in runs])
-    first = [next(run for run in runs if run.order == own) for own in kinds]
+def _batches(columns: Sequence[Run]) -> Iterator[list[tuple[list[int], Tensor]]]:
+    """A step at a time: columns (c,) whose batches are of one size, and their examples (c, b)."""
+    first = {run.order: run for run in columns}
     epoch = 0
     while True:
-        for step in zip(*(run.batches(epoch) for run in first), strict=True):
-            sizes = torch.tensor([len(batch) for batch in step])[kind]
-            yield [_of_size(int(size), sizes, step, kind) for size in sizes.unique()]
+        for step in zip(*(run.batches(epoch) for run in first.values()), strict=True):
+            batch = dict(zip(first, step, strict=True))
+            sizes = [len(batch[run.order]) for run in columns]
+            alike = [[place for place, own in enumerate(sizes) if own == size] for size in dict.fromkeys(sizes)]
+            yield [(places, torch.tensor([batch[columns[place].order] for place in places])) for places in alike]
         epoch += 1
 
 
-def _of_size(size: int, sizes: Tensor, step: Sequence[Sequence[int]], kind: Tensor) -> tuple[Tensor, Tensor]:
-    (places,) = torch.where(sizes == size)
-    return places, torch.tensor([step[number] for number in kind[places].tolist()])
+class Grid:
+    """Runs as rows, which read the same, and columns: what a column reads is gathered once for all of its rows.
 
+    Runs come sorted; where they are no whole grid, there is one row.
+    """
 
-class _Stack:
-    """The runs' weights, a part for each recipe, with the part's optimiser and schedule; runs come sorted by recipe."""
-
-    def __init__(self, runs: Sequence[Run], loss: Callable[[Tensor, Mapping[str, Any]], Tensor]) -> None:
-        recipes = list(dict.fromkeys(run.recipe for run in runs))
+    def __init__(self, runs: Sequence[Run], loss: Loss) -> None:
+        reads = list(dict.fromkeys(run.reads for run in runs))
+        whole = all(runs[place].reads == reads[place % len(reads)] for place in range(len(runs)))
+        self.rows = len(runs) // len(reads) if whole and len(runs) % len(reads) == 0 else 1
+        self.columns = runs[: len(runs) // self.rows]
         self.runs, self.loss = runs, loss
-        self.members = [[place for place, run in enumerate(runs) if run.recipe == recipe] for recipe in recipes]
-        heads = [run.head.train() for run in runs]
-        self.base, self.noises = given_noise(copy.deepcopy(heads[0]), runs[0].features[:1])
-        self.parts = [stack_module_state([heads[place] for place in part])[0] for part in self.members]
-        self.buffers = stack_module_state(heads)[1]
-        kept = list({id(run.features): run.features for run in runs}.values())
-        which = {id(features): number for number, features in enumerate(kept)}
-        self.which = torch.tensor([which[id(run.features)] for run in runs], device=kept[0].device)
-        self.features = torch.stack(kept)  # (different features, n, ...)
-        self.optimizers = [
-            runs[part[0]].optimizer(_stacked_groups(runs[part[0]], own))
-            for part, own in zip(self.members, self.parts, strict=True)
-        ]
-        self.schedules: list[LRScheduler] = []
+        self.base, self.noises = given_noise(copy.deepcopy(runs[0].head).train(), runs[0].features[:1])
+        self.buffers = {name: self._shaped(value) for name, value in stacked_buffers(runs).items()}
+        kept = {id(run.features): run.features for run in self.columns}
+        numbers = {key: number for number, key in enumerate(kept)}
+        self.which = torch.tensor([numbers[id(run.features)] for run in self.columns])
+        self.features = torch.stack(list(kept.values()))  # (different features, n, ...)
+        rows = vmap(self._loss, in_dims=(0, 0, None, 0))
+        self.all = vmap(rows, in_dims=(1, 1, 0, 1), out_dims=1)
 
-    def parameters(self) -> Parameters:
-        """All runs' weights by name, (K, ...)."""
-        return {name: torch.cat([part[name] for part in self.parts]) for name in self.parts[0]}
+    def losses(
+        self, stacked: Parameters, batches: Sequence[tuple[list[int], Tensor]], labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """(K,) losses, and (K,) how many examples they are of, of weights (K, ...)."""
+        shaped = {name: self._shaped(value) for name, value in stacked.items()}
+        found, counts, places = [], torch.zeros(self.rows, len(self.columns), dtype=torch.long), list[int]()
+        for some, index in batches:
+            found.append(self._some(shaped, some, index.to(labels.device), labels).float())
+            counts[:, some] = index.shape[1]
+            places += some
+        losses = found[0] if len(found) == 1 else torch.cat(found, 1)[:, torch.tensor(places).argsort()]
+        return losses.flatten(), counts.flatten()
 
-    def losses(self, parameters: Parameters, places: Tensor, index: Tensor, labels: Tensor) -> Tensor:
-        """(k,) of the runs at `places` on the examples `index` (k, b)."""
-        whole = len(places) == len(self.runs)
-        own = parameters if whole else {name: value[places] for name, value in parameters.items()}
-        buffers = self.buffers if whole else {name: value[places] for name, value in self.buffers.items()}
-        generators = [self.runs[place].generator for place in places.tolist()]
-        buffers = buffers | {noise.name: noise.draw(generators, index.shape[1]) for noise in self.noises}
-        x = self.features[self.which[places][:, None], index]  # (k, b, ...)
-        return vmap(self._loss)(own, buffers, x, labels[index])
+    def _some(self, shaped: Parameters, places: list[int], index: Tensor, labels: Tensor) -> Tensor:
+        """(rows, c) of the columns at `places`, on the examples `index` (c, b)."""
+        own, buffers = shaped, self.buffers
+        if len(places) < len(self.columns):
+            own, buffers = ({name: value[:, places] for name, value in each.items()} for each in (own, buffers))
+        x = self.features[self.which[places, None].to(index.device), index]  # (c, b, ...)
+        noises = {noise.name: self._drawn(noise, places, index.shape[1]) for noise in self.noises}
+        true = labels[index]
+        # a view for each row: the squared error of torch 2.13 takes no target that has fewer batched dimensions
+        return self.all(own, buffers | noises, x, true.expand(self.rows, *true.shape))
+
+    def _drawn(self, noise: Noise, places: list[int], size: int) -> Tensor:
+        """(rows, c, b, ...)."""
+        width = len(self.columns)
+        drawing = [self.runs[row * width + place].generator for row in range(self.rows) for place in places]
+        return noise.draw(drawing, size).unflatten(0, (self.rows, len(places)))
+
+    def _shaped(self, value: Tensor) -> Tensor:
+        return value.unflatten(0, (self.rows, len(self.columns)))
 
     def _loss(self, parameters: Parameters, buffers: Parameters, x: Tensor, labels: Tensor) -> Tensor:
-        scores = functional_call(self.base, (parameters, buffers), (x,))
-        return self.loss(scores, {"labels": labels})
-
-    def step(self, total: Tensor, clip: float | None, steps: int) -> None:
-        """One update of every run."""
-        self.schedules = self.schedules or [
-            self.runs[part[0]].scheduler(optimizer, steps)
-            for part, optimizer in zip(self.members, self.optimizers, strict=True)
-        ]
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
-        total.backward()
-        for part, optimizer, schedule in zip(self.parts, self.optimizers, self.schedules, strict=True):
-            if clip is not None:
-                _clip([value.grad for value in part.values() if value.grad is not None], clip)
-            optimizer.step()
-            schedule.step()
-
-    def rates(self) -> Tensor:
-        """(K,) the learning rates, of the first group of each optimiser."""
-        found = [optimizer.param_groups[0]["lr"] for optimizer in self.optimizers]
-        return torch.tensor([found[number] for number, part in enumerate(self.members) for _ in part])
-
-    @torch.no_grad()
-    def write_back(self) -> None:
-        """Give every head its weights."""
-        values = self.parameters()
-        for place, run in enumerate(self.runs):
-            for name, parameter in run.head.named_parameters():
-                parameter.copy_(values[name][place])
+        return self.loss(functional_call(self.base, (parameters, buffers), (x,)), {"labels": labels})
 
 
-def _stacked_groups(run: Run, stacked: Parameters) -> list[dict[str, Any]]:
-    names = {id(parameter): name for name, parameter in run.head.named_parameters()}
-    return [dict(group) | {"params": [stacked[names[id(p)]] for p in group["params"]]} for group in run.groups]
-
-
-def _clip(gradients: Sequence[Tensor], most: float) -> None:
-    """As `torch.nn.utils.clip_grad_norm_`, for each run of gradients (K, ...)."""
-    squares = torch.stack([gradient.reshape(len(gradient), -1).square().sum(1) for gradient in gradients])
-    factor = (most / (squares.sum(0).sqrt() + 1e-6)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient.mul_(factor.view(-1, *[1] * (gradient.dim() - 1)))
+def stacked_buffers(runs: Sequence[Run]) -> Parameters:
+    """(K, ...) by name."""
+    found: Parameters = stack_module_state([run.head for run in runs])[1]
+    return found
