@@ -77,7 +77,7 @@ def prepared(heads: Sequence[tuple[TextReadout, Tensor]], trainer: L.Trainer) ->
         if isinstance(scorer, ProbeHead):
             assert first is not None
             scorer.standardise.load_state_dict(first.state_dict())
-            scorer = nn.Sequential(scorer.hidden, scorer.out)
+            scorer = nn.Sequential(*scorer.hidden.children(), scorer.out)  # without a hidden layer the latter alone
         found.append((scorer, vectors))
     return found
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
+from torch.utils._pytree import tree_map
 
 from lm_lab.probing.noise import Noise, given_noise
 from lm_lab.probing.stacked_weights import Parameters, Run, Weights
@@ -58,9 +59,10 @@ def train(
     losses, rates, batches = [], [], _batches(grid.columns)
     examples = torch.zeros(len(runs), dtype=torch.long)
     for _ in range(steps):
+        own = weights.stacked()
         with context():
-            found, counts = grid.losses(weights.stacked(), next(batches), labels)
-        weights.step(found.sum(), clip)
+            found, counts = grid.losses(own, next(batches), labels)
+        weights.step(found.sum(), own, clip)
         losses.append(found.detach())
         rates.append(weights.rates())
         examples += counts
@@ -99,8 +101,10 @@ class Grid:
         numbers = {key: number for number, key in enumerate(kept)}
         self.which = torch.tensor([numbers[id(run.features)] for run in self.columns])
         self.features = torch.stack(list(kept.values()))  # (different features, n, ...)
-        rows = vmap(self._loss, in_dims=(0, 0, None, 0))
-        self.all = vmap(rows, in_dims=(1, 1, 0, 1), out_dims=1)
+        self.projects = isinstance(self.base, nn.Sequential) and isinstance(self.base.get_submodule("0"), nn.Linear)
+        if self.projects:
+            self.base.set_submodule("0", nn.Identity())
+        self.each = vmap(self._loss)
 
     def losses(
         self, stacked: Parameters, batches: Sequence[tuple[list[int], Tensor]], labels: Tensor
@@ -121,10 +125,15 @@ class Grid:
         if len(places) < len(self.columns):
             own, buffers = ({name: value[:, places] for name, value in each.items()} for each in (own, buffers))
         x = self.features[self.which[places, None].to(index.device), index]  # (c, b, ...)
+        if self.projects:
+            x = _projected(x, own["0.weight"], own["0.bias"])
+            own = {name: value for name, value in own.items() if not name.startswith("0.")}
+        else:
+            x = x.expand(self.rows, *x.shape)
         noises = {noise.name: self._drawn(noise, places, index.shape[1]) for noise in self.noises}
         true = labels[index]
-        # a view for each row: the squared error of torch 2.13 takes no target that has fewer batched dimensions
-        return self.all(own, buffers | noises, x, true.expand(self.rows, *true.shape))
+        given = [own, buffers | noises, x, true.expand(self.rows, *true.shape)]
+        return self.each(*tree_map(lambda value: value.flatten(0, 1), given)).unflatten(0, (self.rows, len(places)))
 
     def _drawn(self, noise: Noise, places: list[int], size: int) -> Tensor:
         """(rows, c, b, ...)."""
@@ -137,6 +146,14 @@ class Grid:
 
     def _loss(self, parameters: Parameters, buffers: Parameters, x: Tensor, labels: Tensor) -> Tensor:
         return self.loss(functional_call(self.base, (parameters, buffers), (x,)), {"labels": labels})
+
+
+def _projected(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x (c, b, i), weight (rows, c, o, i), bias (rows, c, o) -> (rows, c, b, o), as one product for all rows."""
+    rows, _, outputs, _ = weight.shape
+    found = torch.bmm(x, weight.transpose(0, 1).flatten(1, 2).transpose(1, 2))  # (c, b, rows o)
+    shaped = found.unflatten(2, (rows, outputs)).permute(2, 0, 1, 3)
+    return shaped + bias[:, :, None].to(shaped.dtype)
 
 
 def stacked_buffers(runs: Sequence[Run]) -> Parameters:

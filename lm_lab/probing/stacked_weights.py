@@ -69,17 +69,20 @@ class Weights:
             self.schedules.append(run.scheduler(self.optimizers[-1], steps))
 
     def stacked(self) -> Parameters:
-        """By name, (K, ...)."""
-        return {name: torch.cat([part[name] for part in self.parts]) for name in self.parts[0]}
+        """By name, (K, ...), for a step's gradients."""
+        found = {}
+        for name, own in self.parts[0].items():
+            found[name] = torch.cat([part[name].detach() for part in self.parts]).requires_grad_(own.requires_grad)
+        return found
 
-    def step(self, total: Tensor, clip: float | None) -> None:
-        """One update of every run, by the sum of their losses."""
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
-        total.backward()
-        if clip is not None:
-            for part in self.parts:
-                _clip([value.grad for value in part.values() if value.grad is not None], clip)
+    def step(self, total: Tensor, stacked: Parameters, clip: float | None) -> None:
+        """One update of every run, by the sum of their losses as it depends on `stacked`."""
+        names = [name for name, value in stacked.items() if value.requires_grad]
+        found = torch.autograd.grad(total, [stacked[name] for name in names])
+        gradients = found if clip is None else _clipped(found, clip)
+        for name, gradient in zip(names, gradients, strict=True):
+            for part, own in zip(self.parts, gradient.split(self.sizes), strict=True):
+                part[name].grad = own.contiguous()  # a fused optimiser reads memory as it reads the parameter's
         for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
             optimizer.step()
             schedule.step()
@@ -106,9 +109,8 @@ def _groups(run: Run, stacked: Parameters) -> list[dict[str, Any]]:
     ]
 
 
-def _clip(gradients: Sequence[Tensor], most: float) -> None:
+def _clipped(gradients: Sequence[Tensor], most: float) -> list[Tensor]:
     """As `torch.nn.utils.clip_grad_norm_`, for each run of gradients (K, ...)."""
     squares = [gradient.reshape(len(gradient), -1).square().sum(1) for gradient in gradients]
     factor = (most / (torch.stack(squares).sum(0).sqrt() + 1e-6)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient.mul_(factor.view(-1, *[1] * (gradient.dim() - 1)))
+    return [gradient * factor.view(-1, *[1] * (gradient.dim() - 1)) for gradient in gradients]
