@@ -1,0 +1,112 @@
+"""lm_lab's side: one run through its configuration, and a grid through `bench run`."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import yaml
+from settings import GRID, KINDS, RATES, Settings
+
+from lm_lab.config.adapting import build
+from lm_lab.config.lightning_cli import quiet
+
+
+class Ends(L.Callback):
+    """When each step has ended."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        """Note the time; the GPU is waited for at the second step and the last, between which is measured."""
+        if torch.cuda.is_available() and len(self.times) in (1, int(trainer.max_steps) - 1):
+            torch.cuda.synchronize()
+        self.times.append(time.perf_counter())
+
+
+def trainer(settings: Settings, **more: Any) -> dict[str, Any]:
+    """Settings of the Lightning trainer."""
+    switched_off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    return {
+        "accelerator": settings.accelerator, "devices": 1, "precision": "32-true", "gradient_clip_val": 1.0,
+        **dict.fromkeys(switched_off, False), "limit_val_batches": 0, **more,
+    }  # fmt: skip
+
+
+def run(kind: str, seed: int, settings: Settings, steps: int = 0) -> dict[str, Any]:
+    """Accuracy, seconds of the steps and of everything; with `steps`, only when each of so many ended."""
+    name, arguments = KINDS[kind]
+    ends, started = Ends(), time.perf_counter()
+    model = {
+        "backbone": {"source": settings.source}, "pooling": "mean", "learning_rate": RATES[kind],
+        "strategy": {"class_path": name, "init_args": arguments},
+    }  # fmt: skip
+    length = {"max_epochs": -1, "max_steps": steps} if steps else {"max_epochs": 1}
+    data = {"class_path": "GLUE", "init_args": settings.rows(settings.examples)}
+    config = {"seed_everything": seed, "model": model, "data": data, "trainer": trainer(settings, **length)}
+    with quiet():
+        cli = build(config, run=False, callbacks=(ends,))
+        began = time.perf_counter()
+        cli.trainer.fit(cli.model, cli.datamodule)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - began
+        if steps:
+            return {"times": ends.times}
+        cli.trainer.limit_val_batches = 1.0
+        scores: Any = cli.trainer.predict(cli.model, dataloaders=cli.datamodule.val_dataloader()[0])
+    right = torch.cat([batch["predictions"] == batch["labels"] for batch in scores])
+    return {
+        "score": right.float().mean().item(), "seconds": seconds, "total_seconds": time.perf_counter() - started,
+        "steps": len(ends.times),
+    }  # fmt: skip
+
+
+def grid(settings: Settings, folder: Path, *options: str) -> dict[str, Any]:
+    """Seconds of the command, from its start to its report, and the scores of its cells by method and rate."""
+    (folder / "grid.yaml").write_text(yaml.safe_dump(suite(settings)), encoding="utf-8")
+    out = folder / "results"
+    command = [sys.executable, "-m", "lm_lab", "bench", "run", str(folder / "grid.yaml"), "--out", str(out)]
+    started = time.perf_counter()
+    ran = subprocess.run(
+        [*command, "--workers", "1", "--threads", str(settings.threads), "--wandb", "disabled", *options],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    seconds = time.perf_counter() - started
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((out / "cells").glob("*.json"))]
+    if not records:
+        raise RuntimeError(ran.stdout[-2000:] + ran.stderr[-2000:])
+    scores: dict[str, dict[str, list[float]]] = {kind: {} for kind in GRID}
+    for record in (record for record in records if record["status"] == "done"):
+        rate = str(record["cell"]["tuned"]["learning_rate"])
+        scores[record["cell"]["coordinates"]["strategy"]].setdefault(rate, []).append(record["score"]["validation"])
+    packed = max(len(record.get("packed_with", ())) + 1 for record in records)
+    return {"seconds": seconds, "scores": scores, "cells": len(records), "most_in_a_pass": packed}
+
+
+def suite(settings: Settings) -> dict[str, Any]:
+    """Three methods by four rates by all seeds: each runs, as in the Trainer's loop."""
+    rows = settings.rows(settings.grid_examples)
+    shorter = {"max_epochs": 1, "gradient_clip_val": 1.0, "precision": "32-true", "accelerator": settings.accelerator}
+    return {
+        "name": "peers_grid",
+        "seeds": list(range(settings.grid_seeds)),
+        "selection_seeds": settings.grid_seeds,
+        "defaults": {
+            "model": {"pooling": "mean"},
+            "data": {name: rows[name] for name in ("batch_size", "max_length", "train_limit", "validation_limit")}
+            | {"holdout": 50},
+            "trainer": shorter,
+        },
+        "backbones": {"encoder": {"backbone": {"source": settings.source}}},
+        "tasks": {settings.task: {"data": {"task": settings.task, "source": settings.data}}},
+        "strategies": {
+            kind: {"class_path": KINDS[kind][0], "init_args": KINDS[kind][1], "tune": {"learning_rate": rates}}
+            for kind, rates in GRID.items()
+        },
+    }
