@@ -177,6 +177,51 @@ def test_the_meter_counts_steps_and_examples(make):
     assert [row["step"] for row in meter.history] == list(range(1, 13))
 
 
+@pytest.mark.parametrize("window", [4, 50])
+def test_losses_that_are_read_together_are_those_of_the_steps(make, window):
+    found = []
+    for each in (1, window):
+        data, meter = glue(), TrainingMeter(each)
+        torch.manual_seed(0)
+        model = adaptation_of(make(), LoRA(), data.task)
+        L.Trainer(max_steps=11, max_epochs=2, callbacks=[meter], **QUIET).fit(model, bind(model.model, data))
+        found.append((meter.history, meter.steps, meter.examples))
+    assert found[0] == found[1]
+    assert [row["step"] for row in found[1][0]] == list(range(1, 12))
+
+
+def test_a_meter_that_reads_losses_together_reads_no_loss_by_itself(make, monkeypatch):
+    data, meter, read = glue(), TrainingMeter(5), []
+    model = adaptation_of(make(), LoRA(), data.task)
+    kept = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: read.append(len(meter._losses)) or kept(tensor))
+    batch_end = meter.on_train_batch_end
+    waits = []
+
+    def watched(*args):
+        before = len(read)
+        batch_end(*args)
+        waits.append(len(read) > before)
+
+    monkeypatch.setattr(meter, "on_train_batch_end", watched)
+    L.Trainer(max_epochs=2, callbacks=[meter], **QUIET).fit(model, bind(model.model, data))
+    assert waits == [False, False, False, False, True, True] * 2  # six batches an epoch
+
+
+def test_a_run_that_diverged_is_told_with_its_step_however_seldom_losses_are_read(make):
+    data = glue()
+    model = adaptation_of(make(), FullFineTuning(), data.task)
+    step = model.training_step
+
+    def diverging(batch, batch_idx):
+        loss = step(batch, batch_idx)
+        return loss * float("nan") if batch_idx == 2 else loss
+
+    model.training_step = diverging
+    with pytest.raises(DivergedError, match="the loss is nan at step 3"):
+        L.Trainer(max_epochs=1, callbacks=[TrainingMeter(50)], **QUIET).fit(model, bind(model.model, data))
+
+
 def test_the_meter_counts_what_is_fitted_before_the_first_step(make, monkeypatch):
     data, meter, now = glue(), TrainingMeter(), [0.0]
 
