@@ -10,13 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from lm_lab.doctor.case import Case, CheckError, train
+from lm_lab.doctor.case import ROWS, SEED, Case, CheckError, train
 from lm_lab.errors import UsageError
 from lm_lab.models import AdaptedModel, delta
 from lm_lab.models.ledger import ledger
+from lm_lab.packs.errors import ApartError
+from lm_lab.packs.model import Pack
+from lm_lab.packs.streams import Stream
 from lm_lab.strategies import FullFineTuning
+from lm_lab.tasks import glue_task
 
 ROUNDING = 1e-4  # of sums in another order, on states of order 1
 TOGETHER = 1e-6  # where the tokens of an expert, or of computed embeddings, are multiplied together
@@ -150,6 +154,30 @@ def tokens_keep_their_places(case: Case) -> str:
     return f"{len(before)} layers"
 
 
+def a_pack_is_its_runs_alone(case: Case) -> str:
+    """Two runs in one pass, each on a batch of its own, have the losses and gradients of each alone."""
+    runs = [copy.deepcopy(case.trained), _another(case)]
+    for run in runs:
+        run.zero_grad()
+    # as many rows and tokens as cannot be taken for one another
+    batches = [
+        {"texts": [case.reads(case.tokens(seed)[:3, :length])], "labels": torch.tensor([0.0, 1.0, seed])}
+        for seed, length in ((0, 5), (1, 4))
+    ]
+    try:
+        pack = Pack(copy.deepcopy(runs), [Stream() for _ in runs]).eval()
+        found = [run.task.loss(s, batch) for run, s, batch in zip(runs, pack(batches), batches, strict=True)]
+    except ApartError as error:
+        return f"each run is alone: {error}"
+    torch.stack(found).sum().backward()
+    distance = 0.0
+    for alone, packed, batch, loss in zip(runs, pack.models, batches, found, strict=True):
+        expected = alone.loss(batch)
+        expected.backward()
+        distance = max(distance, abs(loss.item() - expected.item()), *_gradients_apart(alone, packed))
+    return _within(distance, TOGETHER * 10)
+
+
 CHECKS: dict[str, Callable[[Case], str]] = {
     check.__name__: check
     for check in (
@@ -164,6 +192,7 @@ CHECKS: dict[str, Callable[[Case], str]] = {
         padding_changes_nothing,
         no_token_sees_a_later_one,
         tokens_keep_their_places,
+        a_pack_is_its_runs_alone,
     )
 }
 
@@ -182,6 +211,23 @@ def _states_with_another_token(case: Case, position: int) -> tuple[tuple[Tensor,
     changed[:, position] = torch.where(ids[:, position] == others[:, position], ids[:, 0], others[:, position])
     run = case.trained.backbone
     return run(**case.reads(ids)), run(**case.reads(changed))
+
+
+def _another(case: Case) -> AdaptedModel:
+    """A run with another seed, trained on other texts."""
+    torch.manual_seed(SEED + 1)
+    model = AdaptedModel(case.backbone(), case.strategy, glue_task("sst2"), pooling="mean")
+    train(model, {"texts": [case.reads(case.tokens(seed=2))], "labels": torch.zeros(ROWS)})
+    return model.eval()
+
+
+def _gradients_apart(alone: nn.Module, packed: nn.Module) -> list[float]:
+    """How far the gradients of each parameter are apart, over the largest of them where that is above 1."""
+    others = dict(packed.named_parameters())
+    pairs = [(p.grad, others[name].grad) for name, p in alone.named_parameters() if p.grad is not None]
+    if any(other is None for _, other in pairs):
+        raise CheckError("a parameter gets a gradient alone and none in a pack")
+    return [_distance(a, b) / max(1.0, a.abs().max().item()) for a, b in pairs]  # type: ignore[arg-type]
 
 
 def _distance(a: Tensor, b: Tensor) -> float:

@@ -118,7 +118,7 @@ class Adaptation(L.LightningModule):
                 f"{type(self.model.strategy).__name__} trains nothing, so there is nothing to fit; score it with "
                 "`lm-lab adapt validate`, or in a suite."
             )
-        groups = parameter_groups(self, self.learning_rate, self._rate_scale)
+        groups = parameter_groups(self, self.learning_rate, self.rate_scale)
         optimizer = self.optimizer(groups, self.learning_rate)
         self.total_steps = budget.total_steps(self.trainer)
         scheduler = self.scheduler(optimizer, self.total_steps)
@@ -138,10 +138,18 @@ class Adaptation(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Let the strategy freeze what is not due yet."""
-        self.model.strategy.on_epoch(self.model.backbone, self.current_epoch)
+        self.begin_epoch(self.current_epoch)
         self.train()
 
     def on_train_epoch_end(self) -> None:
+        """Show all that trains again."""
+        self.end_epoch()
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Freeze what is not due in this epoch."""
+        self.model.strategy.on_epoch(self.model.backbone, epoch)
+
+    def end_epoch(self) -> None:
         """Show all that trains again, as what counts and what is saved go by it."""
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name in self.model.trained)
@@ -166,7 +174,8 @@ class Adaptation(L.LightningModule):
         self.log("train/lm_loss", lm, batch_size=len(batch["ids"]))
         return loss + language.weight * lm
 
-    def _rate_scale(self, name: str) -> float:
+    def rate_scale(self, name: str) -> float:
+        """What the learning rate of one of its parameters is multiplied by."""
         inside = f"{_MODEL}backbone."
         if not name.startswith(inside):
             return 1.0

@@ -1,0 +1,115 @@
+"""What stands in a backbone that several runs share, where each of them has weights of its own."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lm_lab.packs.errors import ApartError
+from lm_lab.packs.over_runs import OverRuns, Rows, is_drawing
+from lm_lab.strategies.base import Delta
+from lm_lab.strategies.prefix import Prefix
+from lm_lab.strategies.prompt import SoftPrompt
+
+
+class PackedDelta(Delta):
+    """The deltas of one place, each on the rows of its run.
+
+    Args:
+        shared: the delta of the backbone that is shared, which knows what is kept elsewhere (a tap).
+        deltas: of the runs.
+        sites: the modules that those rewrite; what trains of them is read there.
+        pack: whose rows they are.
+    """
+
+    def __init__(self, shared: Delta, deltas: Sequence[Delta], sites: Sequence[nn.Module], pack: Rows) -> None:
+        super().__init__()
+        self.shared = (shared,)  # in tuples: their weights are the runs', and no parameters of the pack
+        self.sites = tuple(sites)
+        trained = [name for name, value in deltas[0].named_parameters() if value.requires_grad]
+        self.over_runs = OverRuns(deltas, pack, trained)
+        if any(p.requires_grad for p in sites[0]._parameters.values() if p is not None):
+            self.over_runs.together = False  # each delta reads weights of its own site
+
+    def reads(self, x: Tensor) -> Tensor:
+        """What the shared backbone keeps of all rows."""
+        return self.shared[0].reads(x)
+
+    def before(self, module: nn.Module, x: Tensor) -> Tensor:  # noqa: ARG002
+        """Each run's rows through its own `before`."""
+        if type(self.shared[0]).before is Delta.before:
+            return x
+        return self.over_runs(lambda run: lambda delta, rows: delta.before(self.sites[run], rows), x)
+
+    def after(self, module: nn.Module, x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG002
+        """Each run's rows through its own `after`."""
+        if type(self.shared[0]).after is Delta.after:
+            return y
+        return self.over_runs(lambda run: lambda delta, *rows: delta.after(self.sites[run], *rows), x, y)
+
+
+class PackedPrefix(Prefix):
+    """Keys and values of each run's own prefix, for each of its rows; they must be of one length."""
+
+    def __init__(self, prefixes: Sequence[Prefix], pack: Rows) -> None:
+        super().__init__()
+        self.prefixes, self.pack = tuple(prefixes), (pack,)
+
+    def key_value(self) -> Tensor:
+        """(2, k * b, length, d_kv)."""
+        own = torch.stack([prefix.key_value() for prefix in self.prefixes], dim=1)
+        return own.repeat_interleave(self.pack[0].rows, dim=1)
+
+
+class PackedPrompt(SoftPrompt):
+    """Each run's own prompt; they must be of one length."""
+
+    def __init__(self, prompts: Sequence[SoftPrompt]) -> None:
+        nn.Module.__init__(self)
+        self.prompts = tuple(prompts)
+
+    @property
+    def vectors(self) -> Tensor:  # type: ignore[override]
+        """(k, e) of the first run, for its length."""
+        return self.prompts[0].vectors
+
+    def rows(self, texts: int) -> Tensor:
+        """(k * b, length, e)."""
+        own = torch.stack([prompt.vectors for prompt in self.prompts])
+        return own.repeat_interleave(texts // len(self.prompts), dim=0)
+
+
+class OwnWeights:
+    """The forward pass of a module of the backbone of which something trains: each run's rows with its own weights."""
+
+    def __init__(self, modules: Sequence[nn.Module], pack: Rows) -> None:
+        if any(True for _ in modules[0].children()):
+            raise ApartError(f"a {type(modules[0]).__name__} has weights and modules of its own.")
+        trained = [name for name, value in modules[0].named_parameters() if value.requires_grad]
+        self.over_runs = OverRuns(modules, pack, trained)
+        if isinstance(modules[0], nn.RNNBase):
+            self.over_runs.together = False  # its kernels know no batch of weights
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        """(k * b, ...) or (1, ...) -> (k * b, ...)."""
+        if len(args) != 1 or kwargs or not isinstance(args[0], Tensor):
+            raise ApartError(f"a {type(self.over_runs.modules[0]).__name__} is called with more than a tensor.")
+        return self.over_runs(lambda _: _forward, args[0])
+
+
+class OwnDraws:
+    """The forward pass of a dropout: each run's rows with its own random numbers, while it drops any."""
+
+    def __init__(self, modules: Sequence[nn.Module], pack: Rows) -> None:
+        self.over_runs = OverRuns(modules, pack, ())
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(k * b, ...) -> (k * b, ...)."""
+        return self.over_runs(lambda _: _forward, x) if any(map(is_drawing, self.over_runs.modules)) else x
+
+
+def _forward(module: nn.Module, x: Tensor) -> Tensor:
+    """Its own code, without the hooks that stand around it."""
+    return type(module).forward(module, x)  # type: ignore[no-any-return]
+
