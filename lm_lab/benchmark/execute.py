@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 
-from lm_lab.benchmark import probes
+from lm_lab.benchmark import packed_cells, probes
 from lm_lab.benchmark.cells import built, silent
 from lm_lab.benchmark.features import Cost, has_fixed_features, use_features
 from lm_lab.benchmark.grouping import on_features
@@ -16,6 +17,8 @@ from lm_lab.benchmark.plan import PlannedCell
 from lm_lab.config.adapting import AdaptCLI
 from lm_lab.config.lightning_cli import restrict
 from lm_lab.data.modules.base import TaskData
+from lm_lab.errors import UsageError
+from lm_lab.packs.errors import ApartError
 from lm_lab.redaction import redacted
 from lm_lab.results.predictions import Predictions
 from lm_lab.training.callbacks.meter import TrainingMeter
@@ -24,9 +27,31 @@ from lm_lab.training.machine import memory
 
 def run(job: Job) -> list[Result]:
     """Train and evaluate the cells of a job; each has a result, whatever becomes of it, but for an interrupt."""
-    if len(job.cells) > 1 and all(on_features(planned) for planned in job.cells) and job.features is not None:
+    if len(job.cells) == 1:
+        return [_run_cell(job, job.cells[0])]
+    if job.features is not None and all(on_features(planned) for planned in job.cells):
         return _run_probes(job)
-    return [_run_cell(job, planned) for planned in job.cells]
+    return _run_pack(job)
+
+
+def _run_pack(job: Job) -> list[Result]:
+    """In one pass, in halves where that takes more memory than there is, or each alone with the reason."""
+    try:
+        return packed_cells.run(job)
+    except torch.OutOfMemoryError:
+        reason = None
+    except UsageError as error:  # of these runs together, or of one of them, which will say it again
+        reason = str(error) if isinstance(error, ApartError) else ""
+    except RuntimeError as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+    memory.release()
+    if reason is None:
+        half = len(job.cells) // 2
+        return [*run(job.of(job.cells[:half])), *run(job.of(job.cells[half:]))]
+    results = [_run_cell(job, planned) for planned in job.cells]
+    for found, _ in results if reason else []:
+        found["apart"] = redacted(reason)
+    return results
 
 
 def _run_probes(job: Job) -> list[Result]:

@@ -35,7 +35,7 @@ class PackedAdaptation(L.LightningModule):
 
     def __init__(self, runs: Sequence[Adaptation], streams: Sequence[Stream]) -> None:
         super().__init__()
-        self.runs = nn.ModuleList(runs)
+        self.runs: Any = nn.ModuleList(runs)
         self.pack = Pack([run.model for run in runs], streams)
         self.losses: list[Tensor] = []
         self.rates: list[list[float]] = []
@@ -56,7 +56,10 @@ class PackedAdaptation(L.LightningModule):
                 parameter.grad = None
 
     def configure_gradient_clipping(
-        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+        self,
+        optimizer: Any,  # noqa: ARG002
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip each run's gradients by their own norm."""
         if not gradient_clip_val:
@@ -87,11 +90,10 @@ class PackedAdaptation(L.LightningModule):
         """One optimiser of the groups of all runs, its schedule stepped at every step."""
         groups: list[dict[str, Any]] = []
         for run in self.runs:
-            assert isinstance(run, Adaptation)
             self._groups.append(len(groups))
             own = parameter_groups(run, run.learning_rate, run.rate_scale)
             groups += [{"lr": run.learning_rate} | group for group in own]
-        first: Any = self.runs[0]
+        first = self.runs[0]
         optimizer = first.optimizer(groups, first.learning_rate)
         self.total_steps = budget.total_steps(self.trainer)
         scheduler = first.scheduler(optimizer, self.total_steps)
@@ -108,18 +110,18 @@ class PackedAdaptation(L.LightningModule):
     def on_train_start(self) -> None:
         """Fit what standardises in each head to the training set."""
         for run, loader in zip(self.runs, self.trainer.train_dataloader.loaders, strict=True):  # type: ignore[union-attr]
-            fit_standardisation(run.model, self.trainer, loader)  # type: ignore[arg-type]
+            fit_standardisation(run.model, self.trainer, loader)
 
     def on_train_epoch_start(self) -> None:
         """Let each strategy freeze what is not due yet."""
         for run in self.runs:
-            run.begin_epoch(self.current_epoch)  # type: ignore[operator]
+            run.begin_epoch(self.current_epoch)
         self.train()
 
     def on_train_epoch_end(self) -> None:
         """Show all that trains again."""
         for run in self.runs:
-            run.end_epoch()  # type: ignore[operator]
+            run.end_epoch()
 
     def history(self, run: int) -> list[dict[str, float]]:
         """Step, loss and learning rate of a run, about 50 times."""

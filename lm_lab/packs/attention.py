@@ -44,7 +44,7 @@ def attention_of_runs(
     position_bias: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """As `sdpa`, each run's rows with its own random numbers; query, key, value (k b, h, t, d_h) -> (k b, t, h, d_h)."""
+    """As `sdpa`, each run's rows with its own random numbers; query (k b, h, t, d_h) -> (k b, t, h, d_h)."""
     streams = _streams.get() if dropout else ()
     if not streams:
         whole = {"dropout": 0.0, "position_bias": position_bias}

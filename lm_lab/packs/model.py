@@ -48,7 +48,8 @@ class Pack(nn.Module):
         for model in models:
             require_readout(model)
             share(models[0], model)
-        self.models, self.streams = nn.ModuleList(models), list(streams)
+        self.models: Any = nn.ModuleList(models)
+        self.streams = list(streams)
         self.rows = 0  # of a run, in the present batch
         self.shared = self._shared([model.backbone for model in models])
 
@@ -58,10 +59,10 @@ class Pack(nn.Module):
 
     def each(self, batches: Sequence[Batch]) -> Iterator[Tensor]:
         """The same, run by run, its random numbers in place."""
-        read = [] if "features" in batches[0] else self._read(batches)
+        read = [] if "features" in batches[0] else self.read(batches)
         for run, (model, batch) in enumerate(zip(self.models, batches, strict=True)):
             with self.streams[run].drawn():
-                yield model.head.scores(_Read(model.backbone, iter(read), run), batch)  # type: ignore[operator]
+                yield model.head.scores(_Read(model.backbone, iter(read), run), batch)
 
     def train(self, mode: bool = True) -> "Pack":
         """As each of the models is; what is frozen of the shared backbone stays in eval mode."""
@@ -70,7 +71,7 @@ class Pack(nn.Module):
             freeze_modes(self.shared)
         return self
 
-    def _read(self, batches: Sequence[Batch]) -> list[list[list[Tensor]]]:
+    def read(self, batches: Sequence[Batch]) -> list[list[list[Tensor]]]:
         """Hidden states of each text of a row, of each run, a tensor for each layer that is asked for."""
         layers = self.shared.num_layers
         last = all(model.head.layers == (layers,) for model in self.models)
@@ -106,9 +107,9 @@ class Pack(nn.Module):
                 inside.add(name)
                 self._put(shared, name, module, own)
             elif isinstance(module, nn.Dropout):
-                module.forward = OwnDraws(own, self)  # type: ignore[method-assign]
+                module.forward = OwnDraws(own, self)  # type: ignore[method-assign, assignment]
             elif any(p.requires_grad for p in module._parameters.values() if p is not None):
-                module.forward = OwnWeights(own, self)  # type: ignore[method-assign]
+                module.forward = OwnWeights(own, self)
         attention.prepare(shared)
         return shared
 
@@ -120,7 +121,7 @@ class Pack(nn.Module):
         elif isinstance(delta, SoftPrompt):
             packed = PackedPrompt(own)
         elif any(p.requires_grad for p in delta.parameters()):
-            sites = [model.backbone.get_submodule(parent) for model in self.models]  # type: ignore[union-attr]
+            sites = [model.backbone.get_submodule(parent) for model in self.models]
             packed = PackedDelta(delta, own, sites, self)
         if packed is not None:
             shared.get_submodule(parent)._modules[child] = packed
@@ -149,11 +150,13 @@ def merged(texts: Sequence[Text], backbone: Backbone) -> Text:
         raise ApartError("runs of a pack take batches of as many rows.")
     longest = max(text["attention_mask"].shape[1] for text in texts)
     padding = {asked.name: asked.padding for asked in backbone.asks} | {"input_ids": backbone.tokenizer.pad_token_id}
-    return {
-        name: torch.cat([_padded(text[name], longest, padding.get(name, 0)) for text in texts])
-        for name in texts[0]
-        if name != MARKED.name
-    }
+    names = without_marks(texts[0])
+    return {name: torch.cat([_padded(text[name], longest, padding.get(name, 0)) for text in texts]) for name in names}
+
+
+def without_marks(text: Text) -> Text:
+    """What the backbone reads of a text."""
+    return {name: values for name, values in text.items() if name != MARKED.name}
 
 
 def _padded(values: Tensor, length: int, value: int) -> Tensor:

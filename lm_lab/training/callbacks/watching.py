@@ -17,10 +17,15 @@ class DivergedError(UsageError):
 def require_number(loss: float, step: int) -> None:
     """Raise `DivergedError` for a loss that is none."""
     if not math.isfinite(loss):
-        raise DivergedError(
-            f"the loss is {loss} at step {step}: nothing was saved. Lower the learning rate, clip gradients, or train "
-            "in bf16 or fp32 where it was fp16."
-        )
+        raise DivergedError(no_number(loss, step))
+
+
+def no_number(loss: float, step: int) -> str:
+    """What is said of a loss that is none."""
+    return (
+        f"the loss is {loss} at step {step}: nothing was saved. Lower the learning rate, clip gradients, or train "
+        "in bf16 or fp32 where it was fp16."
+    )
 
 
 class StopAtNaN(L.Callback):

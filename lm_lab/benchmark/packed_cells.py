@@ -1,0 +1,124 @@
+"""Run a job of several cells in one pass over their backbone; each gets the record of a single run.
+
+Where that cannot be, or gains nothing, as a short trial tells, the cells are to train alone (`ApartError`).
+"""
+
+import time
+from typing import Any
+
+import lightning as L
+
+from lm_lab.benchmark.cells import built, silent
+from lm_lab.benchmark.jobs import Job, Result, record
+from lm_lab.benchmark.outcomes import collected, judged
+from lm_lab.config.adapting import AdaptCLI
+from lm_lab.config.lightning_cli import restrict
+from lm_lab.packs import PackedAdaptation
+from lm_lab.packs.clock import PackClock
+from lm_lab.packs.data import PackedData
+from lm_lab.packs.errors import ApartError
+from lm_lab.packs.streams import Stream
+from lm_lab.packs.trial import GAIN, gain, require_same
+from lm_lab.results.predictions import Predictions
+from lm_lab.training.callbacks.watching import no_number
+from lm_lab.training.machine import memory
+
+
+def run(job: Job) -> list[Result]:
+    """Train and evaluate the cells of a job together.
+
+    Raises:
+        ApartError: they cannot train in one pass, or it would not be faster.
+        torch.OutOfMemoryError: they are too many.
+    """
+    restrict(job.imports)
+    with silent():
+        started = time.perf_counter()
+        clock = PackClock()
+        module, data, trainer = _assembled(job, clock)
+        _try(module, data, trainer)
+        prepared = time.perf_counter()
+        trainer.fit(module, data)
+        fitted = time.perf_counter()
+        predictions = _predict(trainer, module, data)
+        times = (prepared - started, time.perf_counter() - fitted)
+        results = [
+            _result(job, at, module, data, trainer, clock, predictions[at], times) for at in range(len(job.cells))
+        ]
+    memory.release()
+    return results
+
+
+def _assembled(job: Job, clock: PackClock) -> tuple[PackedAdaptation, PackedData, L.Trainer]:
+    """The runs, each built as alone; the first one's data and trainer serve all."""
+    first: AdaptCLI | None = None
+    runs, streams = [], []
+    for planned in job.cells:
+        cli = built(planned, *([] if first else [clock]))
+        first = first or cli
+        runs.append(cli.model)
+        streams.append(Stream())
+    assert first is not None
+    first.datamodule.encode(("train", *first.datamodule.evaluated))
+    return PackedAdaptation(runs, streams), PackedData(first.datamodule, streams), first.trainer
+
+
+def _try(module: PackedAdaptation, data: PackedData, trainer: L.Trainer) -> None:
+    """Take a step of the pack and of its runs alone. Raises `ApartError` if they differ, or if nothing is gained."""
+    data.trainer = trainer
+    device = trainer.strategy.root_device
+    module.to(device)
+    batches = trainer.strategy.batch_to_device(next(iter(data.train_dataloader())))
+    with trainer.precision_plugin.forward_context():
+        require_same(module.pack, batches, half="32" not in str(trainer.precision))
+        faster = gain(module.pack, batches)
+    if faster < GAIN:
+        raise ApartError(f"a step of {len(batches)} runs together is {faster:.2f} times as fast as their steps alone.")
+
+
+def _predict(trainer: L.Trainer, module: PackedAdaptation, data: PackedData) -> list[Predictions]:
+    """Of each run, those of the validation splits and of the held-out part of train."""
+    trainer.datamodule = None  # type: ignore[attr-defined]  # it would read the test splits, which need not be there
+    found: Any = trainer.predict(module, dataloaders=data.data.val_dataloader()) or []
+    batches = [batch for item in found for batch in (item if isinstance(item[0], list) else [item])]
+    return [collected(batch[run] for batch in batches) for run in range(len(module.runs))]
+
+
+def _result(
+    job: Job,
+    at: int,
+    module: PackedAdaptation,
+    data: PackedData,
+    trainer: L.Trainer,
+    clock: PackClock,
+    predictions: Predictions,
+    times: tuple[float, float],
+) -> Result:
+    """The record of one run; its clocks are a share of the pack's."""
+    planned, others = job.cells[at], [cell.id for cell in job.cells if cell.id != job.cells[at].id]
+    found = record(job, planned, "done")
+    found["packed_with"] = others
+    if at in module.ended:
+        found["status"] = "diverged"
+        found["reason"] = (
+            f"DivergedError: {no_number(module.losses[module.ended[at] - 1][at].item(), module.ended[at])}"
+        )
+        return found, None
+    measured, predictions = judged(module.runs[at].model, data.data, trainer, predictions)
+    found.update(measured)  # type: ignore[typeddict-item]
+    share = 1 / len(job.cells)
+    prepare, evaluate = (seconds * share for seconds in times)
+    found["clocks"] = {
+        "train_seconds": clock.seconds * share,
+        "train_cpu_seconds": clock.cpu_seconds * share,
+        "feature_seconds": 0.0,
+        "prepare_seconds": prepare,
+        "evaluate_seconds": evaluate,
+        "total_seconds": clock.seconds * share + prepare + evaluate,
+        "steps": len(module.losses),
+        "examples": clock.examples,
+        "examples_per_second": clock.examples / max(clock.seconds * share, 1e-9),
+    }
+    found["memory"] = {"train_peak_bytes": clock.peak_bytes, "kind": memory.kind(module.device)}
+    found["history"] = module.history(at)
+    return found, predictions
