@@ -16,7 +16,7 @@ from lm_lab.config.lightning_cli import restrict
 from lm_lab.packs import PackedAdaptation
 from lm_lab.packs.clock import PackClock
 from lm_lab.packs.data import PackedData
-from lm_lab.packs.errors import ApartError
+from lm_lab.packs.errors import SlowError
 from lm_lab.packs.streams import Stream
 from lm_lab.packs.trial import GAIN, gain, require_same
 from lm_lab.results.predictions import Predictions
@@ -28,7 +28,8 @@ def run(job: Job) -> list[Result]:
     """Train and evaluate the cells of a job together.
 
     Raises:
-        ApartError: they cannot train in one pass, or it would not be faster.
+        ApartError: they cannot train in one pass.
+        SlowError: it would not be faster.
         torch.OutOfMemoryError: they are too many.
     """
     restrict(job.imports)
@@ -64,7 +65,7 @@ def _assembled(job: Job, clock: PackClock) -> tuple[PackedAdaptation, PackedData
 
 
 def _try(module: PackedAdaptation, data: PackedData, trainer: L.Trainer) -> None:
-    """Take a step of the pack and of its runs alone. Raises `ApartError` if they differ, or if nothing is gained."""
+    """Take a step of the pack and of its runs alone. Raises an error if they differ, or if nothing is gained."""
     data.trainer = trainer
     device = trainer.strategy.root_device
     module.to(device)
@@ -73,7 +74,7 @@ def _try(module: PackedAdaptation, data: PackedData, trainer: L.Trainer) -> None
         require_same(module.pack, batches, half="32" not in str(trainer.precision))
         faster = gain(module.pack, batches)
     if faster < GAIN:
-        raise ApartError(f"a step of {len(batches)} runs together is {faster:.2f} times as fast as their steps alone.")
+        raise SlowError(f"a step of {len(batches)} runs together is {faster:.2f} times as fast as their steps alone.")
 
 
 def _predict(trainer: L.Trainer, module: PackedAdaptation, data: PackedData) -> list[Predictions]:

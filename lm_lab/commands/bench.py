@@ -12,6 +12,7 @@ from lm_lab.errors import UsageError
 if TYPE_CHECKING:
     from lm_lab.benchmark.executors import Executor
 
+PACK, PACK_GPU = 4, 16  # cells that train in one pass: on a CPU more do not fit its caches
 GPU_SHARE = 2**34  # bytes of a GPU that a worker is given
 EXIT_FAILED = 1  # of `run`: some cells failed or diverged; their reasons are in the report
 
@@ -33,6 +34,10 @@ def _parser() -> argparse.ArgumentParser:
         "--workers", type=int, help="processes (default: one a core, with a GPU one for 2 cores and 16 GiB; 0: here)"
     )
     run.add_argument("--threads", type=int, help="threads a worker (default: cores divided by workers)")
+    run.add_argument(
+        "--pack", type=int, help="most cells that train in one pass (default: 4, with a GPU 16; 1: each alone)"
+    )
+    run.add_argument("--measure-time", action="store_true", help="run the cells of the last seed alone, for the clock")
     run.add_argument("--retry-failed", action="store_true", help="run cells again that failed or diverged")
     run.add_argument("--cell-timeout", type=float, help="seconds a cell may take (default: a day)")
     run.add_argument("--executor", help="what runs the cells: a class path, or a YAML file")
@@ -76,6 +81,8 @@ def _run(options: argparse.Namespace) -> int:
     from lm_lab.results.records import read_suite, scan
     from lm_lab.tracking.wandb import log_cell, log_summary
 
+    if options.pack is not None and options.pack < 1:
+        raise UsageError(f"--pack {options.pack}: expected 1 or more cells; 1 trains each alone.")
     executor = _executor(options.executor, workers, options.allow_import)
     check_settings(suite, options.trust_remote_code, options.allow_import)
 
@@ -84,8 +91,11 @@ def _run(options: argparse.Namespace) -> int:
 
     gpu = _gpu_bytes() is not None
     needs = Needs(gpu, threads, GPU_SHARE if gpu else None, options.cell_timeout or DAY)
+    more = {"pack": options.pack or (PACK_GPU if gpu else PACK), "measure_time": options.measure_time}
     with Progress() as progress:
-        run_suite(suite, options.out, executor, progress, track, needs, options.allow_import, options.retry_failed)
+        run_suite(
+            suite, options.out, executor, progress, track, needs, options.allow_import, options.retry_failed, **more
+        )
     _report(argparse.Namespace(out=options.out, to=None))
     log_summary(options.out, options.project, options.wandb)
     records, planned = scan(options.out).records, read_suite(options.out)

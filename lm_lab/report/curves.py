@@ -30,8 +30,8 @@ class Point:
     scores: Mapping[int, float]
     interval: Interval  # of the mean over seeds, Student's t; of an average, over tasks and seeds
     ledger: Mapping[str, float]
-    train_seconds: float  # without evaluation, median over seeds; see `training_seconds`
-    peak_bytes: float
+    train_seconds: float  # without evaluation, median over seeds that trained alone; see `training_seconds`
+    peak_bytes: float  # of these too; both are nan where every run was packed
     machines: frozenset[str]  # that the finished cells ran on: times of several do not compare
     cells: tuple[str, ...]  # ids of the winner's finished cells, in the order of `scores`
     candidates: tuple[Candidate, ...]
@@ -123,6 +123,7 @@ def _point(key: Coordinates, task: str, group: list[CellRecord], seeds: Sequence
     tuned = winner.tuned if winner else {}
     finished = [r for r in group if winner and r["cell"]["tuned"] == tuned and r["status"] == "done"]
     finished.sort(key=lambda r: r["cell"]["seed"])
+    clocked = [r for r in finished if not r.get("packed_with")]  # of a pack, time and memory are those of all its runs
     scores = {r["cell"]["seed"]: r["score"]["validation"] for r in finished}
     missing = tuple(seed for seed in seeds if seed not in scores)
     return Point(
@@ -133,8 +134,8 @@ def _point(key: Coordinates, task: str, group: list[CellRecord], seeds: Sequence
         scores=scores,
         interval=t_interval(list(scores.values())),
         ledger=dict(finished[0]["ledger"]) if finished else {},
-        train_seconds=_median(training_seconds(r) for r in finished),
-        peak_bytes=_median(r["memory"]["train_peak_bytes"] for r in finished),
+        train_seconds=_median(training_seconds(r) for r in clocked),
+        peak_bytes=_median(r["memory"]["train_peak_bytes"] for r in clocked),
         machines=frozenset(_machine(r.get("hardware", {})) for r in finished),
         cells=tuple(r["id"] for r in finished),
         candidates=options,

@@ -1,5 +1,6 @@
 """The report's first sentences: computed from the results, and saying no more than the intervals allow."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from lm_lab.report import text
@@ -89,7 +90,7 @@ def _strategies(points: Sequence[Point]) -> Iterator[str]:
 def _cheapest(comparison: Comparison, by_key: Mapping[Coordinates, Point], full: Point) -> str:
     point = by_key[comparison.key]
     name = point.key.method.label
-    alike = len(point.machines | full.machines) == 1
+    alike = len(point.machines | full.machines) == 1 and not math.isnan(point.train_seconds + full.train_seconds)
     time = f" in {_ratio(point.train_seconds, full.train_seconds)} of the time" if alike else ""
     return (
         f"The cheapest whose mean is within {100 * MARGIN:.0f} point of it, or above, is {name}: it trains "

@@ -3,7 +3,7 @@ import math
 import pytest
 from fake_results import placed
 
-from lm_lab.report.curves import average, curves, selected, shared_tasks
+from lm_lab.report.curves import average, curves, selected, shared_tasks, training_seconds
 from lm_lab.results.records import SCHEMA
 from lm_lab.results.selection import candidates, choose, on_edge
 
@@ -175,3 +175,18 @@ def test_a_curve_is_sorted_by_trained_parameters():
     found = curves(selected(rows), "sst2")
     assert [p.key.size for p in found["tiny", "lora"]] == [2, 8, 32]
     assert set(found) == {("tiny", "lora"), ("tiny", "full")}
+
+
+def test_packed_runs_stand_in_no_time_axis():
+    """Their clocks are shares of a pack's; of those that trained alone the time is the point's."""
+    records = [record(seed=seed) for seed in range(3)]
+    for own in records[:2]:
+        own["packed_with"] = ["other"]
+        own["clocks"]["train_seconds"] = own["clocks"]["train_cpu_seconds"] = 0.001
+    (point,) = selected(records)
+    assert point.train_seconds == training_seconds(records[2])
+    records[2]["packed_with"] = ["other"]
+    (point,) = selected(records)
+    assert math.isnan(point.train_seconds)
+    assert math.isnan(point.peak_bytes)
+    assert len(point.scores) == 3
