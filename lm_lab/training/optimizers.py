@@ -29,18 +29,27 @@ def parameter_groups(
     """Trainable parameters, those that decay apart from those that do not, those of each learning rate apart.
 
     Matrices decay; biases and norms (fewer than two dimensions) do not: their groups set `weight_decay` to 0,
-    whatever the optimiser's own. `scale` maps a parameter's name to a factor of the learning rate.
+    whatever the optimiser's own. `scale` maps a parameter's name to a factor of the learning rate. `hidden` says of
+    each parameter whether it is a matrix of a block, which Muon asks.
     """
+    blocks = _block_matrices(module)
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             groups.setdefault((scale(name) if scale else 1.0, parameter.dim() >= 2), []).append(parameter)
     return [
-        {"params": parameters}
+        {"params": parameters, "hidden": [id(parameter) in blocks for parameter in parameters]}
         | ({} if decays else {"weight_decay": 0.0})
         | ({} if factor == 1 else {"lr": learning_rate * factor})
         for (factor, decays), parameters in sorted(groups.items(), key=lambda group: group[0], reverse=True)
     ]
+
+
+def _block_matrices(module: nn.Module) -> set[int]:
+    """Ids of the matrices within a list of modules, such as a Transformer's layers; tables of embeddings are none."""
+    inside = {id(part): part for each in module.modules() if isinstance(each, nn.ModuleList) for part in each.modules()}
+    matrices = (part.parameters(recurse=False) for part in inside.values() if not isinstance(part, nn.Embedding))
+    return {id(parameter) for found in matrices for parameter in found if parameter.dim() == 2}
 
 
 class AdamW(torch.optim.AdamW):

@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -6,6 +7,7 @@ from torch import nn
 from transformers import Adafactor
 
 from lm_lab.errors import UsageError
+from lm_lab.training.muon import Muon
 from lm_lab.training.optimizers import AdamW, BertAdam, parameter_groups
 from lm_lab.training.schedules import (
     WarmupConstant,
@@ -134,3 +136,59 @@ def test_schedules_scale_the_optimisers_rate(schedule):
     assert rates[0] < rates[1] < rates[2]
     with pytest.raises(UsageError, match=r"warmup=1\.5"):
         schedule(optimizer, 10, warmup=1.5)
+
+
+def blocks():
+    torch.manual_seed(0)
+    layers = nn.ModuleList([nn.Linear(6, 6), nn.LayerNorm(6), nn.Linear(6, 4)])
+    return nn.ModuleDict({"embeddings": nn.Embedding(9, 6), "layers": layers, "head": nn.Linear(4, 2)})
+
+
+def moved(model, optimizer, steps=3):
+    for seed in range(steps):
+        torch.manual_seed(seed)
+        for parameter in model.parameters():
+            parameter.grad = torch.randn_like(parameter)
+        optimizer.step()
+    return dict(model.named_parameters())
+
+
+def test_muon_takes_the_matrices_of_blocks_and_adamw_the_rest():
+    ours, peer = blocks(), blocks()
+    found = moved(ours, Muon(parameter_groups(ours, 0.1), 0.1))
+    matrices = {name: p for name, p in peer.named_parameters() if name in ("layers.0.weight", "layers.2.weight")}
+    rest = [p for name, p in peer.named_parameters() if name not in matrices]
+    decayed, kept = ([p for p in rest if (p.dim() == 2) is wanted] for wanted in (True, False))
+    muon = torch.optim.Muon(matrices.values(), 0.1, 0.01, adjust_lr_fn="match_rms_adamw")
+    adam = torch.optim.AdamW([{"params": decayed}, {"params": kept, "weight_decay": 0.0}], 0.1, weight_decay=0.01)
+    for seed in range(3):
+        torch.manual_seed(seed)
+        for parameter in peer.parameters():
+            parameter.grad = torch.randn_like(parameter)
+        muon.step()
+        adam.step()
+    for name, parameter in peer.named_parameters():
+        assert torch.allclose(found[name], parameter, atol=1e-6), name
+
+
+def test_muon_goes_on_from_a_state_and_follows_a_schedule():
+    whole, again = blocks(), blocks()
+    optimizer = Muon(parameter_groups(whole, 0.1), 0.1)
+    moved(whole, optimizer)
+    again.load_state_dict(whole.state_dict())
+    resumed = Muon(parameter_groups(again, 0.1), 0.1)
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for each in (optimizer, resumed):
+        for group in each.param_groups:
+            group["lr"] = 0.01
+    first, second = moved(whole, optimizer, 1), moved(again, resumed, 1)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    before = {name: parameter.clone() for name, parameter in whole.named_parameters()}
+    assert all(torch.equal(parameter, before[name]) for name, parameter in moved(whole, optimizer, 1).items())
+
+
+def test_muon_without_a_matrix_of_a_block_is_refused():
+    with pytest.raises(UsageError, match="no matrix of a block"):
+        Muon(parameter_groups(nn.Linear(3, 2), 0.1), 0.1)
