@@ -40,11 +40,11 @@ class Settings:
     source: str = "sentence-transformers/paraphrase-MiniLM-L3-v2"
     data: str | None = None
     accelerator: str = "cpu"
-    examples: int = 640
-    grid_examples: int = 480
-    evaluated: int = 872
-    rounds: int = 4
-    round_steps: int = 8
+    examples: int = 480
+    grid_examples: int = 320
+    evaluated: int = 436
+    rounds: int = 3
+    round_steps: int = 7
     seeds: int = 3
     grid_seeds: int = 4
     kinds: tuple[str, ...] = tuple(KINDS)
