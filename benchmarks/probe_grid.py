@@ -4,7 +4,8 @@ python benchmarks/probe_grid.py --backbone FOLDER --out benchmarks/results/probe
 
 The grid is 4 layers x 4 rates x 3 seeds of a linear probe on SST-2. Every cell by itself goes through a Trainer over
 stored features, as cells do that are not grouped; with `--sample` so many of them do, and the rest is taken to be as
-long as their mean (the JSON says so). Scores of the cells that ran in both ways are compared.
+long as their mean (the JSON says so). Scores of the cells that ran in both ways are compared. `--direct` cells a round
+go through a Trainer that runs the frozen backbone at every step, as without a store of features.
 """
 
 import argparse
@@ -59,6 +60,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--sample", type=int, default=4, help="cells that run alone in each round")
+    parser.add_argument("--direct", type=int, default=1, help="of these, cells that also run without stored features")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--accelerator", default="cpu")
     return parser.parse_args()
@@ -97,6 +99,7 @@ def _round(cells: list[PlannedCell], asked: argparse.Namespace) -> dict[str, Any
         together = _timed(cells, folder)
         features = _feature_seconds(Path(folder) / "features")
         alone = [_timed([cell], folder) for cell in some]  # the features are there
+    direct = [_timed([cell], None)["seconds"] for cell in some[: asked.direct]]
     each, at_once = [one["seconds"] for one in alone], together["seconds"]
     steps = [one["training"][0] for one in alone]
     separate = features * len({cell.cell["coordinates"]["at_layer"] for cell in cells}) + fmean(each) * len(cells)
@@ -108,19 +111,22 @@ def _round(cells: list[PlannedCell], asked: argparse.Namespace) -> dict[str, Any
         "alone_seconds": {"mean": fmean(each), "spread": stdev(each) if len(each) > 1 else 0.0, "cells": len(each)},
         "alone_training_seconds": fmean(steps),
         "largest_difference_of_scores": max(differ),
+        "direct_seconds": direct,
         "ratios": {
             "grid over its feature pass": at_once / features,
             "separate cells over the grid, a pass a layer included": separate / at_once,
             "separate cells over the grid, features at hand": fmean(each) * len(cells) / (at_once - features),
+            "separate cells without stored features over the grid": fmean(direct) * len(cells) / at_once,
             "training of separate cells over that of the grid": fmean(steps) * len(cells) / sum(together["training"]),
         },
     }
 
 
-def _timed(cells: list[PlannedCell], folder: str) -> dict[str, Any]:
+def _timed(cells: list[PlannedCell], folder: str | None) -> dict[str, Any]:
     """Seconds of a job; of training in each cell, its share of the pass over the texts left out; scores."""
     started = time.perf_counter()
-    found = execute.run(Job(tuple(cells), "probe_grid", "probe_grid", features=Path(folder) / "features"))
+    store = None if folder is None else Path(folder) / "features"
+    found = execute.run(Job(tuple(cells), "probe_grid", "probe_grid", features=store))
     seconds = time.perf_counter() - started
     bad = [record["reason"] for record, _ in found if record["status"] != "done"]
     if bad or (len(cells) > 1 and not all(record.get("packed_with") for record, _ in found)):

@@ -132,3 +132,17 @@ def test_the_command(folders, tmp_path, capsys):
     assert table[1].split()[-1] == "–"
     assert main([*args[:-1], "5", "--task", "sst2"]) == 2
     assert "--limit 5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_path_of_layers_and_penalties_is_that_of_each_alone(classes):
+    torch.manual_seed(0)
+    x = torch.randn(2, 60, 5) * torch.tensor([1.0, 3.0])[:, None, None]
+    y = torch.randint(classes, (60,)) if classes else x[0, :, 0] + 0.1 * torch.randn(60)
+    penalties = (1e-3, 1e-1, 10.0)
+    found = linear.fit_path(x, y, classes, penalties)
+    for layer, path in enumerate(found):
+        for penalty, probe in zip(penalties, path, strict=True):
+            alone = linear.fit(x[layer], y, classes, penalty)
+            assert torch.allclose(probe.weight, alone.weight, atol=1e-5)
+            assert torch.allclose(probe.scores(x[layer]), alone.scores(x[layer]), atol=1e-5)
