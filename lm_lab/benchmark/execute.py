@@ -8,6 +8,7 @@ import lightning as L
 import torch
 
 from lm_lab.benchmark import packed_cells, probes
+from lm_lab.benchmark.boundaries import use_boundary
 from lm_lab.benchmark.cells import built, silent
 from lm_lab.benchmark.features import Cost, has_fixed_features, use_features
 from lm_lab.benchmark.grouping import on_features
@@ -113,12 +114,14 @@ def _measure(planned: PlannedCell, job: Job) -> tuple[dict[str, Any], Prediction
 
 
 def _prepare(cli: AdaptCLI, features: Path | None) -> Cost:
-    """Tokenise before the clocks of training start; put stored features in place for a probe."""
-    model, data = cli.model.model, cli.datamodule
-    if features is not None and has_fixed_features(model):
-        return use_features(model, data, cli.trainer, features)
+    """Tokenise before the clocks of training start; put in place what is stored of frozen parts."""
+    module, data = cli.model, cli.datamodule
+    if features is not None and has_fixed_features(module.model):
+        return use_features(module.model, data, cli.trainer, features)
     data.encode(("train", *data.evaluated))
-    return Cost(0.0, 0.0)
+    if features is None or module.language is not None:
+        return Cost(0.0, 0.0)
+    return use_boundary(module.model, data, cli.trainer, features) or Cost(0.0, 0.0)
 
 
 def _predict(trainer: L.Trainer, model: L.LightningModule, data: TaskData) -> Predictions:
