@@ -1,4 +1,4 @@
-"""A grid of probes as one problem, against the same cells one by one: what each takes, written as JSON.
+"""A grid of probes as one problem, against the same cells one by one: processor seconds of each, written as JSON.
 
 python benchmarks/probe_grid.py --backbone FOLDER --out benchmarks/results/probe_grid.json
 
@@ -97,7 +97,7 @@ def _round(cells: list[PlannedCell], asked: argparse.Namespace) -> dict[str, Any
     some = cells[:: max(1, len(cells) // asked.sample)][: asked.sample]
     with tempfile.TemporaryDirectory() as folder:
         together = _timed(cells, folder)
-        features = _feature_seconds(Path(folder) / "features")
+        features = sum(_passes(Path(folder) / "features"))
         alone = [_timed([cell], folder) for cell in some]  # the features are there
     direct = [_timed([cell], None)["seconds"] for cell in some[: asked.direct]]
     each, at_once = [one["seconds"] for one in alone], together["seconds"]
@@ -124,26 +124,27 @@ def _round(cells: list[PlannedCell], asked: argparse.Namespace) -> dict[str, Any
 
 def _timed(cells: list[PlannedCell], folder: str | None) -> dict[str, Any]:
     """Seconds of a job; of training in each cell, its share of the pass over the texts left out; scores."""
-    started = time.perf_counter()
+    started = time.process_time()
     store = None if folder is None else Path(folder) / "features"
     found = execute.run(Job(tuple(cells), "probe_grid", "probe_grid", features=store))
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     bad = [record["reason"] for record, _ in found if record["status"] != "done"]
     if bad or (len(cells) > 1 and not all(record.get("packed_with") for record, _ in found)):
         raise SystemExit(f"a cell did not run as it should: {bad}")
     clocks = [record["clocks"] for record, _ in found]
-    training = [clock["train_seconds"] - clock["feature_seconds"] for clock in clocks]
+    reading = max(_passes(store), default=0.0) if store else 0.0  # of the training set, the largest split
+    training = [clock["train_cpu_seconds"] - reading for clock in clocks]
     scores = {record["id"]: record["score"]["validation"] for record, _ in found}
     return {"seconds": seconds, "training": training, "scores": scores}
 
 
-def _feature_seconds(folder: Path) -> float:
-    """Of one pass over each split: all layers of a split came of one, and say how long it took."""
+def _passes(folder: Path) -> set[float]:
+    """Processor seconds of the pass over each split: all layers of a split came of one, and say how long it took."""
     took = set()
     for path in folder.glob("*.safetensors"):
         with safe_open(path, "pt") as file:
-            took.add(float(file.metadata()["seconds"]))
-    return sum(took)
+            took.add(float(file.metadata()["cpu_seconds"]))
+    return took
 
 
 def _spread(values: list[float]) -> dict[str, float]:
