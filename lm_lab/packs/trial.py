@@ -51,7 +51,7 @@ def require_same(pack: Pack, batches: Sequence[Batch], half: bool) -> None:
             raise ApartError(f"a pack and its runs alone differ by {float(apart):.1g} of what they compute.")
 
 
-def gain(pack: Pack, batches: Sequence[Batch], repeats: int = 3) -> float:
+def gain(pack: Pack, batches: Sequence[Batch], repeats: int = 3, loop: float = LOOP) -> float:
     """How many times as long the runs' own steps take, one after the other, as one of the pack: the best of each.
 
     Either way the loop takes its time beside a step, of a pack once.
@@ -61,7 +61,7 @@ def gain(pack: Pack, batches: Sequence[Batch], repeats: int = 3) -> float:
         pack.train()
         alone = _seconds(lambda: models[0].loss(batches[0]).backward(), repeats, pack)
         packed = _seconds(lambda: _pack_step(pack, batches), repeats, pack)
-    return len(batches) * (alone + LOOP) / (packed + LOOP)
+    return len(batches) * (alone + loop) / (packed + loop)
 
 
 def _pack_step(pack: Pack, batches: Sequence[Batch]) -> None:
