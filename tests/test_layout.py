@@ -21,7 +21,7 @@ ALLOWED = {
     "strategies": {"backbones", "heads", "tasks"},
     "objectives": {"backbones"},
     "models": {"backbones", "data", "heads", "metrics", "strategies", "tasks"},
-    "training": {"backbones", "data", "heads", "models", "objectives", "strategies", "tasks"},
+    "training": {"backbones", "data", "heads", "models", "objectives", "probing", "strategies", "tasks"},
     "config": {"backbones", "data", "models", "prompting", "strategies", "training"},
     "packs": {"backbones", "data", "heads", "models", "strategies", "training"},
     "doctor": {"backbones", "models", "packs", "strategies", "tasks"},

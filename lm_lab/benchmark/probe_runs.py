@@ -34,6 +34,8 @@ def fits(module: Adaptation, trainer: L.Trainer, examples: int) -> bool:
     model = module.model
     if not (has_fixed_features(model) and isinstance(model.head, TextReadout) and module.language is None):
         return False
+    if getattr(model.strategy, "penalty", None) is not None:  # it takes no steps
+        return False
     if type(model.strategy).on_epoch is not AdaptationStrategy.on_epoch or not model.trained:
         return False
     if _standardises(model.head) and (examples > ENOUGH or not isinstance(model.head.scorer, ProbeHead)):

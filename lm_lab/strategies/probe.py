@@ -7,6 +7,7 @@ The backbone is frozen and in eval mode. Features are standardised with statisti
 The pooling is the adaptation's own parameter, so a probe and a fine-tuned model can be read the same way.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,6 +27,8 @@ class LinearProbe(AdaptationStrategy):
 
     Args:
         at_layer: 0 for the embeddings, L for the last block; negative counts from the end.
+        penalty: fit to convergence, with this penalty on the squared weights, in place of steps: logistic regression by
+            L-BFGS, ridge regression for graded scores; None: the steps of every strategy.
     """
 
     group: ClassVar[Group] = "features"
@@ -40,6 +43,11 @@ class LinearProbe(AdaptationStrategy):
     head_alone: ClassVar[bool] = True
 
     at_layer: int = -1
+    penalty: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.penalty is not None and not 0 < self.penalty < math.inf:
+            raise UsageError(f"penalty={self.penalty:g}: expected a number above 0, such as 1e-2, or none.")
 
     def inject(self, backbone: Backbone) -> None:
         """Leave everything frozen."""
@@ -69,6 +77,7 @@ class MLPProbe(LinearProbe):
 
     Args:
         at_layer: as in `LinearProbe`.
+        penalty: None; a hidden layer has no single converged answer.
         hidden: width of the hidden layer.
         dropout: on the hidden layer.
     """
@@ -77,6 +86,8 @@ class MLPProbe(LinearProbe):
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.penalty is not None:
+            raise UsageError(f"penalty={self.penalty:g}: a probe with a hidden layer trains in steps; use LinearProbe.")
         if self.hidden < 1:
             raise UsageError(
                 f"hidden={self.hidden}: an MLP probe needs at least one hidden unit; use LinearProbe for 0."

@@ -16,6 +16,7 @@ from lm_lab.models import AdaptedModel, delta
 from lm_lab.strategies import AdaptationStrategy
 from lm_lab.tasks import Task
 from lm_lab.training import budget
+from lm_lab.training.converged import fit_converged
 from lm_lab.training.losses.auxiliary import AuxiliaryLM
 from lm_lab.training.losses.evaluation import Evaluation
 from lm_lab.training.losses.step_mean import StepMean
@@ -133,8 +134,9 @@ class Adaptation(L.LightningModule):
         self.train()
 
     def on_train_start(self) -> None:
-        """Fit the head's standardisation, if it has one, to the features of the training set."""
+        """Fit to the features of the training set what of the head takes no steps."""
         fit_standardisation(self.model, self.trainer)
+        fit_converged(self.model, self.trainer)
 
     def on_train_epoch_start(self) -> None:
         """Let the strategy freeze what is not due yet."""

@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from suites import run_alone, write_suite
 
 from lm_lab.benchmark import execute, features
+from lm_lab.benchmark.cells import built
 from lm_lab.benchmark.fingerprints import cache_fingerprints
 from lm_lab.benchmark.grouping import grouped
 from lm_lab.benchmark.jobs import Job, Result
 from lm_lab.benchmark.plan import PlannedCell, make_plan
 from lm_lab.benchmark.suite import load_suite
+from lm_lab.probing import linear
 from lm_lab.results.predictions import read_predictions
 
 RATES = {"learning_rate": [1e-3, 1e-2]}
@@ -135,3 +138,23 @@ def test_all_layers_come_of_one_pass(folders, tmp_path, monkeypatch):
     monkeypatch.setattr(features, "compute", lambda *given: passes.append(given[1]) or computed(*given))
     together(cells, tmp_path)
     assert [len(layers) for layers in passes] == [3, 3, 3]  # train, validation, selection
+
+
+@pytest.mark.parametrize("task", ["classes", "graded"])
+def test_a_penalty_is_tuned_in_a_suite_and_fits_to_convergence(folders, tmp_path, task):
+    tasks = {} if task == "classes" else {"tasks": {"graded": PAIRS}}
+    tune = {"model.strategy.init_args.penalty": [1e-2, 1e3]}
+    strategies = {"converged": {"class_path": "LinearProbe", "tune": tune}}
+    cells = planned(tmp_path / "suite.yaml", folders["bert"], seeds=1, strategies=strategies, **tasks)
+    found = [record for record, _ in together(cells, tmp_path)]
+    assert [record["status"] for record in found] == ["done", "done"]
+    assert {record["clocks"]["steps"] for record in found} == {0}
+    cli = built(cells[0])
+    cost = execute._prepare(cli, tmp_path / "features")
+    cli.trainer.fit(cli.model, cli.datamodule)
+    assert cost.seconds > 0
+    head, table, task_ = cli.model.model.head, cli.datamodule.encoded["train"], cli.datamodule.task
+    x, low, high = head.vector(table.features), *task_.label_range
+    y = table.encoded.labels if task_.labels else (table.encoded.labels - low) / (high - low) - 0.5
+    expected = linear.fit(x, y, len(task_.labels), 1e-2).scores(x)
+    assert torch.allclose(head.eval()(table.features), expected, atol=1e-4)

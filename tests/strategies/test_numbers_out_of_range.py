@@ -20,6 +20,8 @@ HUGE = 10**12
         *((lambda v=v: s.DoRA(alpha=v), "^alpha=") for v in (math.nan, math.inf)),
         *((lambda v=v: s.MLPProbe(hidden=v), "^hidden=") for v in (-1, 0, HUGE)),
         (lambda: s.MLPProbe(dropout=2), "^dropout="),
+        (lambda: s.MLPProbe(penalty=1e-2), "^penalty="),
+        *((lambda v=v: s.LinearProbe(penalty=v), "^penalty=") for v in (-1.0, 0.0, math.inf)),
         *((lambda v=v: s.PrefixTuning(hidden=v), "^hidden=") for v in (-1, 0, HUGE)),
         *((lambda v=v: s.PTuningV2(length=v), "^length=") for v in (-1, 0, HUGE)),
         *((lambda v=v: s.PromptTuning(length=v), "^length=") for v in (-1, 0, HUGE)),

@@ -79,7 +79,9 @@ class TrainingMeter(L.Callback):
         self._start()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """A run that ended within an epoch has losses that nobody has read."""
+        """A run that ended within an epoch has losses that nobody has read; one without steps has clocks."""
+        if not self.steps:
+            self._read()
         self.on_validation_start(trainer, pl_module)
         self.peak_bytes = max(self.peak_bytes, memory.peak_bytes(pl_module.device))
 
