@@ -49,8 +49,12 @@ class LanguageOutput(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         """Final hidden states (..., d) -> scores of every token (..., V)."""
+        return F.linear(*self.factors(states))
+
+    def factors(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What scores are the product of: scaled states (..., d), the table (V, d) and the bias."""
         weight = self.embeddings[0].get_parameter("weight") if self.weight is None else self.weight
-        return F.linear(states * self.scale, weight, self.bias)
+        return states * self.scale, weight, self.bias
 
 
 def next_token_loss(output: Callable[[Tensor], Tensor], states: Tensor, ids: Tensor, mask: Tensor) -> Tensor:

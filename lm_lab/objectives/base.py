@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
+from lm_lab.objectives.chunked import linear_cross_entropy
 
 _READ = ("attention_mask", "token_type_ids")
 
@@ -40,6 +41,15 @@ class Loss:
     def of_tokens(cls, name: str, scores: Tensor, targets: Tensor, states: Tensor | None = None) -> "Loss":
         """Mean cross entropy and accuracy of scores (n, v), taken in fp32, of tokens (n,); 0 where there are none."""
         loss, accuracy = cross_entropy(scores, targets)
+        counts = dict.fromkeys((name, "accuracy"), len(targets))
+        return cls({name: loss}, counts, {"accuracy": accuracy}, states=states, targets=targets)
+
+    @classmethod
+    def of_states(
+        cls, name: str, scored: tuple[Tensor, Tensor, Tensor | None], targets: Tensor, states: Tensor | None = None
+    ) -> "Loss":
+        """The same from what scores are the product of, states (n, e), a table (v, e), a bias: never all in memory."""
+        loss, accuracy = linear_cross_entropy(*scored, targets)
         counts = dict.fromkeys((name, "accuracy"), len(targets))
         return cls({name: loss}, counts, {"accuracy": accuracy}, states=states, targets=targets)
 

@@ -30,7 +30,11 @@ class TokenHead(nn.Module):
 
     def forward(self, hidden: Tensor, embeddings: Tensor) -> Tensor:
         """Scores (n, v) in fp32 from hidden states (n, d) and input embeddings (v, e)."""
-        return F.linear(self.norm(F.gelu(self.dense(hidden))), embeddings, self.bias).float()
+        return F.linear(*self.factors(hidden, embeddings)).float()
+
+    def factors(self, hidden: Tensor, embeddings: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What scores are the product of: z (n, e), the table and the bias."""
+        return self.norm(F.gelu(self.dense(hidden))), embeddings, self.bias
 
 
 class TiedOutput(nn.Module):

@@ -40,7 +40,7 @@ class CausalLM(Objective):
         """Return the mean cross entropy and the accuracy of each real token given those before it."""
         ids, mask = batch["input_ids"], batch["attention_mask"]
         states, targets = next_tokens(backbone.last(input_ids=ids, attention_mask=mask), ids, mask)
-        return Loss.of_tokens("causal_lm", self.output(states), targets)
+        return Loss.of_states("causal_lm", self.output.factors(states), targets)
 
 
 def trained_output(backbone: Backbone) -> LanguageOutput:

@@ -48,7 +48,7 @@ class TransformerXL(Objective):
         remembered = self.memory.recall(batch)
         read = self.memory(backbone, batch, remembered, perm_mask=later(ids))
         states, targets = next_tokens(read, ids, mask)
-        loss = Loss.of_tokens("transformer_xl", self.output(states, embeddings(backbone)), targets)
+        loss = Loss.of_states("transformer_xl", (states, embeddings(backbone), self.output.bias), targets)
         shares = self.memory.metrics(batch, remembered)
         counts = loss.counts | dict.fromkeys(shares, len(batch["input_ids"]))
         return replace(loss, metrics=loss.metrics | shares, counts=counts)

@@ -61,8 +61,8 @@ class Denoising(Objective):
         generator = None if self.training else torch.Generator(device).manual_seed(_EVALUATION_SEED)
         source, target = self.corrupt(batch, generator)
         real = target["attention_mask"].bool()
-        scores = self.output(self.states(backbone, source, target)[real])  # (n, v)
-        return Loss.of_tokens(self.name, scores, target["input_ids"][real])
+        scored = self.output.factors(self.states(backbone, source, target)[real])
+        return Loss.of_states(self.name, scored, target["input_ids"][real])
 
     def corrupt(self, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> tuple[Tokens, Tokens]:
         """Return source and target of a batch, which is left as it is.

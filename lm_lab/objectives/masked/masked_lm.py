@@ -57,7 +57,7 @@ class MaskedLM(Objective):
     def predict(self, hidden: Tensor, targets: Tensor, table: Tensor) -> Loss:
         """Return the loss of hidden states (b, t, d), given targets (b, t) and the table of embeddings (v, e)."""
         chosen = targets != IGNORED
-        return Loss.of_tokens(self.name, self.head(hidden[chosen], table), targets[chosen], hidden)
+        return Loss.of_states(self.name, self.head.factors(hidden[chosen], table), targets[chosen], hidden)
 
 
 def embeddings(backbone: Backbone) -> Tensor:
