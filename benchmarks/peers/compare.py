@@ -6,6 +6,8 @@
 - run: one epoch and its score on the validation set, a seed after the other; seconds of training, and of all.
 - grid: 3 methods x 4 rates x 4 seeds, `lm-lab bench run` with one worker beside a loop of Trainer runs in one process.
 
+Seconds are the processor's on a CPU (one thread) and the wall's on a GPU.
+
 The same weights, rows, batches of 32, steps, rates, linear warm-up and decay, clipping, fp32 and threads; the mean of
 the last states and a linear layer on either side. Each side's own defaults otherwise: the Trainer draws batches at
 random, pads them to their longest and leaves dropout on in frozen layers; lm_lab batches texts of similar length and

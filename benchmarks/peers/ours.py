@@ -3,13 +3,13 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 import yaml
+from clock import now
 from settings import GRID, KINDS, RATES, Settings
 
 from lm_lab.config.adapting import build
@@ -26,7 +26,7 @@ class Ends(L.Callback):
         """Note the time; the GPU is waited for at the second step and the last, between which is measured."""
         if torch.cuda.is_available() and len(self.times) in (1, int(trainer.max_steps) - 1):
             torch.cuda.synchronize()
-        self.times.append(time.perf_counter())
+        self.times.append(now())
 
 
 def trainer(settings: Settings, **more: Any) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def trainer(settings: Settings, **more: Any) -> dict[str, Any]:
 def run(kind: str, seed: int, settings: Settings, steps: int = 0) -> dict[str, Any]:
     """Accuracy, seconds of the steps and of everything; with `steps`, only when each of so many ended."""
     name, arguments = KINDS[kind]
-    ends, started = Ends(), time.perf_counter()
+    ends, started = Ends(), now()
     model = {
         "backbone": {"source": settings.source}, "pooling": "mean", "learning_rate": RATES[kind],
         "strategy": {"class_path": name, "init_args": arguments},
@@ -51,18 +51,18 @@ def run(kind: str, seed: int, settings: Settings, steps: int = 0) -> dict[str, A
     config = {"seed_everything": seed, "model": model, "data": data, "trainer": trainer(settings, **length)}
     with quiet():
         cli = build(config, run=False, callbacks=(ends,))
-        began = time.perf_counter()
+        began = now()
         cli.trainer.fit(cli.model, cli.datamodule)
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        seconds = time.perf_counter() - began
+        seconds = now() - began
         if steps:
             return {"times": ends.times}
         cli.trainer.limit_val_batches = 1.0
         scores: Any = cli.trainer.predict(cli.model, dataloaders=cli.datamodule.val_dataloader()[0])
     right = torch.cat([batch["predictions"] == batch["labels"] for batch in scores])
     return {
-        "score": right.float().mean().item(), "seconds": seconds, "total_seconds": time.perf_counter() - started,
+        "score": right.float().mean().item(), "seconds": seconds, "total_seconds": now() - started,
         "steps": len(ends.times),
     }  # fmt: skip
 
@@ -72,12 +72,12 @@ def grid(settings: Settings, folder: Path, *options: str) -> dict[str, Any]:
     (folder / "grid.yaml").write_text(yaml.safe_dump(suite(settings)), encoding="utf-8")
     out = folder / "results"
     command = [sys.executable, "-m", "lm_lab", "bench", "run", str(folder / "grid.yaml"), "--out", str(out)]
-    started = time.perf_counter()
+    started = now()
     ran = subprocess.run(
         [*command, "--workers", "1", "--threads", str(settings.threads), "--wandb", "disabled", *options],
         check=False, capture_output=True, text=True,
     )  # fmt: skip
-    seconds = time.perf_counter() - started
+    seconds = now() - started
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((out / "cells").glob("*.json"))]
     if not records:
         raise RuntimeError(ran.stdout[-2000:] + ran.stderr[-2000:])

@@ -7,13 +7,13 @@ trained, as the paper has it. BitFit trains what is named "bias", frozen the lin
 """
 
 import tempfile
-import time
 from typing import Any
 
 import datasets
 import numpy as np
 import peft
 import torch
+from clock import now
 from settings import GRID, RATES, Settings
 from torch import nn
 from transformers import (
@@ -42,7 +42,7 @@ class Ends(TrainerCallback):
         """Note the time."""
         if torch.cuda.is_available() and len(self.times) in (1, state.max_steps - 1):
             torch.cuda.synchronize()
-        self.times.append(time.perf_counter())
+        self.times.append(now())
 
 
 class Bottleneck(nn.Module):
@@ -113,7 +113,7 @@ def run(
     kind: str, seed: int, settings: Settings, steps: int = 0, rate: float | None = None, examples: int | None = None
 ) -> dict[str, Any]:
     """Accuracy, seconds of the steps and of everything; with `steps`, only when each of so many ended."""
-    started, examples = time.perf_counter(), examples or settings.examples
+    started, examples = now(), examples or settings.examples
     set_seed(seed)
     source = str(hub.local_weights(settings.source) or settings.source)
     tokenizer = AutoTokenizer.from_pretrained(source)
@@ -130,24 +130,24 @@ def run(
             model, arguments, train_dataset=rows["train"], eval_dataset=rows["validation"],
             data_collator=DataCollatorWithPadding(tokenizer), callbacks=[ends],
         )  # fmt: skip
-        began = time.perf_counter()
+        began = now()
         trainer.train()
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        seconds = time.perf_counter() - began
+        seconds = now() - began
         if steps:
             return {"times": ends.times}
         found = trainer.predict(rows["validation"])
     right = found.predictions.argmax(-1) == np.asarray(rows["validation"]["label"])
     return {
-        "score": float(right.mean()), "seconds": seconds, "total_seconds": time.perf_counter() - started,
+        "score": float(right.mean()), "seconds": seconds, "total_seconds": now() - started,
         "steps": trainer.state.global_step,
     }  # fmt: skip
 
 
 def grid(settings: Settings) -> dict[str, Any]:
     """Seconds of a loop of runs in one process, and their scores by method and rate."""
-    started, scores = time.perf_counter(), {}
+    started, scores = now(), {}
     for kind, rates in GRID.items():
         scores[kind] = {
             str(rate): [
@@ -156,4 +156,4 @@ def grid(settings: Settings) -> dict[str, Any]:
             ]
             for rate in rates
         }
-    return {"seconds": time.perf_counter() - started, "scores": scores}
+    return {"seconds": now() - started, "scores": scores}
