@@ -1,6 +1,6 @@
 """What a pack gains: a step of K runs in one pass beside K steps of runs alone, in turn; prints rows and writes JSON.
 
-    python benchmarks/packs.py --out benchmarks/results/packs.json [--device cuda] [--backbones FOLDER ...] [--runs 2 4 8]
+    python benchmarks/packs.py --out benchmarks/results/packs.json [--device cuda] [--backbones FOLDER ...]
 
 Forward and backward pass of batches of 16 rows of 32 random tokens, fp32; the shortest of five, the first left out.
 """

@@ -19,13 +19,11 @@ from lm_lab.config.adapting import AdaptCLI
 from lm_lab.config.lightning_cli import restrict
 from lm_lab.data.modules.base import TaskData
 from lm_lab.errors import UsageError
-from lm_lab.packs.errors import ApartError, SlowError
+from lm_lab.packs.errors import ApartError
 from lm_lab.redaction import redacted
 from lm_lab.results.predictions import Predictions
 from lm_lab.training.callbacks.meter import TrainingMeter
 from lm_lab.training.machine import memory
-
-FEWEST = 2  # runs of a pack
 
 
 def run(job: Job) -> list[Result]:
@@ -38,13 +36,11 @@ def run(job: Job) -> list[Result]:
 
 
 def _run_pack(job: Job) -> list[Result]:
-    """In one pass; in halves where that takes more memory than there is, or no less time; or each alone, saying why."""
+    """In one pass, in halves where that takes more memory than there is, or each alone with the reason."""
     try:
         return packed_cells.run(job)
     except torch.OutOfMemoryError:
         reason = None
-    except SlowError as error:
-        reason = None if len(job.cells) >= 2 * FEWEST else str(error)
     except UsageError as error:  # of these runs together, or of one of them, which will say it again
         reason = str(error) if isinstance(error, ApartError) else ""
     except RuntimeError as error:

@@ -16,7 +16,7 @@ from lm_lab.config.lightning_cli import restrict
 from lm_lab.packs import PackedAdaptation
 from lm_lab.packs.clock import PackClock
 from lm_lab.packs.data import PackedData
-from lm_lab.packs.errors import SlowError
+from lm_lab.packs.errors import ApartError
 from lm_lab.packs.streams import Stream
 from lm_lab.packs.trial import GAIN, gain, require_same
 from lm_lab.results.predictions import Predictions
@@ -28,8 +28,7 @@ def run(job: Job) -> list[Result]:
     """Train and evaluate the cells of a job together.
 
     Raises:
-        ApartError: they cannot train in one pass.
-        SlowError: it would not be faster.
+        ApartError: they cannot train in one pass, or it would not be faster.
         torch.OutOfMemoryError: they are too many.
     """
     restrict(job.imports)
@@ -74,7 +73,7 @@ def _try(module: PackedAdaptation, data: PackedData, trainer: L.Trainer) -> None
         require_same(module.pack, batches, half="32" not in str(trainer.precision))
         faster = gain(module.pack, batches)
     if faster < GAIN:
-        raise SlowError(f"a step of {len(batches)} runs together is {faster:.2f} times as fast as their steps alone.")
+        raise ApartError(f"a step of {len(batches)} runs together is {faster:.2f} times as fast as their steps alone.")
 
 
 def _predict(trainer: L.Trainer, module: PackedAdaptation, data: PackedData) -> list[Predictions]:

@@ -3,9 +3,5 @@
 from lm_lab.errors import UsageError
 
 
-class SlowError(UsageError):
-    """These runs can train in one pass, but so many of them gain nothing by it."""
-
-
 class ApartError(UsageError):
     """These runs cannot train in one pass, or gain nothing by it; each trains alone."""

@@ -103,7 +103,6 @@ def test_what_gains_nothing_trains_alone_and_is_not_tried_again(folders, tmp_pat
 
     monkeypatch.setattr(packed_cells, "GAIN", 1.1)
     monkeypatch.setattr(packed_cells, "gain", gain)
-    assert execute.FEWEST == 2  # so a slow pack of 4 is tried as two of 2 before each is alone
     strategies = {"lora": STRATEGIES["lora"]}
     path = write_suite(tmp_path / "suite.yaml", folders["bert"], strategies=strategies, defaults=DEFAULTS)
     found = records(path, tmp_path / "out", pack=2)
