@@ -58,6 +58,8 @@ def scores(suite: str, strategy: str | None) -> str:
     lines = [f"| backbone | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
     for name in backbones:
         values = [_score(cells.get((name, head))) for head in heads]
+        if strategy and not any((name, head) in cells for head in heads):
+            continue
         control = any(row["control"] for row in shown if row["backbone"] == name)
         lines.append(f"| {f'*{name}*' if control else f'`{name}`'} | {' | '.join(values)} |")
     return "\n".join(lines) + "\n"
