@@ -12,7 +12,7 @@ from lm_lab.errors import UsageError
 if TYPE_CHECKING:
     from lm_lab.benchmark.executors import Executor
 
-PACK, PACK_GPU = 4, 16  # cells that train in one pass: on a CPU more do not fit its caches
+PACK, PACK_GPU = 8, 16  # cells that train in one pass
 GPU_SHARE = 2**34  # bytes of a GPU that a worker is given
 EXIT_FAILED = 1  # of `run`: some cells failed or diverged; their reasons are in the report
 
@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--threads", type=int, help="threads a worker (default: cores divided by workers)")
     run.add_argument(
-        "--pack", type=int, help="most cells that train in one pass (default: 4, with a GPU 16; 1: each alone)"
+        "--pack", type=int, help="most cells that train in one pass (default: 8, with a GPU 16; 1: each alone)"
     )
     run.add_argument("--measure-time", action="store_true", help="run the cells of the last seed alone, for the clock")
     run.add_argument("--retry-failed", action="store_true", help="run cells again that failed or diverged")
