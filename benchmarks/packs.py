@@ -2,8 +2,8 @@
 
     python benchmarks/packs.py --out benchmarks/results/packs.json [--device cuda] [--backbones FOLDER ...]
 
-Forward and backward pass of batches of random tokens, fp32; the shortest of five, the first left out; on a CPU seconds of
-the processor. Beside a step Lightning's loop takes 2 ms, of a pack once; the last column leaves that out.
+Forward and backward pass of batches of random tokens, fp32; the shortest of five, the first left out; on a CPU seconds
+of the processor. Beside a step Lightning's loop takes 2 ms, of a pack once; the last column leaves that out.
 """
 
 import argparse
