@@ -26,7 +26,7 @@ from lm_lab.results.predictions import has_predictions
 from lm_lab.results.records import CellRecord, read_record, read_suite, scan, write_record
 
 Tracker = Callable[[CellRecord], object]
-_PARTS = ("cells", "predictions", "features")
+_PARTS = ("cells", "predictions", "features", "features/boundaries")
 
 
 def run_suite(

@@ -70,7 +70,7 @@ def test_two_texts_apart_start_from_states_of_each(folders, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("family", ["longformer", "xlnet", "albert", "reformer", "t5", "bart"])
+@pytest.mark.parametrize("family", ["deberta-v2", "longformer", "xlnet", "albert", "reformer", "t5", "bart"])
 def test_a_family_that_hands_on_more_than_states_trains_on_tokens(folders, tmp_path, family):
     strategy = "partial" if family not in ("albert", "reformer") else "whole"
     cell = planned(tmp_path / "s.yaml", folders[family], strategy)
