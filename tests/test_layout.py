@@ -25,7 +25,7 @@ ALLOWED = {
     "config": {"backbones", "data", "models", "prompting", "strategies", "training"},
     "packs": {"backbones", "data", "heads", "models", "strategies", "training"},
     "doctor": {"backbones", "models", "packs", "strategies", "tasks"},
-    "serving": {"models", "strategies"},
+    "serving": {"models", "packs", "strategies"},
     "probing": {"backbones", "data", "heads", "metrics", "models", "strategies", "tasks"},
     "interchange": {"backbones", "data", "heads", "models", "strategies", "tasks"},
     "scoring": {"backbones", "data", "metrics", "objectives"},

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lm_lab.packs.errors import ApartError
-from lm_lab.packs.over_runs import OverRuns, Rows, is_drawing
+from lm_lab.packs.over_runs import OverRuns, Rows, is_drawing, own_forward
 from lm_lab.strategies.base import Delta
 from lm_lab.strategies.prefix import Prefix
 from lm_lab.strategies.prompt import SoftPrompt
@@ -95,7 +95,7 @@ class OwnWeights:
         """(k * b, ...) or (1, ...) -> (k * b, ...)."""
         if len(args) != 1 or kwargs or not isinstance(args[0], Tensor):
             raise ApartError(f"a {type(self.over_runs.modules[0]).__name__} is called with more than a tensor.")
-        return self.over_runs(lambda _: _forward, args[0])
+        return self.over_runs(lambda _: own_forward, args[0])
 
 
 class OwnDraws:
@@ -106,9 +106,4 @@ class OwnDraws:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(k * b, ...) -> (k * b, ...)."""
-        return self.over_runs(lambda _: _forward, x) if any(map(is_drawing, self.over_runs.modules)) else x
-
-
-def _forward(module: nn.Module, x: Tensor) -> Tensor:
-    """Its own code, without the hooks that stand around it."""
-    return type(module).forward(module, x)
+        return self.over_runs(lambda _: own_forward, x) if any(map(is_drawing, self.over_runs.modules)) else x

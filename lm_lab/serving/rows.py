@@ -1,17 +1,16 @@
 """One delta a row: what stands in for a trained module when each text of a batch has weights of its own.
 
-The weights of N users are stacked, (N, ...); a batch picks a row for each text, (b, ...), and `torch.func.vmap` runs
-the delta's own code over rows, which turns its matrix products into batched ones.
+The weights of N users are stacked, (N, ...); a batch picks a row for each text, (b, ...), and the delta's own code runs
+over rows, as it does over the runs of a pack.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from lm_lab.errors import UsageError
+from lm_lab.packs.over_runs import Code, own_forward, with_weights
 from lm_lab.strategies.base import Delta
 from lm_lab.strategies.prefix import Prefix
 from lm_lab.strategies.prompt import SoftPrompt
@@ -55,22 +54,11 @@ class RowDelta(Delta):
         return self._over_rows(lambda delta, *row: delta.after(module, *row), self.single[0].reads(x), y)
 
     def _over_rows(self, call: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-        return over_rows(_Call(self.single[0], call), {f"delta.{k}": v for k, v in self.picked().items()}, tensors)
+        return over_rows(self.single[0], call, self.picked(), tensors)
 
 
-class _Call(nn.Module):
-    """A method of a module as its forward pass, which `functional_call` needs."""
-
-    def __init__(self, delta: nn.Module, call: Callable[..., Tensor]) -> None:
-        super().__init__()
-        self.delta, self.call = delta, call
-
-    def forward(self, *tensors: Tensor) -> Tensor:
-        return self.call(self.delta, *tensors)
-
-
-def over_rows(module: nn.Module, picked: dict[str, Tensor], tensors: tuple[Tensor, ...]) -> Tensor:
-    """`module` with the weights of row i on row i of each of `tensors` (b, ...).
+def over_rows(module: nn.Module, code: Code, picked: dict[str, Tensor], tensors: tuple[Tensor, ...]) -> Tensor:
+    """`code` of `module` with the weights of row i on row i of each of `tensors` (b, ...).
 
     Raises:
         UsageError: the module is not called with one row a text, so it cannot have weights a text.
@@ -81,13 +69,7 @@ def over_rows(module: nn.Module, picked: dict[str, Tensor], tensors: tuple[Tenso
             f"a {type(module).__name__} of this family runs on {len(tensors[0])} rows for {rows} texts: its deltas "
             "cannot be served in one batch."
         )
-
-    def one(weights: dict[str, Tensor], *row: Tensor) -> Tensor:
-        # modules expect a batch: one of one
-        out: Tensor = functional_call(module, weights, tuple(tensor[None] for tensor in row))
-        return out[0]
-
-    return torch.func.vmap(one)(picked, *tensors)
+    return with_weights(module, code, picked, *tensors)
 
 
 class RowPrefix(Prefix):
@@ -121,10 +103,6 @@ def own_weights(users: Users, stacked: dict[str, Tensor]) -> Callable[[nn.Module
 
     def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:  # noqa: ARG001
         picked = {name: users.rows(value) for name, value in stacked.items()}
-        hooks, module._forward_hooks = module._forward_hooks, type(module._forward_hooks)()
-        try:
-            return over_rows(module, picked, (args[0],))
-        finally:
-            module._forward_hooks = hooks
+        return over_rows(module, own_forward, picked, (args[0],))
 
     return hook
