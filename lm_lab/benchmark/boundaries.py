@@ -160,6 +160,7 @@ def _compute(start: Boundary, encoded: EncodedTexts, size: int, trainer: L.Train
 @torch.no_grad()
 def _same(model: AdaptedModel, table: BoundaryTable, size: int, trainer: L.Trainer) -> bool:
     """True if the longest and the shortest texts have the scores that they have on tokens."""
+    model.to(trainer.strategy.root_device).eval()
     order = np.argsort(table.lengths, kind="stable")
     index = [*order[: size // 2].tolist(), *order[-(size - size // 2) :].tolist()]
     batch = trainer.strategy.batch_to_device(table.collate(index))
