@@ -24,7 +24,7 @@ if [ -n "${FAMILY:-}" ]; then # LM_LAB_DATA with novels, wikitext-2-raw, the tas
   STEPS=10000 ACCELERATOR=gpu step family_models 520 benchmarks/family.sh
   step family 240 lm-lab bench run benchmarks/family.yaml --out "$OUT/family" --workers 6
 fi
-step tests "${TESTS_LIMIT:-120}" "$PYTHON" -m pytest -q -m "gpu" tests
+step tests "${TESTS_LIMIT:-120}" "$PYTHON" -m pytest -q -m "gpu" tests/training
 step peers "${PEERS_LIMIT:-470}" "$PYTHON" benchmarks/peers/compare.py --accelerator "${ACCELERATOR:-gpu}" --out "$OUT/peers.json" ${PEERS_OPTIONS:-}
 step packs "${PACKS_LIMIT:-120}" "$PYTHON" benchmarks/packs.py --device "${PACKS_DEVICE:-cuda}" --runs 4 16 --out "$OUT/packs.json" ${PACKS_OPTIONS:-}
 step workers "${WORKERS_LIMIT:-400}" "$PYTHON" benchmarks/gpu_workers.py --out "$OUT/workers.json" --work /tmp/gpu_workers ${WORKERS_OPTIONS:-}
