@@ -23,6 +23,8 @@ from lm_lab.results.predictions import Predictions
 from lm_lab.training.callbacks.watching import no_number
 from lm_lab.training.machine import memory
 
+SMALL = 256  # tokens of a run's batch; see docs/performance.md
+
 
 def run(job: Job) -> list[Result]:
     """Train and evaluate the cells of a job together.
@@ -55,12 +57,22 @@ def _assembled(job: Job, clock: PackClock) -> tuple[PackedAdaptation, PackedData
     runs, streams = [], []
     for planned in job.cells:
         cli = built(planned, *([] if first else [clock]))
-        first = first or cli
+        if first is None:
+            first = cli
+            first.datamodule.encode(("train", *first.datamodule.evaluated))
+            _require_small(first)
         runs.append(cli.model)
         streams.append(Stream())
     assert first is not None
-    first.datamodule.encode(("train", *first.datamodule.evaluated))
     return PackedAdaptation(runs, streams), PackedData(first.datamodule, streams), first.trainer
+
+
+def _require_small(cli: AdaptCLI) -> None:
+    """Raise `ApartError` for batches that keep a CPU busy each alone, before anything more is built."""
+    data = cli.datamodule
+    tokens = float(data.encoded["train"].lengths.mean()) * data.batch_size
+    if cli.trainer.strategy.root_device.type == "cpu" and tokens > SMALL:
+        raise ApartError(f"batches of about {tokens:.0f} tokens: on a CPU packs gain below {SMALL}.")
 
 
 def _try(module: PackedAdaptation, data: PackedData, trainer: L.Trainer) -> None:

@@ -17,21 +17,21 @@ from transformers.masking_utils import sdpa_mask
 
 from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.packs.errors import ApartError
-from lm_lab.packs.streams import Stream
+from lm_lab.packs.over_runs import Rows, filled
 
 NAME = "lm_lab_pack"
-_SETTINGS = ("attention_dropout", "dropout_prob", "attn_dropout")
-_streams: ContextVar[Sequence[Stream]] = ContextVar("streams of the runs that are read", default=())
+_SETTINGS = ("attention_dropout", "dropout_prob", "attn_dropout", "dropout")  # of modules: a number, or a dropout
+_read: ContextVar[Rows | None] = ContextVar("the pack that is read", default=None)
 
 
 @contextmanager
-def drawn_apart(streams: Sequence[Stream]) -> Iterator[None]:
-    """Let attention in this context draw from these."""
-    token = _streams.set(streams)
+def drawn_apart(pack: Rows) -> Iterator[None]:
+    """Let attention in this context draw from the streams of this pack."""
+    token = _read.set(pack)
     try:
         yield
     finally:
-        _streams.reset(token)
+        _read.reset(token)
 
 
 def attention_of_runs(
@@ -45,22 +45,33 @@ def attention_of_runs(
     **options: Any,
 ) -> tuple[Tensor, None]:
     """As `sdpa`, each run's rows with its own random numbers; query (k b, h, t, d_h) -> (k b, t, h, d_h)."""
-    streams = _streams.get() if dropout else ()
-    if not streams:
+    pack = _read.get() if dropout else None
+    if pack is None:
         whole = {"dropout": 0.0, "position_bias": position_bias}
         return sdpa_attention_forward(module, query, key, value, attention_mask, **whole, **options)
     found = []
-    parts = (_apart(tensor, len(streams)) for tensor in (query, key, value, attention_mask, position_bias))
-    for stream, (q, k, v, mask, bias) in zip(streams, zip(*parts, strict=True), strict=True):
+    states = (_apart(tensor, pack) for tensor in (query, key, value))
+    parts = (*states, *(_squares(tensor, pack) for tensor in (attention_mask, position_bias)))
+    for stream, (q, k, v, mask, bias) in zip(pack.streams, zip(*parts, strict=True), strict=True):
         with stream.drawn():
             own = {"dropout": dropout, "position_bias": bias}
-            found.append(sdpa_attention_forward(module, q, k, v, mask, **own, **options)[0])
+            out = sdpa_attention_forward(module, q, k, v, mask, **own, **options)[0]
+        found.append(filled(out, pack.rows, pack.length))
     return torch.cat(found), None
 
 
-def _apart(tensor: Tensor | None, runs: int) -> Sequence[Tensor | None]:
-    """The rows of each run; what is the same for all rows goes to each."""
-    return [tensor] * runs if tensor is None or len(tensor) == 1 else tensor.chunk(runs)
+def _apart(states: Tensor, pack: Rows) -> list[Tensor]:
+    """Each run's own rows and tokens: (k b, h, t, d_h) -> k of (b, h, t, d_h)."""
+    rows = states.chunk(len(pack.shapes))
+    return [own[:b, :, :t] for own, (b, t) in zip(rows, pack.shapes, strict=True)]
+
+
+def _squares(values: Tensor | None, pack: Rows) -> Sequence[Tensor | None]:
+    """The same of what is there for each pair of tokens, (k b, ., t, t), or (1, ., t, t) for all rows alike."""
+    if values is None:
+        return [None] * len(pack.shapes)
+    rows = [values] * len(pack.shapes) if len(values) == 1 else values.chunk(len(pack.shapes))
+    return [own[:b, :, :t, :t] for own, (b, t) in zip(rows, pack.shapes, strict=True)]
 
 
 def prepare(shared: Backbone) -> None:
@@ -69,18 +80,18 @@ def prepare(shared: Backbone) -> None:
     Raises:
         ApartError: it drops weights in a way that cannot be told apart.
     """
-    dropping = [module for module in shared.modules() if _drops(module)]
-    if not dropping:
+    if not isinstance(shared, TransformersBackbone) or not any(map(_drops, shared.modules())):
         return
-    if not (isinstance(shared, TransformersBackbone) and shared.model.config._attn_implementation == "sdpa"):
+    known = shared.model.config._attn_implementation in ("eager", "sdpa")  # the same formula
+    if not (known and shared.model._can_set_attn_implementation()):
         raise ApartError(f"attention of {shared.kind} draws random numbers of its own; set its dropout to 0.")
     shared.model.set_attn_implementation(NAME)
 
 
 def _drops(module: nn.Module) -> bool:
-    """True if it has a share of attention to drop, and all of it trains, so that it is in train mode."""
-    share = any(isinstance(value := getattr(module, name, 0.0), float) and value > 0 for name in _SETTINGS)
-    own = list(module.parameters()) if share else []
+    """True if it may drop some of its attention, and all of it trains, so that it is in train mode."""
+    shares = [getattr(getattr(module, name, 0.0), "p", getattr(module, name, 0.0)) for name in _SETTINGS]
+    own = list(module.parameters()) if any(isinstance(share, float) and share > 0 for share in shares) else []
     return bool(own) and all(p.requires_grad for p in own)
 
 

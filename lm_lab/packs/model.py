@@ -50,7 +50,8 @@ class Pack(nn.Module):
             share(models[0], model)
         self.models: Any = nn.ModuleList(models)
         self.streams = list(streams)
-        self.rows = 0  # of a run, in the present batch
+        self.rows = self.length = 0  # of each run, in the present batch
+        self.shapes: list[tuple[int, ...]] = []  # and what of these are its own
         self.shared = self._shared([model.backbone for model in models])
 
     def forward(self, batches: Sequence[Batch]) -> list[Tensor]:
@@ -77,17 +78,18 @@ class Pack(nn.Module):
         last = all(model.head.layers == (layers,) for model in self.models)
         found = []
         for own in zip(*(batch["texts"] for batch in batches), strict=True):
-            text, lengths = merged(own, self.shared), [one["attention_mask"].shape[1] for one in own]
-            self.rows = len(text["attention_mask"]) // len(own)
+            text = merged(own, self.shared)
+            self.shapes = [tuple(one["attention_mask"].shape) for one in own]
+            self.rows, self.length = (max(shape[side] for shape in self.shapes) for side in (0, 1))
             states = self._states(text, last)
             apart = zip(*(state.chunk(len(own)) for state in states), strict=True)
-            found.append([[s[:, :length] for s in run] for run, length in zip(apart, lengths, strict=True)])
+            found.append([[s[:b, :t] for s in run] for run, (b, t) in zip(apart, self.shapes, strict=True)])
         return found
 
     def _states(self, text: Text, last: bool) -> list[Tensor]:
         """Of all rows. Raises `ApartError` where code of the backbone cannot run over several runs' weights."""
         try:
-            with attention.drawn_apart(self.streams):
+            with attention.drawn_apart(self):
                 return [self.shared.last(**text)] if last else list(self.shared(**text))
         except torch.OutOfMemoryError:
             raise
@@ -141,17 +143,16 @@ class _Read:
 
 
 def merged(texts: Sequence[Text], backbone: Backbone) -> Text:
-    """The rows of all texts, (b, t) each -> (k b, longest t); what is marked is the heads' alone.
+    """The rows of all texts, (b, t) each -> (k most b, longest t); what is marked is the heads' alone.
 
-    Raises:
-        ApartError: one has other rows than another.
+    An epoch's smaller batch comes at another step in each run: its last row stands in for those that it lacks.
     """
-    if len({len(text["attention_mask"]) for text in texts}) > 1:
-        raise ApartError("runs of a pack take batches of as many rows.")
-    longest = max(text["attention_mask"].shape[1] for text in texts)
+    most, longest = (max(text["attention_mask"].shape[side] for text in texts) for side in (0, 1))
     padding = {asked.name: asked.padding for asked in backbone.asks} | {"input_ids": backbone.tokenizer.pad_token_id}
     names = without_marks(texts[0])
-    return {name: torch.cat([_padded(text[name], longest, padding.get(name, 0)) for text in texts]) for name in names}
+    return {
+        name: torch.cat([_padded(text[name], most, longest, padding.get(name, 0)) for text in texts]) for name in names
+    }
 
 
 def without_marks(text: Text) -> Text:
@@ -159,8 +160,9 @@ def without_marks(text: Text) -> Text:
     return {name: values for name, values in text.items() if name != MARKED.name}
 
 
-def _padded(values: Tensor, length: int, value: int) -> Tensor:
-    return F.pad(values, (*(0, 0) * (values.dim() - 2), 0, length - values.shape[1]), value=value)
+def _padded(values: Tensor, rows: int, length: int, value: int) -> Tensor:
+    longer = F.pad(values, (*(0, 0) * (values.dim() - 2), 0, length - values.shape[1]), value=value)
+    return torch.cat([longer, longer[-1:].expand(rows - len(values), *longer.shape[1:])])
 
 
 def require_readout(model: AdaptedModel) -> None:

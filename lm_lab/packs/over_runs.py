@@ -6,7 +6,6 @@ random numbers, each run has its turn.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -56,9 +55,17 @@ def with_weights(module: nn.Module, code: Code, weights: dict[str, Tensor], *ten
 
 
 class Rows(Protocol):
-    """The rows of a pack's present batch."""
+    """The rows of a pack's present batch.
+
+    Attributes:
+        rows, length: of each run in it.
+        shapes: what of these are a run's own rows and tokens; the rest fills up.
+        streams: random numbers of the runs.
+    """
 
     rows: int
+    length: int
+    shapes: list[tuple[int, ...]]
     streams: list[Stream]
 
 
@@ -96,14 +103,26 @@ class OverRuns:
         return torch.cat([self._of(run, code(run), rows, draws) for run, rows in parts])
 
     def _of(self, run: int, code: Code, rows: tuple[Tensor, ...], draws: bool) -> Tensor:
-        with self.pack.streams[run].drawn() if draws else nullcontext():
+        if not draws:
             return code(self.modules[run], *rows)
+        (b, t), whole = self.pack.shapes[run], (self.pack.rows, self.pack.length)
+        # as many numbers as alone: how others fill it up must not move what this run draws
+        own = [values[:b, :t] if values.shape[:2] == whole else values for values in rows]
+        with self.pack.streams[run].drawn():
+            found = code(self.modules[run], *own)
+        return filled(found, *whole) if rows[0].shape[:2] == whole else found
 
     def _large(self, rows: Tensor) -> bool:
         return rows.device.type == "cpu" and any(p.numel() > _LARGE for p in self.modules[0].parameters())
 
     def _stacked(self) -> dict[str, Tensor]:
         return {name: torch.stack([own.get_parameter(name) for own in self.modules]) for name in self.trained}
+
+
+def filled(values: Tensor, rows: int, length: int) -> Tensor:
+    """Zeros behind rows and tokens: (b, t, ...) -> (rows, length, ...)."""
+    b, t = values.shape[:2]
+    return nn.functional.pad(values, (*(0, 0) * (values.dim() - 2), 0, length - t, 0, rows - b))
 
 
 def own_forward(module: nn.Module, *tensors: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """A suite whose cells train in packs: records are those of single runs, whoever a run was packed with."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from lm_lab.results.records import read_records
 
 DEFAULTS = {
     "model": {"pooling": "mean"},
-    "data": {"train_limit": 64, "validation_limit": 50, "holdout": 32, "batch_size": 16},
+    "data": {"train_limit": 60, "validation_limit": 50, "holdout": 32, "batch_size": 16},
     "trainer": {"max_epochs": 2, "accelerator": "cpu", "precision": "32-true", "gradient_clip_val": 0.5},
 }
 STRATEGIES: dict[str, Any] = {
@@ -34,10 +35,15 @@ STRATEGIES: dict[str, Any] = {
 def _always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether packing pays depends on the machine; the tests pack."""
     monkeypatch.setattr(packed_cells, "GAIN", 0.0)
+    monkeypatch.setattr(packed_cells, "SMALL", 10**6)
 
 
 def planned(path):
     return tuple(make_plan(load_suite(path), {}, cache_fingerprints()).cells)
+
+
+def replace_seed(cell):
+    return replace(cell, config=cell.config | {"seed_everything": 7})
 
 
 def records(path, root, **options):
@@ -74,7 +80,8 @@ def test_mates_do_not_matter(folders, tmp_path):
     strategies = {"full": {"class_path": "FullFineTuning", "tune": {"learning_rate": [1e-3, 3e-3, 1e-2]}}}
     path = write_suite(tmp_path / "suite.yaml", folders["bert"], strategies=strategies, defaults=DEFAULTS)
     cells = planned(path)
-    first, second, third = cells[:3]
+    # beside a run of its own seed, and beside one whose batches are of other rows and lengths
+    first, second, third = cells[0], cells[1], replace_seed(cells[2])
     a, b = (packed_cells.run(Job(chosen, "small", "test")) for chosen in ((first, second), (first, third)))
     assert [row["loss"] for row in a[0][0]["history"]] == pytest.approx(
         [r["loss"] for r in b[0][0]["history"]], abs=1e-5
@@ -110,6 +117,14 @@ def test_what_gains_nothing_trains_alone_and_is_not_tried_again(folders, tmp_pat
     assert sum("0.90 times as fast" in record.get("apart", "") for record in found.values()) == 4
     assert {record["status"] for record in found.values()} == {"done"}
     assert not any(record.get("packed_with") for record in found.values())
+
+
+def test_a_cpu_packs_small_batches_alone(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(packed_cells, "SMALL", 20)
+    strategies = {"lora": STRATEGIES["lora"]}
+    path = write_suite(tmp_path / "suite.yaml", folders["bert"], strategies=strategies, defaults=DEFAULTS)
+    with pytest.raises(ApartError, match="tokens: on a CPU packs gain below 20"):
+        packed_cells.run(Job(planned(path)[:2], "small", "test"))
 
 
 def test_what_does_not_fit_goes_in_halves(folders, tmp_path, monkeypatch):
