@@ -41,9 +41,11 @@ def _run_pack(job: Job) -> list[Result]:
         return packed_cells.run(job)
     except torch.OutOfMemoryError:
         reason = None
-    except UsageError as error:  # of these runs together, or of one of them, which will say it again
-        reason = str(error) if isinstance(error, ApartError) else ""
-    except RuntimeError as error:
+    except ApartError as error:
+        reason = str(error)
+    except (UsageError, SystemExit):  # of one of them, which will say it again
+        reason = ""
+    except Exception as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
     memory.release()
     if reason is None:

@@ -33,6 +33,12 @@ def run(job: Job) -> list[Result]:
         ApartError: they cannot train in one pass, or it would not be faster.
         torch.OutOfMemoryError: they are too many.
     """
+    results = _run(job)
+    memory.release()
+    return results
+
+
+def _run(job: Job) -> list[Result]:
     restrict(job.imports)
     with silent():
         started = time.perf_counter()
@@ -44,11 +50,7 @@ def run(job: Job) -> list[Result]:
         fitted = time.perf_counter()
         predictions = _predict(trainer, module, data)
         times = (prepared - started, time.perf_counter() - fitted)
-        results = [
-            _result(job, at, module, data, trainer, clock, predictions[at], times) for at in range(len(job.cells))
-        ]
-    memory.release()
-    return results
+        return [_result(job, at, module, data, trainer, clock, predictions[at], times) for at in range(len(job.cells))]
 
 
 def _assembled(job: Job, clock: PackClock) -> tuple[PackedAdaptation, PackedData, L.Trainer]:

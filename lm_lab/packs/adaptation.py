@@ -42,12 +42,13 @@ class PackedAdaptation(L.LightningModule):
         self.ended: dict[int, int] = {}
         self._groups: list[int] = []  # of each run, where its first group is
 
-    def training_step(self, batches: Sequence[dict[str, Any]], batch_idx: int) -> Tensor:  # noqa: ARG002
-        """The sum of the losses of the runs that go on."""
+    def training_step(self, batches: Sequence[dict[str, Any]], batch_idx: int) -> Tensor | None:  # noqa: ARG002
+        """The sum of the losses of the runs that go on; None, which moves nothing, where none does."""
         scores = self.pack.each(batches)
         found = [run.model.task.loss(own, batch) for run, own, batch in zip(self.runs, scores, batches, strict=True)]
         self.losses.append(torch.stack([loss.detach().float() for loss in found]))
-        return torch.stack([loss for run, loss in enumerate(found) if run not in self.ended]).sum()
+        going_on = [loss for run, loss in enumerate(found) if run not in self.ended]
+        return torch.stack(going_on).sum() if going_on else None
 
     def on_after_backward(self) -> None:
         """Take the gradients of runs that have ended."""
@@ -76,7 +77,8 @@ class PackedAdaptation(L.LightningModule):
         self.rates.append([optimizer.param_groups[group]["lr"] for group in self._groups])
         if self.device.type == "cpu" or len(self.losses) % LOOK_EVERY == 0 or self.trainer.is_last_batch:
             self._look(since=max(0, len(self.losses) - LOOK_EVERY))
-        self.trainer.should_stop = len(self.ended) == len(self.runs)
+        if len(self.ended) == len(self.runs):
+            self.trainer.should_stop = True
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> list[dict[str, Any]]:  # noqa: ARG002
         """What `Adaptation.predict_step` gives, of each run on the same batch."""

@@ -13,6 +13,8 @@ class Stream:
     """Where the random numbers of one run stand; at first where the process's own stand now."""
 
     def __init__(self) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.init()  # seeds that were given before are then its own
         self.state = _read()
 
     @contextmanager

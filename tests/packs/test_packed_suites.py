@@ -101,6 +101,28 @@ def test_a_run_that_diverges_leaves_the_others(folders, tmp_path):
     assert len(predictions.id)
 
 
+def test_all_runs_may_diverge(folders, tmp_path):
+    strategies = {"lora": {"class_path": "LoRA", "tune": {"learning_rate": [1e30, 2e30]}}}
+    path = write_suite(tmp_path / "suite.yaml", folders["bert"], strategies=strategies, seeds=[0], defaults=DEFAULTS)
+    found = [record for record, _ in execute.run(Job(planned(path), "small", "test"))]
+    assert [record["status"] for record in found] == ["diverged", "diverged"]
+    assert [len(record["packed_with"]) for record in found] == [1, 1]
+
+
+def test_what_goes_wrong_in_a_pack_costs_no_cell(folders, tmp_path, monkeypatch):
+    """Whatever it is, each trains alone, and the record says what it was."""
+
+    def broken(*_, **__):
+        raise KeyError("a mistake of ours")
+
+    monkeypatch.setattr(packed_cells, "require_same", broken)
+    strategies = {"lora": STRATEGIES["lora"]}
+    path = write_suite(tmp_path / "suite.yaml", folders["bert"], strategies=strategies, defaults=DEFAULTS)
+    found = [record for record, _ in execute.run(Job(planned(path)[:2], "small", "test"))]
+    assert [record["status"] for record in found] == ["done", "done"]
+    assert {record["apart"] for record in found} == {"KeyError: 'a mistake of ours'"}
+
+
 def test_what_gains_nothing_trains_alone_and_is_not_tried_again(folders, tmp_path, monkeypatch):
     tried = []
 
