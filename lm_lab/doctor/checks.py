@@ -167,9 +167,10 @@ def a_pack_is_its_runs_alone(case: Case) -> str:
     try:
         pack = Pack(copy.deepcopy(runs), [Stream() for _ in runs]).eval()
         found = [run.task.loss(s, batch) for run, s, batch in zip(runs, pack(batches), batches, strict=True)]
+        torch.stack(found).sum().backward()
+        pack.require_own()
     except ApartError as error:
         return f"each run is alone: {error}"
-    torch.stack(found).sum().backward()
     distance = 0.0
     for alone, packed, batch, loss in zip(runs, pack.models, batches, found, strict=True):
         expected = alone.loss(batch)

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
 from lm_lab.backbones import Backbone, TransformersBackbone
 from lm_lab.packs.errors import ApartError
 from lm_lab.packs.over_runs import Rows, filled
+from lm_lab.strategies.prefix import whole_mask
 
 NAME = "lm_lab_pack"
 _SETTINGS = ("attention_dropout", "dropout_prob", "attn_dropout", "dropout")  # of modules: a number, or a dropout
@@ -96,4 +96,4 @@ def _drops(module: nn.Module) -> bool:
 
 
 AttentionInterface.register(NAME, attention_of_runs)
-AttentionMaskInterface.register(NAME, sdpa_mask)
+AttentionMaskInterface.register(NAME, whole_mask)  # not every decoder says that it is one

@@ -65,6 +65,13 @@ class Pack(nn.Module):
             with self.streams[run].drawn():
                 yield model.head.scores(_Read(model.backbone, iter(read), run), batch)
 
+    def require_own(self) -> None:
+        """Raise `ApartError` if a backward pass met weights of no run: code read them past their module."""
+        own = {id(p) for model in self.models for p in model.parameters()}
+        for name, parameter in self.shared.named_parameters():
+            if parameter.grad is not None and id(parameter) not in own:
+                raise ApartError(f"{self.shared.kind} reads {name} without calling its module.")
+
     def train(self, mode: bool = True) -> "Pack":
         """As each of the models is; what is frozen of the shared backbone stays in eval mode."""
         super().train(mode)

@@ -127,7 +127,9 @@ def filled(values: Tensor, rows: int, length: int) -> Tensor:
 
 def own_forward(module: nn.Module, *tensors: Tensor) -> Tensor:
     """A module's own code, without the hooks that stand around it."""
-    found: Tensor = type(module).forward(module, *tensors)
+    found = type(module).forward(module, *tensors)
+    if not isinstance(found, Tensor):
+        raise ApartError(f"a {type(module).__name__} gives more than a tensor.")
     return found
 
 

@@ -88,8 +88,8 @@ class OwnWeights:
             raise ApartError(f"a {type(modules[0]).__name__} has weights and modules of its own.")
         trained = [name for name, value in modules[0].named_parameters() if value.requires_grad]
         self.over_runs = OverRuns(modules, pack, trained)
-        if isinstance(modules[0], nn.RNNBase):
-            self.over_runs.together = False  # its kernels know no batch of weights
+        if getattr(modules[0], "padding_idx", None) is not None:
+            self.over_runs.together = False  # vmap would train the row of padding
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         """(k * b, ...) or (1, ...) -> (k * b, ...)."""

@@ -37,6 +37,7 @@ def require_same(pack: Pack, batches: Sequence[Batch], half: bool) -> None:
         pack.eval()
         read = [text[run][-1] for text in pack.read(small) for run in (0, -1)]
         _send_back(read)
+        pack.require_own()
         found = [_gradients(models[run]) for run in (0, -1)]
         pack.zero_grad()
         texts = [(run, small[run]["texts"][place]) for place in range(len(small[0]["texts"])) for run in (0, -1)]

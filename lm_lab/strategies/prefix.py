@@ -120,10 +120,10 @@ def _full_mask(module: nn.Module, query: Tensor, key: Tensor) -> Tensor:
     return (ones.tril() if getattr(module, "is_causal", False) else ones)[None, None]
 
 
-def _mask(*args: object, **options: object) -> Tensor:
-    # a mask that is left out for speed could not be widened by the prefix
+def whole_mask(*args: object, **options: object) -> Tensor:
+    """`sdpa`'s mask, there in every case: one that is left out for speed could not be widened by the prefix."""
     return sdpa_mask(*args, **(options | {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}))
 
 
 AttentionInterface.register(NAME, prefix_attention)
-AttentionMaskInterface.register(NAME, _mask)
+AttentionMaskInterface.register(NAME, whole_mask)
