@@ -226,7 +226,7 @@ def test_prompt_takes_class_words_from_the_task_and_room_from_the_text(make):
 
 def test_layer_decay_gives_each_block_its_rate(make):
     model = adaptation_of(make("bert"), FullFineTuning(layer_decay=0.5), glue_task("sst2"), learning_rate=1.0)
-    optimizer = model.optimizer(parameter_groups(model, 1.0, model._rate_scale), 1.0)
+    optimizer = model.optimizer(parameter_groups(model, 1.0, model.rate_scale), 1.0)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     bert = model.model.backbone.model
     assert rates[id(bert.encoder.layer[1].output.dense.weight)] == 1.0
