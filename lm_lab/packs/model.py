@@ -173,7 +173,9 @@ def _padded(values: Tensor, rows: int, length: int, value: int) -> Tensor:
 
 
 def require_readout(model: AdaptedModel) -> None:
-    """Raise `ApartError` for a model whose head reads more than hidden states."""
+    """Raise `ApartError` for a model whose head reads more than hidden states, or is fitted in place of steps."""
+    if getattr(model.strategy, "penalty", None) is not None:
+        raise ApartError("a probe with a penalty is fitted to convergence, one run at a time.")
     if not isinstance(model.head, Readout):
         raise ApartError(f"a {type(model.head).__name__} writes texts, one run at a time.")
 

@@ -187,6 +187,19 @@ def test_the_cells_of_the_last_seed_have_a_clock_of_their_own(folders, tmp_path)
     assert {record["cell"]["seed"] for record in found.values() if record.get("packed_with")} == {0}
 
 
+def test_a_converged_probe_is_refused(make):
+    """It takes no steps, of which a pack is made."""
+    from lm_lab.models import AdaptedModel
+    from lm_lab.packs import Pack
+    from lm_lab.packs.streams import Stream
+    from lm_lab.strategies import LinearProbe
+    from lm_lab.tasks import glue_task
+
+    models = [AdaptedModel(make("bert"), LinearProbe(penalty=0.1), glue_task("sst2")) for _ in range(2)]
+    with pytest.raises(ApartError, match="fitted to convergence"):
+        Pack(models, [Stream(), Stream()])
+
+
 def test_a_head_that_writes_is_refused(make):
     from lm_lab.models import AdaptedModel
     from lm_lab.packs import Pack
