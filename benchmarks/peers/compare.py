@@ -2,7 +2,7 @@
 
     LM_LAB_DATA=../shared/data python benchmarks/peers/compare.py --out benchmarks/results/peers.json
 
-- step: rounds of a few steps of either side in turn, milliseconds a step with what fetches its batch.
+- step: rounds of an epoch's steps of either side in turn, milliseconds a step with what fetches its batch.
 - run: one epoch and its score on the validation set, a seed after the other; seconds of training, and of all.
 - grid: 3 methods x 4 rates x 4 seeds, `lm-lab bench run` with one worker beside a loop of Trainer runs in one process.
 

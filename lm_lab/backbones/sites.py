@@ -53,6 +53,8 @@ class Part:
     def widen(self, x: Tensor, outputs: int) -> Tensor:
         """Zeros around: (..., size) -> (..., outputs)."""
         rest = outputs // self.groups - self.stop
+        if not self.start + rest:
+            return x
         return F.pad(self._grouped(x), (self.start, rest)).flatten(-2)
 
     def rows(self, weight: Tensor) -> Tensor:

@@ -88,6 +88,19 @@ def test_adapters(make, strategy, activation):
     assert torch.allclose(bert_layer(layer, before, attended, fed), after, atol=1e-5)
 
 
+def test_lora_of_a_whole_layer_is_one_kernel_and_its_formula(make):
+    backbone = make("bert")
+    LoRA(rank=4, alpha=6.0).apply(backbone)
+    delta = backbone.sites("query")[0].module.lora_query.double()
+    nn.init.normal_(delta.up)
+    x, y = (torch.randn(2, 3, 32, dtype=torch.double, requires_grad=True) for _ in range(2))
+    assert torch.allclose(delta.after(nn.Identity(), x, y), y + 1.5 * (x @ delta.down.T @ delta.up.T))
+    assert delta.after(nn.Identity(), x, y).grad_fn.next_functions[0][0].name() == "AddmmBackward0"
+    assert torch.autograd.gradcheck(lambda x, y: delta.after(nn.Identity(), x, y), (x, y))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert delta.float().after(nn.Identity(), x.float(), y.bfloat16()).dtype == torch.bfloat16
+
+
 @pytest.mark.parametrize("strategy", [HoulsbyAdapter, PfeifferAdapter, ParallelAdapter])
 def test_adapterdrop_leaves_the_lowest_blocks_alone(make, strategy):
     backbone = make("bert")
