@@ -25,6 +25,8 @@ from lm_lab.models.binding import bind
 from lm_lab.training.adaptation import adaptation_of
 from lm_lab.training.resuming.checkpoints import ExactResume
 
+_PARSERS: dict[str, LightningArgumentParser] = {}  # those of cells
+
 
 class AdaptCLI(LabCLI):
     """Adaptation and a data module whose `task` the model takes; `--delta DIR` loads what a fit has saved."""
@@ -33,6 +35,19 @@ class AdaptCLI(LabCLI):
         """Those whose name is among the words, or all: a parser of each takes longer to build than a small model."""
         known = LabCLI.subcommands()
         return {name: given for name, given in known.items() if name in self.words} or known
+
+    def setup_parser(
+        self, add_subcommands: bool, main_kwargs: dict[str, Any], subparser_kwargs: dict[str, Any]
+    ) -> None:
+        """Build the parser, or take the one that was built for a cell before: it depends on none of its settings."""
+        if add_subcommands:
+            super().setup_parser(add_subcommands, main_kwargs, subparser_kwargs)
+            return
+        known = f"{type(self)} {main_kwargs} {self.seed_everything_default}"
+        if known not in _PARSERS:
+            super().setup_parser(add_subcommands, main_kwargs, subparser_kwargs)
+            _PARSERS[known] = self.parser
+        self.parser = _PARSERS[known]
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link the data's task to the model."""

@@ -40,12 +40,21 @@ class Case:
         torch.manual_seed(SEED)
         return AdaptedModel(self.backbone(), self.strategy, glue_task("sst2"), pooling="mean").eval()
 
-    @cached_property
+    @property
     def trained(self) -> AdaptedModel:
         """A model after a few steps; checks must not change it."""
+        return self._steps[0]
+
+    @property
+    def idle(self) -> set[str]:
+        """The tensors that train and got no gradient in these steps."""
+        return {name for name, moved in self._steps[1].items() if not moved}
+
+    @cached_property
+    def _steps(self) -> tuple[AdaptedModel, dict[str, bool]]:
         model = self.adapted()
-        train(model, self.batch())
-        return model.eval()
+        moved = train(model, self.batch())
+        return model.eval(), moved
 
     def batch(self) -> dict[str, Any]:
         """Texts of random tokens, one of them padded, and labels."""

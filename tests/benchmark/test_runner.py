@@ -4,6 +4,7 @@ import contextlib
 import os
 import pickle
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,20 @@ def suite_path(tmp_path, folders):
     return write_suite(tmp_path / "suite.yaml", folders["bert"])
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, folders):
+    """The results of the suite at `suite_path`, run once; tests read or copy it."""
+    root = tmp_path_factory.mktemp("whole")
+    run(write_suite(root / "suite.yaml", folders["bert"]), root / "out")
+    return root / "out"
+
+
+@pytest.fixture
+def out(whole, tmp_path):
+    """A copy that a test may change."""
+    return Path(shutil.copytree(whole, tmp_path / "out"))
+
+
 def run(path, root, executor=None, track=lambda record: None, **options):
     suite = load_suite(path)
     executor = executor or InProcess()
@@ -49,8 +64,7 @@ def outcome(root):
     }
 
 
-def test_an_interrupted_run_goes_on_without_repeating_a_cell(suite_path, tmp_path):
-    run(suite_path, tmp_path / "whole")
+def test_an_interrupted_run_goes_on_without_repeating_a_cell(suite_path, whole, tmp_path):
     seen = []
 
     def stop_at_five(record):
@@ -63,7 +77,7 @@ def test_an_interrupted_run_goes_on_without_repeating_a_cell(suite_path, tmp_pat
             run(suite_path, tmp_path / "parts", track=stop_at_five)
     run(suite_path, tmp_path / "parts", track=stop_at_five)
     assert len(seen) == len(set(seen)) == 13
-    assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
+    assert outcome(tmp_path / "parts") == outcome(whole)
     run(suite_path, tmp_path / "parts", track=lambda record: pytest.fail("a finished suite ran a cell"))
 
 
@@ -76,9 +90,8 @@ def test_sigterm_ends_a_run_with_143(suite_path, tmp_path, capsys):
     assert len(read_records(tmp_path / "out")) == 1
 
 
-def test_records_hold_what_an_honest_point_needs(suite_path, tmp_path):
-    run(suite_path, tmp_path / "out")
-    record = next(r for r in read_records(tmp_path / "out") if r["cell"]["coordinates"]["strategy"] == "lora")
+def test_records_hold_what_an_honest_point_needs(whole):
+    record = next(r for r in read_records(whole) if r["cell"]["coordinates"]["strategy"] == "lora")
     assert record["status"] == "done"
     assert set(record["score"]) == {"validation", "selection"}
     assert record["ledger"]["trained"] == record["ledger"]["added"] + record["ledger"]["head"]
@@ -88,14 +101,13 @@ def test_records_hold_what_an_honest_point_needs(suite_path, tmp_path):
     assert record["versions"]["torch"]
     assert record["hardware"]["cores"] > 0
     assert record["fingerprints"]["weights"]
-    predictions = read_predictions(tmp_path / "out", record["id"])
+    predictions = read_predictions(whole, record["id"])
     assert sorted(set(predictions.split)) == ["selection", "validation"]
     right = (predictions.prediction == predictions.label)[predictions.split == "validation"]
     assert right.mean() == pytest.approx(record["score"]["validation"])
 
 
-def test_a_run_keeps_what_baselines_score(suite_path, tmp_path, monkeypatch):
-    run(suite_path, tmp_path / "out")
+def test_a_run_keeps_what_baselines_score(suite_path, out, tmp_path, monkeypatch):
     found = read_baselines(tmp_path / "out")
     record = read_records(tmp_path / "out")[0]
     assert set(found) == {record["cell"]["coordinates"]["task"] for record in read_records(tmp_path / "out")}
@@ -131,16 +143,14 @@ def test_a_diverging_cell_is_recorded_as_such(folders, tmp_path):
     assert all("the loss is" in r["reason"] for r in records)
 
 
-def test_cells_of_an_edited_suite_are_put_aside(suite_path, folders, tmp_path):
-    run(suite_path, tmp_path / "out")
+def test_cells_of_an_edited_suite_are_put_aside(suite_path, out, folders, tmp_path):
     full = {"full": STRATEGIES["full"]}
     run(write_suite(suite_path, folders["bert"], strategies=full), tmp_path / "out")
     assert len(read_records(tmp_path / "out")) == 2
     assert len(list((tmp_path / "out" / "superseded" / "cells").iterdir())) == 11
 
 
-def test_cells_that_were_put_aside_come_back_when_the_plan_reaches_them(suite_path, folders, tmp_path):
-    run(suite_path, tmp_path / "out")
+def test_cells_that_were_put_aside_come_back_when_the_plan_reaches_them(suite_path, out, folders, tmp_path):
     before = read_records(tmp_path / "out")
     run(write_suite(suite_path, folders["bert"], strategies={"full": STRATEGIES["full"]}), tmp_path / "out")
     assert len(read_records(tmp_path / "out")) == 2
@@ -151,8 +161,7 @@ def test_cells_that_were_put_aside_come_back_when_the_plan_reaches_them(suite_pa
     assert all(len(read_predictions(tmp_path / "out", record["id"]).id) for record in before)
 
 
-def test_a_folder_of_another_suite_is_refused(suite_path, folders, tmp_path):
-    run(suite_path, tmp_path / "out")
+def test_a_folder_of_another_suite_is_refused(suite_path, out, folders, tmp_path):
     with pytest.raises(UsageError, match="holds results of the suite 'small', not of 'other'"):
         run(write_suite(suite_path, folders["bert"], name="other"), tmp_path / "out")
 
@@ -251,7 +260,7 @@ class Elsewhere(Executor):
         self._sent.clear()
 
 
-def test_an_executor_named_by_its_class_path_needs_no_shared_disk(suite_path, tmp_path, monkeypatch, capsys):
+def test_an_executor_named_by_its_class_path_needs_no_shared_disk(suite_path, whole, tmp_path, monkeypatch, capsys):
     (tmp_path / "far").mkdir()
     executor = tmp_path / "far.yaml"
     kind = f"{__name__}.Elsewhere"
@@ -260,8 +269,7 @@ def test_an_executor_named_by_its_class_path_needs_no_shared_disk(suite_path, tm
     assert exit_code(lambda: main([*command, "--out", "out"])) == 2
     assert "allow-import" in capsys.readouterr().err
     assert exit_code(lambda: main([*command, "--out", "out", "--allow-import", __name__])) == 0
-    run(suite_path, tmp_path / "here")
-    assert outcome(tmp_path / "out") == outcome(tmp_path / "here")
+    assert outcome(tmp_path / "out") == outcome(whole)
     assert not list((tmp_path / "far").iterdir())
 
 

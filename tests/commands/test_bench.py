@@ -1,6 +1,9 @@
 """`lm-lab bench` from suite to page, in this process."""
 
+import contextlib
+import io
 import json
+import shutil
 
 import pytest
 from suites import STRATEGIES, write_suite
@@ -9,12 +12,23 @@ from lm_lab.cli import main
 from lm_lab.commands.bench import default_workers
 
 
-@pytest.fixture
-def ran(tmp_path, folders, capsys):
+@pytest.fixture(scope="module")
+def run_once(tmp_path_factory, folders):
+    """The folder of a finished suite, with `suite.yaml` and `out`, and what the command said."""
+    root, said = tmp_path_factory.mktemp("ran"), io.StringIO()
     strategies = {"probe": STRATEGIES["probe"], "full": STRATEGIES["full"]}
-    suite = write_suite(tmp_path / "suite.yaml", folders["bert"], strategies=strategies)
-    assert main(["bench", "run", str(suite), "--out", "out", "--workers", "0"]) == 0
-    return tmp_path / "out", capsys.readouterr().out
+    suite = write_suite(root / "suite.yaml", folders["bert"], strategies=strategies)
+    with contextlib.chdir(root), contextlib.redirect_stdout(said):
+        assert main(["bench", "run", str(suite), "--out", "out", "--workers", "0"]) == 0
+    return root, said.getvalue()
+
+
+@pytest.fixture
+def ran(run_once, tmp_path):
+    """The same in the test's own folder."""
+    root, shown = run_once
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "out", shown
 
 
 def test_a_suite_ends_with_a_table_a_page_and_offline_runs(ran):

@@ -106,11 +106,12 @@ def test_a_run_without_checkpoints_says_that_it_is_not_done(folders: dict[str, P
     assert not Path("off/unfinished").exists()
 
 
-@pytest.fixture
-def checkpoint(folders: dict[str, Path]) -> str:
-    """A place in the first epoch."""
-    done = told(words(folders, "adapt", "run"), signal.SIGTERM, 3)
-    (found,) = Path("run/unfinished").iterdir()
+@pytest.fixture(scope="module")
+def checkpoint(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A place in the first epoch; no test writes there."""
+    root = tmp_path_factory.mktemp("stopped")
+    done = told(words(folders, "adapt", str(root)), signal.SIGTERM, 3)
+    (found,) = (root / "unfinished").iterdir()
     assert done.returncode == 143
     return str(found)
 

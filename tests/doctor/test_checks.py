@@ -111,7 +111,7 @@ def test_a_finish_that_changes_scores_is_found(make):
 def test_a_prompt_that_is_not_cut_off_is_found(make, monkeypatch):
     monkeypatch.setattr("lm_lab.strategies.prompt._cut", lambda model, args, inputs, output: output)
     case = Case(make("bert"), PromptTuning(length=3))
-    case.__dict__["trained"] = case.adapted()  # it could not be trained
+    case.__dict__["_steps"] = case.adapted(), {}  # it could not be trained
     with pytest.raises(CheckError, match=r"states are \(4, 9, 32\), expected \(4, 6, 32\)"):
         CHECKS["tokens_keep_their_places"](case)
 

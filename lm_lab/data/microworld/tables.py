@@ -1,6 +1,7 @@
 """Microworld tasks as tables in the schemas of the hub's GLUE and SQuAD."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -58,8 +59,7 @@ def table(task: str, split: str, rows: int | None = None, seed: int = 0) -> pa.T
     count = ROWS[base] if rows is None else rows
     if count < 1:
         raise UsageError(f"rows={count}: the number of rows must be 1 or more.")
-    written = _write(task, split, count, Random(f"{task} {split} {seed}"))
-    return pa.Table.from_pylist(written, schema=schema(task))
+    return _table(task, split, count, seed)
 
 
 def splits(task: str) -> tuple[str, ...]:
@@ -86,6 +86,12 @@ def schema(task: str) -> pa.Schema:
     columns = {"mnli": ("premise", "hypothesis"), "cola": ("sentence",), "sst2": ("sentence",)}
     texts = [(name, pa.string()) for name in columns.get(task, ("sentence1", "sentence2"))]
     return pa.schema([*texts, ("label", pa.float32() if task == "stsb" else pa.int64()), ("idx", pa.int32())])
+
+
+@lru_cache(maxsize=32)  # every cell of a suite reads the same few, and a table cannot be changed
+def _table(task: str, split: str, count: int, seed: int) -> pa.Table:
+    written = _write(task, split, count, Random(f"{task} {split} {seed}"))
+    return pa.Table.from_pylist(written, schema=schema(task))
 
 
 def _write(task: str, split: str, count: int, rng: Random) -> list[dict[str, Any]]:
