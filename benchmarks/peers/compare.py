@@ -34,7 +34,7 @@ from settings import GRID, Settings
 
 from lm_lab.cli import exit_code
 from lm_lab.config.lightning_cli import restrict
-from lm_lab.report.statistics import t_interval, welch_p
+from lm_lab.metrics.uncertainty import t_interval, welch_p
 
 PARTS = ("step", "run", "grid")
 _WARM = 2  # steps at the beginning of a round that are not counted

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import Any
 
-from lm_lab.report.statistics import Interval, average_interval, t_interval
+from lm_lab.metrics.uncertainty import Interval, average_interval, t_interval
 from lm_lab.results.coordinates import TASK, Coordinates, coordinates
 from lm_lab.results.records import AVERAGE, CellRecord
 from lm_lab.results.selection import Candidate, candidates, choose, on_edge

@@ -26,7 +26,7 @@ from lm_lab.report.headline import headline
 from lm_lab.report.layers import layer_weights
 from lm_lab.report.losses import training_losses
 from lm_lab.report.script import JS
-from lm_lab.report.statistics import DRAWS
+from lm_lab.metrics.uncertainty import DRAWS
 from lm_lab.report.style import CSS
 from lm_lab.report.svg import write_svg
 from lm_lab.report.table import (

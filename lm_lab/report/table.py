@@ -12,7 +12,7 @@ from typing import Any
 
 from lm_lab.report import text
 from lm_lab.report.curves import Point, average, selected, shared_tasks
-from lm_lab.report.statistics import welch_p
+from lm_lab.metrics.uncertainty import welch_p
 from lm_lab.results.coordinates import Coordinates, axis_columns, coordinates
 from lm_lab.results.records import AVERAGE, Baseline, CellRecord, Scan, read_baselines, read_suite, scan
 

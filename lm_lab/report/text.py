@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lm_lab.report.curves import Point
-from lm_lab.report.statistics import Interval
+from lm_lab.metrics.uncertainty import Interval
 
 NONE = "–"
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lm_lab.report.statistics import (
+from lm_lab.metrics.uncertainty import (
     Resampled,
     average_difference,
     average_interval,
