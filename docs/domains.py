@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from statistics import fmean
 
+from lm_lab.metrics.uncertainty import t_interval
 from lm_lab.report import text
 from lm_lab.report.curves import Point, selected
-from lm_lab.metrics.uncertainty import t_interval
 from lm_lab.results.records import CellRecord, read_baselines, read_records
 
 ROOT = Path(__file__).parents[1]

@@ -31,7 +31,7 @@ ALLOWED = {
     "scoring": {"backbones", "data", "metrics", "objectives"},
     "prompting": {"backbones", "data", "heads", "scoring", "strategies", "tasks"},
     "benchmark": {
-        *("backbones", "config", "data", "heads", "models", "packs"),
+        *("backbones", "config", "data", "heads", "metrics", "models", "packs"),
         *("probing", "results", "strategies", "tasks", "training"),
     },
     "report": {"metrics", "results"},

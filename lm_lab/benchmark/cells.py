@@ -14,10 +14,13 @@ from lm_lab.benchmark.plan import PlannedCell
 from lm_lab.config.adapting import AdaptCLI, build
 from lm_lab.config.building import build as build_object
 from lm_lab.config.lightning_cli import quiet
+from lm_lab.data.batching import ResumableLoader
+from lm_lab.data.modules.base import HELD_OUT, TaskData
 from lm_lab.errors import UsageError
 from lm_lab.results.coordinates import BACKBONE, TASK
 from lm_lab.tasks import Task
 from lm_lab.training.adaptation import Adaptation, adaptation_of
+from lm_lab.training.callbacks.watching import StopAfter
 
 TRAINER = {
     "logger": False,
@@ -36,7 +39,9 @@ def built(planned: PlannedCell, *callbacks: L.Callback) -> AdaptCLI:
         UsageError: the data or the weights are no longer those that the cell was planned with.
     """
     config = planned.config | {"trainer": planned.config["trainer"] | TRAINER}
-    cli = build(config, run=False, callbacks=callbacks)
+    share = config.pop("race", None)
+    ends = [] if share is None else [StopAfter(share)]
+    cli = build(config, run=False, callbacks=(*callbacks, *ends))
     # read once, so that what is hashed is what is trained and scored on
     cli.datamodule.rows = cache(cli.datamodule.rows)
     _require_same(planned, cli)
@@ -57,6 +62,15 @@ def another(planned: PlannedCell, backbone: Backbone, task: Task, again: bool = 
         backbone.again()
     settings = parser.instantiate(parser.parse_object({"model": copy.deepcopy(config)})).model
     return adaptation_of(backbone, task=task, **settings)
+
+
+def judged_on(planned: PlannedCell, data: TaskData) -> list[ResumableLoader]:
+    """Loaders of the validation splits and of the held-out part of train; of a run of a race, of that part alone."""
+    return [
+        loader
+        for split, loader in zip(data.evaluated, data.val_dataloader(), strict=True)
+        if split == HELD_OUT or "race" not in planned.config
+    ]
 
 
 @contextmanager

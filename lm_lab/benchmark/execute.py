@@ -1,6 +1,7 @@
 """Run a job: build each cell from its configuration as the command line would, fit, evaluate, measure."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,15 @@ import torch
 
 from lm_lab.benchmark import packed_cells, probes
 from lm_lab.benchmark.boundaries import use_boundary
-from lm_lab.benchmark.cells import built, silent
+from lm_lab.benchmark.cells import built, judged_on, silent
 from lm_lab.benchmark.features import Cost, has_fixed_features, use_features
-from lm_lab.benchmark.grouping import on_features
+from lm_lab.benchmark.heads_alone import on_features
 from lm_lab.benchmark.jobs import Job, Result, record
 from lm_lab.benchmark.outcomes import collected, failure, first_line, judged
 from lm_lab.benchmark.plan import PlannedCell
 from lm_lab.config.adapting import AdaptCLI
 from lm_lab.config.lightning_cli import restrict
-from lm_lab.data.modules.base import TaskData
+from lm_lab.data.batching import ResumableLoader
 from lm_lab.errors import UsageError
 from lm_lab.packs.errors import ApartError
 from lm_lab.redaction import redacted
@@ -30,7 +31,7 @@ def run(job: Job) -> list[Result]:
     """Train and evaluate the cells of a job; each has a result, whatever becomes of it, but for an interrupt."""
     if len(job.cells) == 1:
         return [_run_cell(job, job.cells[0])]
-    if job.features is not None and all(on_features(planned) for planned in job.cells):
+    if job.features is not None and all(on_features(planned.config) for planned in job.cells):
         return _run_probes(job)
     return _run_pack(job)
 
@@ -92,7 +93,7 @@ def _measure(planned: PlannedCell, job: Job) -> tuple[dict[str, Any], Prediction
     if cli.model.model.trained:
         cli.trainer.fit(cli.model, cli.datamodule)
     fitted = time.perf_counter()
-    predictions = _predict(cli.trainer, cli.model, cli.datamodule)
+    predictions = _predict(cli.trainer, cli.model, judged_on(planned, cli.datamodule))
     ended = time.perf_counter()
     measured, predictions = judged(cli.model.model, cli.datamodule, cli.trainer, predictions)
     clocks = {
@@ -122,8 +123,8 @@ def _prepare(cli: AdaptCLI, features: Path | None) -> Cost:
     return use_boundary(module.model, data, cli.trainer, features) or Cost(0.0, 0.0)
 
 
-def _predict(trainer: L.Trainer, model: L.LightningModule, data: TaskData) -> Predictions:
-    """Predictions of the validation splits and of the held-out part of train."""
+def _predict(trainer: L.Trainer, model: L.LightningModule, loaders: Sequence[ResumableLoader]) -> Predictions:
+    """Predictions of the splits that a cell is judged on."""
     trainer.datamodule = None  # type: ignore[attr-defined]  # it would read the test splits, which need not be there
-    found = trainer.predict(model, dataloaders=data.val_dataloader()) or []
+    found = trainer.predict(model, dataloaders=loaders) or []
     return collected(batch for item in found for batch in (item if isinstance(item, list) else [item]))

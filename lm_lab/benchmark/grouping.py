@@ -3,30 +3,26 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from importlib import import_module
-from typing import Any
 
+from lm_lab.benchmark.heads_alone import named, on_features
 from lm_lab.benchmark.plan import PlannedCell
-from lm_lab.data.modules.text_data import TextData
 from lm_lab.results.records import CellRecord
-from lm_lab.strategies.base import AdaptationStrategy
 
 ANY_RUN = ("seed_everything",)  # in what the runs of a pack may differ, beside their rate and what a strategy allows
 NEEDS_ITS_OWN = ("callbacks", "max_time", "devices", "strategy", "accumulate_grad_batches")
 
 OWN_TO_A_PROBE = ("strategy", "pooling", "learning_rate", "optimizer", "scheduler", "head")
-KNOWN = {"max_epochs", "max_steps", "precision", "accelerator", "gradient_clip_val", "gradient_clip_algorithm"}
 
 
 @cache  # a run asks for all that wait after each cell
 def key(planned: PlannedCell) -> str | None:
     """What cells of one pack have in common; None for a cell that runs alone."""
-    if on_features(planned):
+    if on_features(planned.config):
         return _features_key(planned)
     config = planned.config
     model, trainer = dict(config["model"]), config["trainer"]
     strategy = dict(model["strategy"])
-    kind = _class(strategy["class_path"])
+    kind = named(strategy["class_path"])
     if (
         not kind.packs
         or any(trainer.get(name) for name in NEEDS_ITS_OWN)
@@ -40,17 +36,6 @@ def key(planned: PlannedCell) -> str | None:
     model["strategy"] = strategy | {"init_args": {k: v for k, v in given.items() if k not in kind.may_differ}}
     rest = {name: value for name, value in config.items() if name not in ANY_RUN} | {"model": model}
     return json.dumps([rest, _seed(planned), planned.fingerprints], sort_keys=True)
-
-
-def on_features(planned: PlannedCell) -> bool:
-    """True for a cell that trains a head on vectors of texts which never change (`lm_lab.benchmark.probes`)."""
-    config = planned.config
-    model, trainer, strategy = config["model"], config["trainer"], config["model"]["strategy"]
-    kind = _class(strategy["class_path"])
-    if not kind.trains or kind.beside is not AdaptationStrategy.beside or model.get("pooling") in ("attention", "lstm"):
-        return False
-    text = issubclass(_class(config["data"]["class_path"]), TextData)
-    return text and trainer.keys() <= KNOWN and kind(**strategy.get("init_args", {})).head_alone
 
 
 def _features_key(planned: PlannedCell) -> str:
@@ -92,7 +77,7 @@ def grouped(
     jobs: list[tuple[PlannedCell, ...]] = []
     for cells in kinds.values():
         # probes share one pass over the texts, however many they are
-        size = len(cells) if on_features(cells[0]) else max(1, min(most, -(-len(cells) // workers)))
+        size = len(cells) if on_features(cells[0].config) else max(1, min(most, -(-len(cells) // workers)))
         jobs += [tuple(cells[at : at + size]) for at in range(0, len(cells), size)]
     return jobs
 
@@ -101,9 +86,3 @@ def known_apart(planned: Iterable[PlannedCell], records: Mapping[str, CellRecord
     """Keys of those cells whose records say that a pack of their kind gains nothing."""
     found = (key(cell) for cell in planned if records.get(cell.id, {}).get("apart"))
     return {shared for shared in found if shared}
-
-
-def _class(path: str) -> Any:
-    """The class of that path; of a short name, the data module."""
-    module, _, name = path.rpartition(".")
-    return getattr(import_module(module or "lm_lab.data"), name)

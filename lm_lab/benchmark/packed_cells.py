@@ -4,15 +4,17 @@ Where that cannot be, or gains nothing, as a short trial tells, the cells are to
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
 
-from lm_lab.benchmark.cells import built, silent
+from lm_lab.benchmark.cells import built, judged_on, silent
 from lm_lab.benchmark.jobs import Job, Result, record
 from lm_lab.benchmark.outcomes import collected, judged
 from lm_lab.config.adapting import AdaptCLI
 from lm_lab.config.lightning_cli import restrict
+from lm_lab.data.batching import ResumableLoader
 from lm_lab.packs import PackedAdaptation
 from lm_lab.packs.clock import PackClock
 from lm_lab.packs.data import PackedData
@@ -48,7 +50,7 @@ def _run(job: Job) -> list[Result]:
         prepared = time.perf_counter()
         trainer.fit(module, data)
         fitted = time.perf_counter()
-        predictions = _predict(trainer, module, data)
+        predictions = _predict(trainer, module, judged_on(job.cells[0], data.data))
         times = (prepared - started, time.perf_counter() - fitted)
         return [_result(job, at, module, data, trainer, clock, predictions[at], times) for at in range(len(job.cells))]
 
@@ -90,10 +92,10 @@ def _try(module: PackedAdaptation, data: PackedData, trainer: L.Trainer) -> None
         raise ApartError(f"a step of {len(batches)} runs together is {faster:.2f} times as fast as their steps alone.")
 
 
-def _predict(trainer: L.Trainer, module: PackedAdaptation, data: PackedData) -> list[Predictions]:
-    """Of each run, those of the validation splits and of the held-out part of train."""
+def _predict(trainer: L.Trainer, module: PackedAdaptation, loaders: Sequence[ResumableLoader]) -> list[Predictions]:
+    """Of each run, those of the splits that it is judged on."""
     trainer.datamodule = None  # type: ignore[attr-defined]  # it would read the test splits, which need not be there
-    found: Any = trainer.predict(module, dataloaders=data.data.val_dataloader()) or []
+    found: Any = trainer.predict(module, dataloaders=loaders) or []
     batches = [batch for item in found for batch in (item if isinstance(item[0], list) else [item])]
     return [collected(batch[run] for batch in batches) for run in range(len(module.runs))]
 

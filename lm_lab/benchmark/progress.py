@@ -40,6 +40,12 @@ class Progress:
             self._task = self._bar.add_task("starting workers", total=total, completed=done)
             self._bar.start()
 
+    def resize(self, total: int) -> None:
+        """Take another size of the suite."""
+        self._total = total
+        if self._bar:
+            self._bar.update(self._task, total=total)
+
     def advance(self, record: CellRecord) -> None:
         """Show a finished cell."""
         self._done += 1
@@ -61,7 +67,9 @@ def describe(record: CellRecord) -> str:
     """A cell and what became of it, in one line."""
     cell = record["cell"]
     tuned = [f"{name.split('.')[-1]} {shown(value)}" for name, value in cell["tuned"].items()]
-    name = ", ".join([*coordinates(cell).words, *tuned, f"seed {cell['seed']}"])
+    race = [f"race of {cell['race']:.0%}"] if "race" in cell else []
+    name = ", ".join([*coordinates(cell).words, *tuned, f"seed {cell['seed']}", *race])
     if record["status"] != "done":
         return f"{name}: {record['status']}: {record['reason']}"
-    return f"{name}: {record['score']['validation']:.3f} in {duration(record['clocks']['total_seconds'])}"
+    score = record["score"]["selection" if race else "validation"]
+    return f"{name}: {score:.3f} in {duration(record['clocks']['total_seconds'])}"

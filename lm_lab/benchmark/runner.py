@@ -18,6 +18,7 @@ from lm_lab.benchmark.grouping import grouped, known_apart
 from lm_lab.benchmark.jobs import Job, Needs
 from lm_lab.benchmark.plan import Plan, Planner
 from lm_lab.benchmark.progress import Progress
+from lm_lab.benchmark.racing import paired_p_value
 from lm_lab.benchmark.suite import Suite
 from lm_lab.config.lightning_cli import restrict
 from lm_lab.errors import Terminated, UsageError
@@ -82,19 +83,22 @@ def _run(
     pack: int,
     measure_time: bool,
 ) -> Plan:
-    make_plan = Planner(suite, cache_fingerprints())
+    make_plan = Planner(suite, cache_fingerprints(), paired_p_value(root))
     records = {record["id"]: record for record in scan(root).records if _whole(root, record)}
     plan = make_plan(records)
     _prepare_folder(suite, root, plan, records)
     write_baselines(root, plan.cells)
     if again:
         records = {key: record for key, record in records.items() if record["status"] == "done"}
-    running: list[set[str]] = []  # ids of the cells of each job that have not come back
+    running: list[set[str]] = []  # ids of what each job has not brought back
     clocked = suite.seeds[-1] if measure_time else None
     aside = {path.stem for path in (root / "superseded" / "cells").glob("*.json")}
     progress.start(plan.total, len(records), executor.capacity)
     while True:
-        plan = make_plan(records)
+        before, plan = plan.total, make_plan(records)
+        if plan.total != before:  # a race is over
+            _write_suite(suite, root, plan)
+            progress.resize(plan.total)
         out = set().union(*running)
         waiting = [c for c in plan.cells if c.id not in records and c.id not in out]
         if restored := [record for c in waiting if c.id in aside and (record := _restore(root, c.id))]:
@@ -102,10 +106,9 @@ def _run(
                 records[record["id"]] = record
                 progress.advance(record)
             continue
-        jobs = grouped(waiting, pack, executor.capacity, known_apart(plan.cells, records), clocked)
-        for cells in jobs[: executor.capacity + 1 - len(running)]:  # one in reserve keeps every worker busy
-            executor.submit(template.of(cells))
-            running.append({planned.id for planned in cells})
+        free = executor.capacity + 1 - len(running)  # one in reserve keeps every worker busy
+        jobs = grouped(waiting, pack, executor.capacity, known_apart(plan.cells, records), clocked) if free else []
+        running += [_submit(executor, template.of(cells)) for cells in jobs[:free]]
         if not running:
             return plan
         for record, predictions in executor.wait():
@@ -116,16 +119,26 @@ def _run(
             track(record)
 
 
+def _submit(executor: Executor, job: Job) -> set[str]:
+    """Ids of a job that is on its way."""
+    executor.submit(job)
+    return set(job.ids)
+
+
 def _prepare_folder(suite: Suite, root: Path, plan: Plan, records: dict[str, CellRecord]) -> None:
     """Write `suite.json`, and put cells of an earlier version of the suite aside."""
     if (name := _name_of(root, records)) not in (None, suite.name):
         raise UsageError(f"'{root}' holds results of the suite '{name}', not of '{suite.name}'; give another --out.")
-    content = json.dumps(suite.resolved(plan.total), indent=1) + "\n"
-    replace_file(root / "suite.json", content.encode())
+    _write_suite(suite, root, plan)
     known = {planned.id for planned in plan.cells}
     for stale in [key for key in records if key not in known]:
         del records[stale]
         _move(stale, root, root / "superseded")
+
+
+def _write_suite(suite: Suite, root: Path, plan: Plan) -> None:
+    content = json.dumps(suite.resolved(plan.total), indent=1) + "\n"
+    replace_file(root / "suite.json", content.encode())
 
 
 def _name_of(root: Path, records: Mapping[str, CellRecord]) -> str | None:

@@ -2,6 +2,7 @@
 
 name: glue_small
 seeds: [0, 1, 2]
+race: 0.25                                                      share of training after which tuned values may go
 defaults:   {trainer: {...}, model: {...}, data: {...}}         settings of every cell, as in `lm-lab adapt`
 backbones:  {NAME: {backbone: {source: ...}, control: false}}   each may override model, data, trainer
 tasks:      {NAME: {data: {task: rte}}}                         with class_path, another data module than GLUE
@@ -49,6 +50,12 @@ class Suite:
         return self.seeds[: self.source.get("selection_seeds", 1)]
 
     @property
+    def race(self) -> float | None:
+        """Share of training after which tuned values that are clearly behind are given up; None: none is."""
+        share: float | None = self.source.get("race")
+        return share
+
+    @property
     def axes(self) -> dict[str, dict[Value, Mapping[str, Any]]]:
         """Axis -> value -> its entry, for all but the strategies' sizes."""
         named = {axis: self.source[plural] for axis, plural in PLURALS.items()}
@@ -80,16 +87,17 @@ class Suite:
         tune: dict[str, list[Any]] = self.strategy(at).get("tune", {})
         return [dict(zip(tune, values, strict=True)) for values in product(*tune.values())]
 
-    def cell(self, setting: Coordinates, size: Any, tuned: dict[str, Any], seed: int) -> Cell:
-        """A cell of a setting."""
-        knob = self.strategy(setting).get("knob")
-        return Cell(
-            coordinates={**setting, **({knob: size} if knob else {})},
+    def cell(self, at: Coordinates, size: Any, tuned: dict[str, Any], seed: int, race: float | None = None) -> Cell:
+        """A cell of a setting; with `race`, one that ends after that share of its training."""
+        knob = self.strategy(at).get("knob")
+        cell = Cell(
+            coordinates={**at, **({knob: size} if knob else {})},
             knob=knob,
             tuned=tuned,
             seed=seed,
-            control=bool(self.axes[BACKBONE][setting[BACKBONE]].get("control", False)),
+            control=bool(self.axes[BACKBONE][at[BACKBONE]].get("control", False)),
         )
+        return cell if race is None else {**cell, "race": race}
 
     def config(self, cell: Cell) -> dict[str, Any]:
         """The resolved configuration of a cell, in the form `lm-lab adapt` reads."""
@@ -108,7 +116,7 @@ class Suite:
         config["data"] = {"class_path": kind, "init_args": config["data"]}
         for key, value in cell["tuned"].items():
             place(config, key if "." in key else f"model.{key}", value)
-        return {"seed_everything": cell["seed"], **config}
+        return {"seed_everything": cell["seed"], **config, **({"race": cell["race"]} if "race" in cell else {})}
 
     def resolved(self, planned: int) -> dict[str, Any]:
         """What `suite.json` keeps."""

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from lm_lab.errors import UsageError
 from lm_lab.metrics import METRICS, Array, Metric, score
+from lm_lab.metrics.uncertainty import DRAWS, Difference, Resampled, average_difference, holm, resample
 from lm_lab.report.curves import Point, shared_tasks
 from lm_lab.report.figures import references
-from lm_lab.metrics.uncertainty import DRAWS, Difference, Resampled, average_difference, holm, resample
 from lm_lab.results.coordinates import Coordinates
 from lm_lab.results.predictions import Predictions, read_predictions
 from lm_lab.results.records import AVERAGE, CellRecord, domains_of

@@ -14,7 +14,7 @@ from typing import Any
 from lm_lab.metrics.uncertainty import Interval, average_interval, t_interval
 from lm_lab.results.coordinates import TASK, Coordinates, coordinates
 from lm_lab.results.records import AVERAGE, CellRecord
-from lm_lab.results.selection import Candidate, candidates, choose, on_edge
+from lm_lab.results.selection import Candidate, choose, considered, on_edge
 
 _FEW = 3
 
@@ -118,10 +118,11 @@ def curves(points: Iterable[Point], task: str) -> dict[tuple[str, str], list[Poi
 
 
 def _point(key: Coordinates, task: str, group: list[CellRecord], seeds: Sequence[int]) -> Point:
-    options = candidates(group)
+    options = considered(group)
     winner = choose(options)
     tuned = winner.tuned if winner else {}
-    finished = [r for r in group if winner and r["cell"]["tuned"] == tuned and r["status"] == "done"]
+    whole = [r for r in group if "race" not in r["cell"] and r["status"] == "done"]
+    finished = [r for r in whole if winner and r["cell"]["tuned"] == tuned]
     finished.sort(key=lambda r: r["cell"]["seed"])
     clocked = [r for r in finished if not r.get("packed_with")]  # of a pack, time and memory are those of all its runs
     scores = {r["cell"]["seed"]: r["score"]["validation"] for r in finished}
@@ -151,6 +152,8 @@ def _notes(winner: Candidate | None, options: Sequence[Candidate], missing: Sequ
         return
     if blind := [o.tuned for o in options if len(options) > 1 and len(o.selection) < len(o.seeds) - o.failed]:
         yield f"without a selection score, so not in the choice: {'; '.join(map(str, blind))}"
+    if behind := [option for option in options if option.race]:
+        yield f"behind after {behind[0].race:.0%} of training: {'; '.join(str(option.tuned) for option in behind)}"
     if edge := on_edge(options, winner.tuned):
         yield f"selected {', '.join(edge)} is on the edge of its grid"
     if missing:

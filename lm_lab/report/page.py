@@ -16,6 +16,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from lm_lab.metrics.uncertainty import DRAWS
 from lm_lab.report import sections as sections
 from lm_lab.report.backbones import side_by_side
 from lm_lab.report.comparisons import Comparison, compare
@@ -26,7 +27,6 @@ from lm_lab.report.headline import headline
 from lm_lab.report.layers import layer_weights
 from lm_lab.report.losses import training_losses
 from lm_lab.report.script import JS
-from lm_lab.metrics.uncertainty import DRAWS
 from lm_lab.report.style import CSS
 from lm_lab.report.svg import write_svg
 from lm_lab.report.table import (

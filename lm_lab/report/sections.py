@@ -14,7 +14,7 @@ from lm_lab.report.figures import colours
 from lm_lab.report.table import BASELINE, baseline_scores, best, columns, rows
 from lm_lab.results.coordinates import BACKBONE, TASK, Coordinates, coordinates
 from lm_lab.results.records import AVERAGE, Baseline, CellRecord
-from lm_lab.results.selection import on_edge
+from lm_lab.results.selection import Candidate, on_edge
 
 
 class Data(NamedTuple):
@@ -158,16 +158,18 @@ def _costs(point: Point) -> list[Data]:
 
 
 def _selection_row(point: Point, edge: bool) -> list[Data]:
-    values = [_option(c.tuned, c.mean, c.failed, c.tuned == point.tuned) for c in point.candidates]
+    values = [_option(c, c.tuned == point.tuned) for c in point.candidates]
     words = [point.key.method.label, point.key.backbone, point.task]
     warning = '<span class="flag">on the edge of the grid</span>' if edge else ""
     shown = [Data(escape(word), css="word") for word in words]
     return [*shown, Data(" · ".join(values), css="word"), Data(warning, css="word")]
 
 
-def _option(tuned: Mapping[str, Any], mean: float, failed: int, won: bool) -> str:
-    values = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in tuned.values())
-    shown = f"{escape(values)}: {text.score(mean)}" + (f" ({failed} failed)" if failed else "")
+def _option(option: Candidate, won: bool) -> str:
+    values = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in option.tuned.values())
+    notes = [f"{option.failed} failed"] if option.failed else []
+    notes += [f"after {option.race:.0%}"] if option.race else []
+    shown = f"{escape(values)}: {text.score(option.mean)}" + (f" ({', '.join(notes)})" if notes else "")
     return f"<b>{shown}</b>" if won else f'<span class="half">{shown}</span>'
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from lm_lab.metrics.uncertainty import welch_p
 from lm_lab.report import text
 from lm_lab.report.curves import Point, average, selected, shared_tasks
-from lm_lab.metrics.uncertainty import welch_p
 from lm_lab.results.coordinates import Coordinates, axis_columns, coordinates
 from lm_lab.results.records import AVERAGE, Baseline, CellRecord, Scan, read_baselines, read_suite, scan
 
@@ -170,7 +170,7 @@ def _rich(header: Sequence[str], body: Sequence[Sequence[str]], title: str) -> s
 def _cell_row(record: CellRecord) -> dict[str, Any]:
     cell = record["cell"]
     at = axis_columns(coordinates(cell)) | {"tuned": text.setting(cell["tuned"])}
-    at |= {"seed": cell["seed"], "control": cell["control"]}
+    at |= {"seed": cell["seed"], "control": cell["control"], "race": cell.get("race")}
     row = {"id": record["id"], "status": record["status"], "reason": record.get("reason"), **dict(sorted(at.items()))}
     score, ledger, clocks = (record.get(name, {}) for name in ("score", "ledger", "clocks"))
     row |= {f"score_{split}": score.get(split) for split in ("validation", "selection")}  # type: ignore[attr-defined]

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from lm_lab.report.curves import Point
 from lm_lab.metrics.uncertainty import Interval
+from lm_lab.report.curves import Point
 
 NONE = "–"
 

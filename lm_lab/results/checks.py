@@ -72,6 +72,7 @@ _CELL: dict[str, Check] = {
     "seed": _whole,
     "control": lambda value: isinstance(value, bool),
 }
+_RACE = {"race": lambda value: _number(value) and 0 < value < 1}
 _OPTIONAL: dict[str, Check] = {
     **dict.fromkeys(("reason", "traceback"), _or_none(_text)),
     **dict.fromkeys(("suite", "started", "command", "predictions", "apart"), _text),
@@ -96,6 +97,7 @@ _DONE: dict[str, Check] = {
     "clocks": _each(_count, "train_seconds", "total_seconds"),
     "memory": lambda value: isinstance(value, Mapping) and _count(value.get("train_peak_bytes")),
 }
+_RACED = _DONE | {"score": _each(_score, "selection"), "scores": _each(_each(_score), "selection")}
 
 
 def fault(record: Any, schema: int, name: str) -> str | None:
@@ -109,13 +111,13 @@ def fault(record: Any, schema: int, name: str) -> str | None:
     if record["status"] not in STATUSES:
         return f"its status is {record['status']!r:.40}, none of {', '.join(STATUSES)}"
     cell = record["cell"]
-    if not isinstance(cell, Mapping) or set(cell) - set(_CELL):
+    if not isinstance(cell, Mapping) or set(cell) - {*_CELL, *_RACE}:
         return f"its cell is damaged: {cell!r:.60}"
-    if wrong := _wrong(cell, _CELL, needed=True):
+    if wrong := _wrong(cell, _CELL, needed=True) or _wrong(cell, _RACE, needed=False):
         return f"its cell is damaged: {wrong}"
     if cell["knob"] is not None and not _number(cell["coordinates"].get(cell["knob"])):
         return f"its cell is damaged: {cell['knob']:.40} is no number"
-    needed = _DONE if record["status"] == "done" else {}
+    needed = {} if record["status"] != "done" else _RACED if "race" in cell else _DONE
     if wrong := _wrong(record, needed, needed=True) or _wrong(record, _OPTIONAL, needed=False):
         return f"it is damaged: {wrong}"
     scores = record.get("scores", {})

@@ -6,7 +6,7 @@ Nothing but this file knows how coordinates are put into words.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Self, TypedDict
+from typing import Any, NotRequired, Self, TypedDict
 
 Value = str | int | float
 NAMED = TASK, BACKBONE, STRATEGY = "task", "backbone", "strategy"  # axes that every suite has; their values are names
@@ -20,6 +20,7 @@ class Cell(TypedDict):
     tuned: dict[str, Any]  # the settings that are selected, for example {"learning_rate": 1e-3}
     seed: int
     control: bool  # a backbone with random weights, kept to show what pretraining is worth
+    race: NotRequired[float]  # of a run that only tells which tuned values go on: the share of training it had
 
 
 class Coordinates(Mapping[str, Value]):

@@ -10,7 +10,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -27,6 +27,22 @@ class Candidate:
     complete: int  # how many of the shared seeds have a selection score
     seeds: tuple[int, ...]  # every seed that ran, whatever became of it
     failed: int
+    race: float | None = None  # share of training after which it was given up; its scores are of then
+
+
+def considered(records: Iterable[CellRecord]) -> tuple[Candidate, ...]:
+    """Candidates that trained to the end and those that a race gave up, in the order of the values."""
+    listed = list(records)
+    whole = [record for record in listed if "race" not in record["cell"]]
+    raced = [record for record in listed if "race" in record["cell"]]
+    kept = candidates(whole) if whole else ()
+    known = [option.tuned for option in kept]
+    behind = [
+        replace(option, race=raced[0]["cell"]["race"])
+        for option in (candidates(raced) if raced else ())
+        if option.tuned not in known
+    ]
+    return tuple(sorted([*kept, *behind], key=lambda option: _tuned_order(option.tuned)))
 
 
 def candidates(records: Iterable[CellRecord]) -> tuple[Candidate, ...]:
@@ -44,9 +60,10 @@ def choose(options: Sequence[Candidate]) -> Candidate | None:
 
     None when there is a choice to make and no selection score to make it with.
     """
-    if len(options) == 1:
-        return options[0]
-    scored = [option for option in options if not math.isnan(option.mean)]
+    whole = [option for option in options if option.race is None]
+    if len(whole) == 1:
+        return whole[0]
+    scored = [option for option in whole if not math.isnan(option.mean)]
     return max(scored, key=lambda option: (option.complete, option.mean), default=None)
 
 

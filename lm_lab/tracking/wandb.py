@@ -91,7 +91,7 @@ def _log_cell(record: CellRecord, root: Path, project: str, mode: str | None) ->
     config |= {"git": record.get("git", {}), "hardware": record.get("hardware", {})}
     config |= {"fingerprints": record.get("fingerprints", {})}
     tags = [at.backbone, at[TASK], record["status"], *(["control"] if cell["control"] else [])]
-    tags += at.place.without(TASK, BACKBONE).words
+    tags += [*at.place.without(TASK, BACKBONE).words, *(["race"] if "race" in cell else [])]
     init = {"group": record["suite"], "job_type": at[STRATEGY], "tags": tags, "config": config}
     with open_run(root, record["id"], mode, project=project, name=_name(record), **init) as run:
         for row in record.get("history", []):
@@ -103,7 +103,8 @@ def _log_cell(record: CellRecord, root: Path, project: str, mode: str | None) ->
 def _name(record: CellRecord) -> str:
     cell = record["cell"]
     words = [word.replace(" ", "") for word in coordinates(cell).words]
-    return "-".join([*words, *map(str, cell["tuned"].values()), f"seed{cell['seed']}"])
+    race = ["race"] if "race" in cell else []
+    return "-".join([*words, *map(str, cell["tuned"].values()), f"seed{cell['seed']}", *race])
 
 
 def _summary(record: CellRecord) -> dict[str, Any]:

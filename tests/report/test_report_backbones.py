@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from fake_results import at, records
 
+from lm_lab.metrics.uncertainty import t_interval
 from lm_lab.report.backbones import side_by_side
 from lm_lab.report.curves import Point, average, compares_backbones, selected
 from lm_lab.report.figures import trade_off
 from lm_lab.report.headline import headline
-from lm_lab.metrics.uncertainty import t_interval
 from lm_lab.results.coordinates import Coordinates
 from lm_lab.results.records import AVERAGE
 

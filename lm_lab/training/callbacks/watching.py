@@ -1,4 +1,4 @@
-"""Callbacks that end a fit early where it can come to nothing."""
+"""Callbacks that end a fit early."""
 
 import math
 from typing import Any
@@ -42,6 +42,22 @@ class StopAtNaN(L.Callback):
         for name, parameter in pl_module.named_parameters():
             if parameter.requires_grad and not bool(torch.isfinite(parameter).all()):
                 raise DivergedError(f"{name} is no number after step {trainer.global_step}: nothing was saved.")
+
+
+class StopAfter(L.Callback):
+    """End after a share of the steps that were planned, whose schedule stays that of the whole.
+
+    Args:
+        share: of the steps, above 0; at least one is taken.
+    """
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        """Count."""
+        if trainer.global_step >= max(1, round(self.share * trainer.estimated_stepping_batches)):
+            trainer.should_stop = True
 
 
 class RequireMonitors(L.Callback):
