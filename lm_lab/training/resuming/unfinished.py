@@ -1,8 +1,9 @@
 """A run that is stopped keeps its place, and says by its exit code that it is not done; the same command goes on.
 
 The checkpoint of an unfinished run lies in `ROOT/unfinished`, under a hash of the settings that decide on its result
-(`settings.py`). It is written when the run is told to stop (SIGTERM, Ctrl-C), and every few minutes for the end that
-comes without a word; a run that ends well removes it.
+(`settings.py`). It is written when the run is told to stop (SIGTERM, Ctrl-C), and for the end that comes without a word
+as often as takes a hundredth of the time, every 15 seconds at most and every five minutes at least; a run that ends
+well removes it.
 """
 
 import signal
@@ -21,6 +22,8 @@ from lm_lab.training.resuming.settings import identity
 
 KEY = "lm_lab"  # under which a checkpoint says what it is of
 MINUTES = 5.0
+# a small model's place costs milliseconds: a run of two minutes may be killed too
+SECONDS, SHARE = 15.0, 0.01
 
 
 class Stopped(SystemExit):
@@ -36,14 +39,14 @@ class Stoppable(L.Callback):
     Args:
         path: of the checkpoint; None keeps nothing.
         settings: those that decide on the result.
-        minutes: between two checkpoints.
+        minutes: between two checkpoints, or fewer where writing one is quick.
     """
 
     def __init__(self, path: Path | None, settings: Mapping[str, Any], minutes: float = MINUTES) -> None:
         self.path, self.settings, self.minutes = path, dict(settings), minutes
         self._about: dict[str, Any] | None = None
         self._told: int | None = None
-        self._written = time.monotonic()
+        self._written, self._seconds = time.monotonic(), 0.0  # when it was last written, and what that took
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
         """Take Ctrl-C as a wish to stop after the batch; a second one stops at once."""
@@ -54,7 +57,8 @@ class Stoppable(L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         """Write if it is time to, and stop if told to: all processes at the same batch."""
         told = signal.SIGTERM if trainer.received_sigterm else self._told
-        due = time.monotonic() - self._written > 60 * self.minutes
+        apart = min(60 * self.minutes, max(SECONDS, self._seconds / SHARE))
+        due = time.monotonic() - self._written > apart
         if not trainer.strategy.reduce_boolean_decision(bool(told or due), all=False):
             return
         self._write(trainer)
@@ -85,9 +89,11 @@ class Stoppable(L.Callback):
 
     def _write(self, trainer: L.Trainer) -> None:
         trial: bool = trainer.fast_dev_run  # type: ignore[attr-defined]
+        began = time.monotonic()
         if self.path is not None and not trial:
             trainer.save_checkpoint(self.path, weights_only=False)
         self._written = time.monotonic()
+        self._seconds = self._written - began
 
     @rank_zero_only
     def _say(self, trainer: L.Trainer) -> None:
