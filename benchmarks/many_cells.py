@@ -89,8 +89,8 @@ def records(rates: int) -> Iterator[tuple[CellRecord, Predictions]]:
     points = [(name, size) for name, sizes in METHODS.items() for size in sizes or (None,)]
     for task, backbone, (method, size), (rate, seed) in itertools.product(TASKS, BACKBONES, points, runs):
         at = {"task": task, "backbone": backbone, "strategy": method} | ({"size": size} if size else {})
-        cell = {"coordinates": at, "knob": "size" if size else None, "tuned": {"learning_rate": rate}}
         cell: Any = {"coordinates": at, "knob": "size" if size else None, "tuned": {"learning_rate": rate}}
+        cell |= {"seed": seed, "control": False}
         yield made(cell, tried.index(rate) - rates // 2)
 
 
