@@ -127,9 +127,10 @@ def pretrained(name: str, rate: float, seed: int, steps: int) -> dict[str, Any]:
     }  # fmt: skip
     with quiet():
         cli = pretrain.build(config, run=False)
-        cli.trainer.callbacks = [c for c in cli.trainer.callbacks if type(c).__name__ != "SaveBackbone"] + [clock]
-        cli.trainer.fit(cli.model, cli.datamodule)
-    loss = float(cli.trainer.callback_metrics["val/loss"])
+        trainer: Any = cli.trainer
+        trainer.callbacks = [c for c in trainer.callbacks if type(c).__name__ != "SaveBackbone"] + [clock]
+        trainer.fit(cli.model, cli.datamodule)
+    loss = float(trainer.callback_metrics["val/loss"])
     ms = (clock.ends[-2] - clock.ends[1]) / (len(clock.ends) - 3)
     row = {"part": "muon", "optimizer": name, "rate": rate, "seed": seed, "steps": steps}
     return row | {"val loss": round(loss, 4), "ms a step": round(ms, 1)}

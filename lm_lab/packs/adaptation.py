@@ -4,21 +4,20 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 
 from lm_lab.packs.model import Pack
 from lm_lab.packs.streams import Stream
-from lm_lab.training import budget
 from lm_lab.training.adaptation import Adaptation
 from lm_lab.training.optimizers import parameter_groups
+from lm_lab.training.scheduled import Scheduled
 from lm_lab.training.standardising import fit_standardisation
 
 LOOK_EVERY = 50  # steps between two looks at losses on a GPU, which must not wait for them
 
 
-class PackedAdaptation(L.LightningModule):
+class PackedAdaptation(Scheduled):
     """Trains several adaptations in one pass; a batch of it is one batch of each.
 
     One optimiser has groups of each run with the run's own rate; gradients of runs never mix, so a run that has become
@@ -97,17 +96,7 @@ class PackedAdaptation(L.LightningModule):
             groups += [{"lr": run.learning_rate} | group for group in own]
         first = self.runs[0]
         optimizer = first.optimizer(groups, first.learning_rate)
-        self.total_steps = budget.total_steps(self.trainer)
-        scheduler = first.scheduler(optimizer, self.total_steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:  # noqa: ARG002
-        """Move the schedule on."""
-        budget.advance(scheduler, self.trainer, self.total_steps)
-
-    def on_fit_start(self) -> None:
-        """Set the modes: pretrained weights come in eval mode, and Lightning keeps what it finds."""
-        self.train()
+        return self.scheduled(optimizer, first.scheduler)
 
     def on_train_start(self) -> None:
         """Fit what standardises in each head to the training set."""

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import lightning as L
 import torch
 from torch import Tensor
 
@@ -15,20 +14,20 @@ from lm_lab.heads.readout import Readout
 from lm_lab.models import AdaptedModel, delta
 from lm_lab.strategies import AdaptationStrategy
 from lm_lab.tasks import Task
-from lm_lab.training import budget
 from lm_lab.training.converged import fit_converged
 from lm_lab.training.losses.auxiliary import AuxiliaryLM
 from lm_lab.training.losses.evaluation import Evaluation
 from lm_lab.training.losses.step_mean import StepMean
 from lm_lab.training.machine.processes import keep_buffers
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups, require_rate
+from lm_lab.training.scheduled import Scheduled
 from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
 from lm_lab.training.standardising import fit_standardisation
 
 _MODEL = "model."  # before the names of the model's parameters in a checkpoint
 
 
-class Adaptation(L.LightningModule):
+class Adaptation(Scheduled):
     """Trains an adapted model on its task.
 
     Args:
@@ -121,17 +120,7 @@ class Adaptation(L.LightningModule):
             )
         groups = parameter_groups(self, self.learning_rate, self.rate_scale)
         optimizer = self.optimizer(groups, self.learning_rate)
-        self.total_steps = budget.total_steps(self.trainer)
-        scheduler = self.scheduler(optimizer, self.total_steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:  # noqa: ARG002
-        """Move the schedule on, by steps or by time."""
-        budget.advance(scheduler, self.trainer, self.total_steps)
-
-    def on_fit_start(self) -> None:
-        """Set the modes: pretrained weights come in eval mode, and Lightning keeps what it finds."""
-        self.train()
+        return self.scheduled(optimizer, self.scheduler)
 
     def on_train_start(self) -> None:
         """Fit to the features of the training set what of the head takes no steps."""

@@ -15,7 +15,7 @@ from lm_lab.backbones import Backbone
 from lm_lab.data.encoding.encoding import Encoding
 from lm_lab.errors import UsageError
 from lm_lab.objectives import Loss, Objective
-from lm_lab.training import budget, pretrained
+from lm_lab.training import pretrained
 from lm_lab.training.callbacks.throughput import Throughput
 from lm_lab.training.losses.epoch_loss import EpochLoss
 from lm_lab.training.losses.step_mean import StepMean
@@ -24,12 +24,13 @@ from lm_lab.training.machine import sharding
 from lm_lab.training.machine.processes import keep_buffers
 from lm_lab.training.optimizers import AdamW, OptimizerFactory, parameter_groups, require_rate
 from lm_lab.training.pretrained import Facts
+from lm_lab.training.scheduled import Scheduled
 from lm_lab.training.schedules import SchedulerFactory, WarmupLinear
 
 ObjectiveFactory = Callable[[Backbone], Objective]
 
 
-class Pretraining(L.LightningModule):
+class Pretraining(Scheduled):
     """A backbone trained on text by an objective.
 
     Args:
@@ -95,10 +96,6 @@ class Pretraining(L.LightningModule):
         if isinstance(strategy, sharding.FullySharded):
             sharding.shard(self, self.backbone, strategy)
 
-    def on_fit_start(self) -> None:
-        """Switch dropout on: weights that were loaded come in eval mode, and Lightning keeps what it finds."""
-        self.train()
-
     def on_train_epoch_start(self) -> None:
         """Count batches anew."""
         self.batches = self.empty = 0
@@ -149,13 +146,7 @@ class Pretraining(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its schedule, stepped at every step."""
         optimizer = self.optimizer(parameter_groups(self, self.learning_rate), self.learning_rate)
-        self.total_steps = budget.total_steps(self.trainer)
-        scheduler = self.scheduler(optimizer, self.total_steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:  # noqa: ARG002
-        """Move the schedule on, by steps or by time."""
-        budget.advance(scheduler, self.trainer, self.total_steps)
+        return self.scheduled(optimizer, self.scheduler)
 
 
 class SaveBackbone(L.Callback):
