@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import lightning as L
@@ -67,14 +68,15 @@ def run(kind: str, seed: int, settings: Settings, steps: int = 0) -> dict[str, A
     }  # fmt: skip
 
 
-def grid(settings: Settings, folder: Path, *options: str) -> dict[str, Any]:
+def grid(settings: Settings, folder: Path, race: bool = False) -> dict[str, Any]:
     """Seconds of the command, from its start to its report, and the scores of its cells by method and rate."""
-    (folder / "grid.yaml").write_text(yaml.safe_dump(suite(settings)), encoding="utf-8")
+    folder.mkdir()
+    (folder / "grid.yaml").write_text(yaml.safe_dump(suite(settings, race)), encoding="utf-8")
     out = folder / "results"
     command = [sys.executable, "-m", "lm_lab", "bench", "run", str(folder / "grid.yaml"), "--out", str(out)]
     started = now()
     ran = subprocess.run(
-        [*command, "--workers", "1", "--threads", str(settings.threads), "--wandb", "disabled", *options],
+        [*command, "--workers", "1", "--threads", str(settings.threads), "--wandb", "disabled"],
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     seconds = now() - started
@@ -82,25 +84,38 @@ def grid(settings: Settings, folder: Path, *options: str) -> dict[str, Any]:
     if not records:
         raise RuntimeError(ran.stdout[-2000:] + ran.stderr[-2000:])
     scores: dict[str, dict[str, list[float]]] = {kind: {} for kind in GRID}
-    for record in (record for record in records if record["status"] == "done"):
+    held_out: dict[str, dict[str, list[float]]] = {kind: {} for kind in GRID}
+    whole = [record for record in records if "race" not in record["cell"]]
+    for record in (record for record in whole if record["status"] == "done"):
         rate = str(record["cell"]["tuned"]["learning_rate"])
-        scores[record["cell"]["coordinates"]["strategy"]].setdefault(rate, []).append(record["score"]["validation"])
+        kind = record["cell"]["coordinates"]["strategy"]
+        scores[kind].setdefault(rate, []).append(record["score"]["validation"])
+        held_out[kind].setdefault(rate, []).append(record["score"]["selection"])
     packed = max(len(record.get("packed_with", ())) + 1 for record in records)
-    return {"seconds": seconds, "scores": scores, "cells": len(records), "most_in_a_pass": packed}
+    return {
+        "seconds": seconds, "scores": scores, "winners": {kind: winner(held_out[kind]) for kind in GRID},
+        "cells": len(records), "whole": len(whole), "most_in_a_pass": packed,
+    }  # fmt: skip
 
 
-def suite(settings: Settings) -> dict[str, Any]:
-    """Three methods by four rates by all seeds: each runs, as in the Trainer's loop."""
+def winner(by_rate: dict[str, list[float]]) -> str:
+    """The rate with the best mean on held-out rows."""
+    return max(by_rate, key=lambda rate: fmean(by_rate[rate]))
+
+
+def suite(settings: Settings, race: bool = False) -> dict[str, Any]:
+    """Three methods by four rates by all seeds; each runs, as in the Trainer's loop, unless a race gives it up."""
     rows = settings.rows(settings.grid_examples)
     shorter = {"max_epochs": 1, "gradient_clip_val": 1.0, "precision": "32-true", "accelerator": settings.accelerator}
     return {
         "name": "peers_grid",
         "seeds": list(range(settings.grid_seeds)),
         "selection_seeds": settings.grid_seeds,
+        **({"race": settings.grid_race} if race else {}),
         "defaults": {
             "model": {"pooling": "mean"},
             "data": {name: rows[name] for name in ("batch_size", "max_length", "train_limit", "validation_limit")}
-            | {"holdout": 50},
+            | {"batch_size": settings.grid_batch, "holdout": settings.grid_holdout},
             "trainer": shorter,
         },
         "backbones": {"encoder": {"backbone": {"source": settings.source}}},

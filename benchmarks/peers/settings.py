@@ -33,6 +33,8 @@ class Settings:
             a batch of short texts takes a tenth of what one of long texts does.
         seeds: of the whole runs.
         grid_seeds: of the grid.
+        grid_batch, grid_holdout: rows of a step of the grid, and of those held out of train, which choose.
+        grid_race: share of training after which a second grid of ours gives up rates that are clearly behind.
         kinds: the methods that are compared.
         batch: rows of a step.
         threads: of torch on either side.
@@ -42,12 +44,15 @@ class Settings:
     data: str | None = None
     accelerator: str = "cpu"
     examples: int = 480
-    grid_examples: int = 320
+    grid_examples: int = 640
     evaluated: int = 436
     rounds: int = 3
     round_steps: int = 17
     seeds: int = 3
     grid_seeds: int = 4
+    grid_batch: int = 16
+    grid_holdout: int = 200
+    grid_race: float = 0.25
     kinds: tuple[str, ...] = tuple(KINDS)
     batch: int = 32
     threads: int = 1
@@ -57,7 +62,7 @@ class Settings:
     def tiny(self) -> "Settings":
         """Everything once, in seconds: a test that the script runs."""
         small = {"examples": 64, "grid_examples": 32, "evaluated": 50, "rounds": 1, "round_steps": 4, "seeds": 1}
-        return replace(self, **small, grid_seeds=1, batch=16)  # type: ignore[arg-type]
+        return replace(self, **small, grid_seeds=1, grid_holdout=20, batch=16)  # type: ignore[arg-type]
 
     def rows(self, examples: int) -> dict[str, Any]:
         """Settings of lm_lab's data module, whose rows both sides train on."""

@@ -7,6 +7,7 @@ trained, as the paper has it. BitFit trains what is named "bias", frozen the lin
 """
 
 import tempfile
+from dataclasses import replace
 from typing import Any
 
 import datasets
@@ -97,27 +98,42 @@ def adapted(kind: str, encoder: Any) -> Any:
     return encoder
 
 
-def splits(settings: Settings, examples: int, tokenizer: Any) -> Splits:
-    """The rows that lm_lab reads, cut in the same way; padded by the collator, to the longest of a batch."""
-    rows, found = GLUE(**settings.rows(examples)), {}
-    for split, limit in (("train", examples), ("validation", settings.evaluated)):
+def splits(settings: Settings, examples: int, tokenizer: Any, held_out: int = 0) -> Splits:
+    """The rows that lm_lab reads, cut in the same way; padded by the collator, to the longest of a batch.
+
+    Rows of train beyond `examples` are held out.
+    """
+    rows, found = GLUE(**settings.rows(examples + held_out)), {}
+    for split, limit in (("train", examples + held_out), ("validation", settings.evaluated)):
         read = rows.rows(split)
         table = {"text": read.texts[0][:limit], "label": read.labels.astype(int).tolist()[:limit]}
         cut = {"truncation": True, "max_length": settings.max_length}
         made = datasets.Dataset.from_dict(table)
         found[split] = made.map(lambda row: tokenizer(row["text"], **cut), batched=True)  # noqa: B023
+    if held_out:
+        found["held out"] = found["train"].select(range(examples, examples + held_out))
+        found["train"] = found["train"].select(range(examples))
     return found
 
 
 def run(
-    kind: str, seed: int, settings: Settings, steps: int = 0, rate: float | None = None, examples: int | None = None
+    kind: str,
+    seed: int,
+    settings: Settings,
+    steps: int = 0,
+    rate: float | None = None,
+    examples: int | None = None,
+    held_out: int = 0,
 ) -> dict[str, Any]:
-    """Accuracy, seconds of the steps and of everything; with `steps`, only when each of so many ended."""
+    """Accuracy, seconds of the steps and of everything; with `steps`, only when each of so many ended.
+
+    What is held out of train, by which rates are chosen, is predicted too.
+    """
     started, examples = now(), examples or settings.examples
     set_seed(seed)
     source = str(hub.local_weights(settings.source) or settings.source)
     tokenizer = AutoTokenizer.from_pretrained(source)
-    model, rows, ends = Classifier(kind, source), splits(settings, examples, tokenizer), Ends()
+    model, rows, ends = Classifier(kind, source), splits(settings, examples, tokenizer, held_out), Ends()
     warmup = (steps or -(-examples // settings.batch)) // 10
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
@@ -138,6 +154,8 @@ def run(
         if steps:
             return {"times": ends.times}
         found = trainer.predict(rows["validation"])
+        if held_out:
+            trainer.predict(rows["held out"])
     right = found.predictions.argmax(-1) == np.asarray(rows["validation"]["label"])
     return {
         "score": float(right.mean()), "seconds": seconds, "total_seconds": now() - started,
@@ -148,12 +166,11 @@ def run(
 def grid(settings: Settings) -> dict[str, Any]:
     """Seconds of a loop of runs in one process, and their scores by method and rate."""
     started, scores = now(), {}
+    settings = replace(settings, batch=settings.grid_batch)
+    rows = {"examples": settings.grid_examples, "held_out": settings.grid_holdout}
     for kind, rates in GRID.items():
         scores[kind] = {
-            str(rate): [
-                run(kind, seed, settings, rate=rate, examples=settings.grid_examples)["score"]
-                for seed in range(settings.grid_seeds)
-            ]
+            str(rate): [run(kind, seed, settings, rate=rate, **rows)["score"] for seed in range(settings.grid_seeds)]
             for rate in rates
         }
     return {"seconds": now() - started, "scores": scores}

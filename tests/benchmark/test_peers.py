@@ -22,7 +22,9 @@ def test_a_comparison_leaves_a_table_and_a_record(folders, tmp_path):
     assert ran.returncode == 0, ran.stderr[-2000:]
     found = json.loads(out.read_text())
     assert [row["part"] for row in found["rows"]] == ["step"] * 6 + ["run"] * 6 + ["grid"]
-    assert found["rows"][-1]["ours"]["cells"] == 3 * 4
+    grid = found["rows"][-1]
+    assert (grid["ours"]["cells"], grid["ours"]["whole"]) == (3 * 4, 3 * 4)
+    assert grid["raced"]["cells"] == 3 * 4 + grid["raced"]["whole"]
     assert all(row["ratio"][0] > 0 for row in found["rows"])
     for side in ("ours", "theirs"):  # the same number of steps, and scores that are accuracies
         assert {row[side]["steps"] for row in found["rows"] if row["part"] == "run"} == {4}
