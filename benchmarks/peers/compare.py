@@ -19,7 +19,7 @@ import argparse
 import math
 import sys
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -139,8 +139,7 @@ def main() -> None:
         source=options.source, data=options.data, accelerator=options.accelerator, threads=options.threads
     )
     if options.accelerator == "gpu":  # where a step is short
-        longer = {"examples": 3200, "grid_examples": 960, "grid_batch": 32, "evaluated": 872}
-        settings = replace(settings, **longer, rounds=5, round_steps=30)
+        settings = settings.longer()
     settings = settings.tiny() if options.tiny else settings
     rows: list[dict[str, Any]] = []
 

@@ -59,6 +59,11 @@ class Settings:
     task: str = "sst2"
     max_length: int = 128
 
+    def longer(self) -> "Settings":
+        """More of everything, where a step is short: on a GPU."""
+        rows = replace(self, examples=3200, grid_examples=960, grid_batch=32, evaluated=872)
+        return replace(rows, rounds=5, round_steps=30)
+
     def tiny(self) -> "Settings":
         """Everything once, in seconds: a test that the script runs."""
         small = {"examples": 64, "grid_examples": 32, "evaluated": 50, "rounds": 1, "round_steps": 4, "seeds": 1}
