@@ -72,7 +72,7 @@ def use_boundary(model: AdaptedModel, data: TaskData, trainer: L.Trainer, folder
     The data is encoded already.
     """
     number, encoded = boundary(model), data.encoded["train"]
-    if number is None or not isinstance(encoded, EncodedTexts) or not _pays(trainer, data):
+    if number is None or not isinstance(encoded, EncodedTexts) or data.tokens_per_batch or not _pays(trainer, data):
         return None
     tokens = sum(int(each.lengths.sum()) for each in encoded.sequences)
     if tokens * model.backbone.hidden_size * 4 > float(os.environ.get(LIMIT, _DEFAULT)) * _GIB:

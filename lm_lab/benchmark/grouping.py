@@ -29,7 +29,8 @@ def key(planned: PlannedCell) -> str | None:
         or str(trainer.get("precision")) == "16-mixed"
     ):
         return None
-    if model.get("frozen_dropout") or model.get("lm_weight"):
+    # runs of a pack take batches of one size
+    if model.get("frozen_dropout") or model.get("lm_weight") or config["data"]["init_args"].get("tokens_per_batch"):
         return None
     model.pop("learning_rate", None)
     given = strategy.get("init_args", {})

@@ -16,7 +16,8 @@ def on_features(config: Mapping[str, Any]) -> bool:
     kind = named(strategy["class_path"])
     if not kind.trains or kind.beside is not AdaptationStrategy.beside or model.get("pooling") in ("attention", "lstm"):
         return False
-    text = issubclass(named(config["data"]["class_path"]), TextData)
+    data = config["data"]
+    text = issubclass(named(data["class_path"]), TextData) and not data.get("init_args", {}).get("tokens_per_batch")
     return text and trainer.keys() <= KNOWN and kind(**strategy.get("init_args", {})).head_alone
 
 

@@ -17,6 +17,7 @@ from lm_lab.data.limits import at_least
 from lm_lab.data.protocols import Encoded, Rows
 from lm_lab.data.reading.lines import TEXT, Lines, given_lines, read_lines
 from lm_lab.data.reading.texts import UTF_8, codec
+from lm_lab.data.token_budget import TokenBudgetBatches
 from lm_lab.described import described
 from lm_lab.errors import UsageError
 from lm_lab.tasks import Task
@@ -34,6 +35,8 @@ class TaskData(BoundData, ABC):
         source: a folder, a file (divided into train and validation), "hub", "microworld", or None: `LM_LAB_DATA`
             where set, else the hub.
         batch_size: examples a training step.
+        tokens_per_batch: tokens a training step, padding counted, in place of `batch_size`: many short texts or few
+            long ones. The loss is the mean over a batch's examples, so one among few weighs more.
         eval_batch_size: examples a batch of evaluation.
         max_length: longest sequence in tokens.
         train_limit: train on that many examples, the same for every seed.
@@ -75,10 +78,11 @@ class TaskData(BoundData, ABC):
         encoding: str = UTF_8,
         truncation: Side = "right",
         word_columns: Sequence[str] = (),
+        tokens_per_batch: int | None = None,
     ) -> None:
         super().__init__()
         at_least(1, batch_size=batch_size, eval_batch_size=eval_batch_size)
-        at_least(1, train_limit=train_limit, validation_limit=validation_limit)
+        at_least(1, train_limit=train_limit, validation_limit=validation_limit, tokens_per_batch=tokens_per_batch)
         at_least(0, holdout=holdout, num_workers=num_workers)
         at_least(2, max_length=max_length)
         codec(encoding)
@@ -92,11 +96,10 @@ class TaskData(BoundData, ABC):
         self.given: Lines | None = None
         self.source, self.num_workers, self.max_length = source, num_workers, max_length
         self.encoding, self.truncation, self.word_columns = encoding, truncation, list(word_columns)
-        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.batch_size, self.eval_batch_size, self.tokens_per_batch = batch_size, eval_batch_size, tokens_per_batch
         self.train_limit, self.validation_limit, self.holdout = train_limit, validation_limit, holdout
         self.validation_splits = (validation,) if validation else task.validation
-        self.predict_splits = (predict,) if predict else tuple(split for split, _ in task.test)
-        self.predict_splits = (TEXT,) if text else self.predict_splits
+        self.predict_splits = (TEXT,) if text else (predict,) if predict else tuple(split for split, _ in task.test)
         self.domains: tuple[str, ...] = ()  # other splits that are evaluated, and never trained on or averaged
         self.encoded: dict[str, Encoded] = {}
 
@@ -231,10 +234,12 @@ class TaskData(BoundData, ABC):
     def _loader(self, split: str, shuffle: bool = False) -> ResumableLoader:
         encoded = self.encoded[split]
         size = self.batch_size if shuffle else self.eval_batch_size
-        seed = torch.initial_seed() % 2**32
-        batches = LengthGroupedBatches(encoded.lengths, size, seed, shuffle, **place(self.trainer))
-        collate = partial(_collate, encoded, split)
-        return grouped_loader(encoded, batches, collate, self.num_workers, pins(self.trainer))  # type: ignore[arg-type]
+        seed, at = torch.initial_seed() % 2**32, place(self.trainer)
+        batches = LengthGroupedBatches(encoded.lengths, size, seed, shuffle, **at)
+        if shuffle and self.tokens_per_batch:
+            batches = TokenBudgetBatches(encoded.lengths, self.tokens_per_batch, seed, **at)
+        reads = partial(_collate, encoded, split)
+        return grouped_loader(encoded, batches, reads, self.num_workers, pins(self.trainer))  # type: ignore[arg-type]
 
 
 def _collate(encoded: Encoded, split: str, index: list[int]) -> dict[str, Any]:
