@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from lm_lab.backbones import Backbone
 from lm_lab.models import AdaptedModel
@@ -109,3 +109,15 @@ def train(model: AdaptedModel, batch: dict[str, Any], rate: float = 0.1) -> dict
         torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
         optimizer.step()
     return moved
+
+
+def unlike(model: nn.Module) -> None:
+    """Change every entry that trains, by about as much as the weights of a new model are."""
+    for module in model.modules():
+        pad = module.padding_idx if isinstance(module, nn.Embedding) else None
+        for parameter in module.parameters(recurse=False):
+            if parameter.requires_grad:
+                noise = 0.02 * torch.randn_like(parameter)
+                if pad is not None:
+                    noise[pad] = 0  # no step moves it, and MobileBERT's last token reads it
+                parameter.data += noise

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lm_lab.doctor.case import SEED, Case, CheckError
+from lm_lab.doctor.case import SEED, Case, CheckError, unlike
 from lm_lab.errors import UsageError
 from lm_lab.models import AdaptedModel, delta
 from lm_lab.models.ledger import ledger
@@ -217,9 +217,7 @@ def _another(case: Case) -> AdaptedModel:
     """A run with another seed, whose weights are others in every entry that trains: steps would find no more."""
     torch.manual_seed(SEED + 1)
     model = AdaptedModel(case.backbone(), case.strategy, glue_task("sst2"), pooling="mean").eval()
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data += 0.02 * torch.randn_like(parameter)  # as the weights of a new model
+    unlike(model)
     return model
 
 
