@@ -51,6 +51,9 @@ choice, over all seeds. A task's score is the mean of its metrics, and the avera
 as GLUE defines them. "±" is half of a 95% Student t interval of the mean over seeds; that of an average adds up the
 tasks' variances. Training time leaves evaluation out; costs of the average are means over its tasks."""
 
+_RACED = """In a race before that, every value trained for {:.0%} of its steps, and those that were significantly behind
+the best on the selection examples were given up: a value that is slow at first may be among them."""
+
 _COMPARED = """A strategy's score minus full fine-tuning's, in points. The interval adds the variance of a bootstrap
 over validation examples (the same for both, so paired) and that of the seeds; the Holm column corrects p for all
 comparisons within one backbone and task. Bold: Holm's p is at most 0.05. A difference that is not bold is not thereby
@@ -120,7 +123,9 @@ def _page(
         _optional("Training loss of full fine-tuning", training_losses(points, found.records), _LOSSES),
         _section("Selection of the tuned values", sections.selection(points), "Bold: the value that was chosen."),
         _section("Cells that failed", sections.failures(found.records, found.broken)),
-        _section("How it was measured", f"<p>{_PROTOCOL}</p>{sections.provenance(found.records, suite)}"),
+        _section(
+            "How it was measured", _protocol(suite) + sections.provenance(found.records, suite)
+        ),
     ]
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}: adaptation trade-off</title>'
@@ -209,3 +214,8 @@ def _payload(points: Sequence[Point]) -> str:
 def _packed(content: str) -> str:
     # mtime=0: the same results give the same page, byte for byte
     return base64.b64encode(gzip.compress(content.encode(), 9, mtime=0)).decode()
+
+
+def _protocol(suite: Mapping[str, Any]) -> str:
+    race = f"<p>{_RACED.format(suite['race'])}</p>" if suite.get("race") else ""
+    return f"<p>{_PROTOCOL}</p>{race}"

@@ -135,6 +135,7 @@ def suite_fault(suite: Any) -> str | None:
         "description": _text,
         "seeds": _list(_whole),
         "planned_cells": lambda value: _whole(value) and _count(value),
+        **_RACE,
     }
     return _wrong(suite, checks, needed=False) or (None if "name" in suite else "no name")
 

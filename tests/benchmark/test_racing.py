@@ -83,7 +83,9 @@ def test_the_report_names_what_was_given_up_and_when(raced, tmp_path):
     assert any("on the edge" in note for note in point.notes) == (point.tuned["learning_rate"] in (1e-3, 1e30))
     assert "5 cells" in terminal_table(root)
     write_report(root)
-    assert "after 25%" in (root / "report/index.html").read_text()
+    page = (root / "report/index.html").read_text()
+    assert "after 25%" in page
+    assert "25% of its steps" in page
     cells = (root / "report/cells.csv").read_text().splitlines()
     assert sum(",0.25," in line for line in cells) == 3
 
