@@ -123,9 +123,7 @@ def _page(
         _optional("Training loss of full fine-tuning", training_losses(points, found.records), _LOSSES),
         _section("Selection of the tuned values", sections.selection(points), "Bold: the value that was chosen."),
         _section("Cells that failed", sections.failures(found.records, found.broken)),
-        _section(
-            "How it was measured", _protocol(suite) + sections.provenance(found.records, suite)
-        ),
+        _section("How it was measured", _protocol(suite) + sections.provenance(found.records, suite)),
     ]
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}: adaptation trade-off</title>'
