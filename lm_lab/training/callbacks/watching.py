@@ -56,7 +56,7 @@ class StopAfter(L.Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         """Count."""
-        if trainer.global_step >= max(1, round(self.share * trainer.estimated_stepping_batches)):
+        if trainer.global_step >= max(1, self.share * trainer.estimated_stepping_batches):  # infinite by time alone
             trainer.should_stop = True
 
 
