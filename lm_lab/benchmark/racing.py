@@ -40,7 +40,8 @@ def go_on(found: Runs, p_value: PValue) -> list[Mapping[str, Any]]:
     if leader is None or not leader.complete:
         return []
     others = [option for option in options if option is not leader and option.complete == leader.complete]
-    runs = {_key(option.tuned): [r for r in found if r["cell"]["tuned"] == option.tuned] for option in options}
+    done = [record for record in found if record["status"] == "done"]
+    runs = {_key(option.tuned): [r for r in done if r["cell"]["tuned"] == option.tuned] for option in options}
     p_values = [p_value(runs[_key(leader.tuned)], runs[_key(option.tuned)]) for option in others]
     told = holm([1.0 if np.isnan(p) else p for p in p_values])
     kept = [leader, *(option for option, p in zip(others, told, strict=True) if p > LEVEL)]

@@ -193,6 +193,12 @@ def test_failed_runs_are_given_up_and_unreadable_ones_are_not(tmp_path):
     assert rates([made(tmp_path, 1, 0, 0, "failed"), made(tmp_path, 2, 0, 0, "failed")], tmp_path) == []
 
 
+def test_values_that_failed_with_one_seed_race_with_the_others(tmp_path):
+    found = [made(tmp_path, rate, 0, 0, "failed") for rate in (1, 2, 3)]
+    found += [made(tmp_path, rate, 1, right) for rate, right in ((1, 100), (2, 160), (3, 158))]
+    assert rates(found, tmp_path) == [2, 3]
+
+
 def test_seeds_that_disagree_keep_a_value_in_the_race(tmp_path):
     steady = [made(tmp_path, 1, seed, right) for seed, right in enumerate((150, 152, 151))]
     wild = [made(tmp_path, 2, seed, right) for seed, right in enumerate((180, 60, 150))]
