@@ -5,11 +5,13 @@ Where that cannot be, or gains nothing, as a short trial tells, the cells are to
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
 
+from lm_lab.benchmark.boundaries import in_epoch, use_boundary
 from lm_lab.benchmark.cells import built, judged_on, silent
+from lm_lab.benchmark.features import Cost
 from lm_lab.benchmark.jobs import Job, Result, record
 from lm_lab.benchmark.outcomes import collected, judged
 from lm_lab.config.adapting import AdaptCLI
@@ -46,13 +48,22 @@ def _run(job: Job) -> list[Result]:
         started = time.perf_counter()
         clock = PackClock()
         module, data, trainer = _assembled(job, clock)
+        cost = _start(job, module, data, trainer)
         _try(module, data, trainer)
         prepared = time.perf_counter()
         trainer.fit(module, data)
         fitted = time.perf_counter()
         predictions = _predict(trainer, module, judged_on(job.cells[0], data.data))
-        times = (prepared - started, time.perf_counter() - fitted)
+        times = Times(prepared - started, time.perf_counter() - fitted, cost)
         return [_result(job, at, module, data, trainer, clock, predictions[at], times) for at in range(len(job.cells))]
+
+
+class Times(NamedTuple):
+    """Seconds around a pack's training, and what its stored states took when they were computed."""
+
+    prepare: float
+    evaluate: float
+    states: Cost
 
 
 def _assembled(job: Job, clock: PackClock) -> tuple[PackedAdaptation, PackedData, L.Trainer]:
@@ -79,6 +90,14 @@ def _require_small(cli: AdaptCLI) -> None:
         raise ApartError(f"batches of about {tokens:.0f} tokens: on a CPU packs gain below {SMALL}.")
 
 
+def _start(job: Job, module: PackedAdaptation, data: PackedData, trainer: L.Trainer) -> Cost:
+    """Start from stored states of the lower blocks, where these stay as they are."""
+    if job.features is None:
+        return Cost(0.0, 0.0)
+    found = use_boundary(module.runs[0].model, data.data, trainer, job.features, module.pack)
+    return found or Cost(0.0, 0.0)
+
+
 def _try(module: PackedAdaptation, data: PackedData, trainer: L.Trainer) -> None:
     """Take a step of the pack and of its runs alone. Raises an error if they differ, or if nothing is gained."""
     data.trainer = trainer
@@ -87,7 +106,8 @@ def _try(module: PackedAdaptation, data: PackedData, trainer: L.Trainer) -> None
     batches = trainer.strategy.batch_to_device(next(iter(data.train_dataloader())))
     with trainer.precision_plugin.forward_context():
         require_same(module.pack, batches, half="32" not in str(trainer.precision))
-        faster = gain(module.pack, batches)
+        with in_epoch(module.pack.models, 0):
+            faster = gain(module.pack, batches)
     if faster < GAIN:
         raise ApartError(f"a step of {len(batches)} runs together is {faster:.2f} times as fast as their steps alone.")
 
@@ -108,7 +128,7 @@ def _result(
     trainer: L.Trainer,
     clock: PackClock,
     predictions: Predictions,
-    times: tuple[float, float],
+    times: Times,
 ) -> Result:
     """The record of one run; its clocks are a share of the pack's."""
     planned, others = job.cells[at], [cell.id for cell in job.cells if cell.id != job.cells[at].id]
@@ -123,17 +143,19 @@ def _result(
     measured, predictions = judged(module.runs[at].model, data.data, trainer, predictions)
     found.update(measured)  # type: ignore[typeddict-item]
     share = 1 / len(job.cells)
-    prepare, evaluate = (seconds * share for seconds in times)
+    prepare, evaluate = times.prepare * share, times.evaluate * share
+    # stored states are one pass, paid once and counted in every run, as a probe's features are
+    seconds = clock.seconds * share + times.states.seconds
     found["clocks"] = {
-        "train_seconds": clock.seconds * share,
-        "train_cpu_seconds": clock.cpu_seconds * share,
-        "feature_seconds": 0.0,
+        "train_seconds": seconds,
+        "train_cpu_seconds": clock.cpu_seconds * share + times.states.cpu_seconds,
+        "feature_seconds": times.states.seconds,
         "prepare_seconds": prepare,
         "evaluate_seconds": evaluate,
-        "total_seconds": clock.seconds * share + prepare + evaluate,
+        "total_seconds": seconds + prepare + evaluate,
         "steps": len(module.losses),
         "examples": clock.examples,
-        "examples_per_second": clock.examples / max(clock.seconds * share, 1e-9),
+        "examples_per_second": clock.examples / max(seconds, 1e-9),
     }
     found["memory"] = {"train_peak_bytes": clock.peak_bytes, "kind": memory.kind(module.device)}
     found["history"] = module.history(at)

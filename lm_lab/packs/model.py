@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from lm_lab.backbones import Backbone
 from lm_lab.heads.readout import Readout, Text
 from lm_lab.models import AdaptedModel
-from lm_lab.models.modes import freeze_modes
+from lm_lab.models.boundary import STATES, Boundary
 from lm_lab.packs import attention
 from lm_lab.packs.errors import ApartError
 from lm_lab.packs.places import OwnDraws, OwnWeights, PackedDelta, PackedPrefix, PackedPrompt
@@ -53,6 +53,7 @@ class Pack(nn.Module):
         self.rows = self.length = 0  # of each run, in the present batch
         self.shapes: list[tuple[int, ...]] = []  # and what of these are its own
         self.shared = self._shared([model.backbone for model in models])
+        self.start: Boundary | None = None
 
     def forward(self, batches: Sequence[Batch]) -> list[Tensor]:
         """Scores of each run on its own batch, as its own model gives them."""
@@ -65,6 +66,15 @@ class Pack(nn.Module):
             with self.streams[run].drawn():
                 yield model.head.scores(_Read(model.backbone, iter(read), run), batch)
 
+    def alike(self, batch: Batch) -> Tensor:
+        """Scores of all runs on the same batch, one after the other."""
+        return torch.cat(self([batch] * len(self.models)))
+
+    def begin_at(self, number: int) -> Boundary:
+        """Let a pass start from hidden states of that number wherever batches bring them."""
+        self.start = Boundary(self.shared, number, [model.backbone for model in self.models])
+        return self.start
+
     def require_own(self) -> None:
         """Raise `ApartError` if a backward pass met weights of no run: code read them past their module."""
         own = {id(p) for model in self.models for p in model.parameters()}
@@ -73,10 +83,11 @@ class Pack(nn.Module):
                 raise ApartError(f"{self.shared.kind} reads {name} without calling its module.")
 
     def train(self, mode: bool = True) -> "Pack":
-        """As each of the models is; what is frozen of the shared backbone stays in eval mode."""
+        """As each of the models is, and the shared backbone as the first one's: what is frozen stays in eval mode."""
         super().train(mode)
-        if mode:
-            freeze_modes(self.shared)
+        modes = {name: module.training for name, module in self.models[0].backbone.named_modules()}
+        for name, module in self.shared.named_modules():
+            module.training = modes.get(name, module.training)
         return self
 
     def read(self, batches: Sequence[Batch]) -> list[list[list[Tensor]]]:
@@ -84,14 +95,21 @@ class Pack(nn.Module):
         layers = self.shared.num_layers
         last = all(model.head.layers == (layers,) for model in self.models)
         found = []
-        for own in zip(*(batch["texts"] for batch in batches), strict=True):
+        for place, own in enumerate(zip(*(batch["texts"] for batch in batches), strict=True)):
             text = merged(own, self.shared)
             self.shapes = [tuple(one["attention_mask"].shape) for one in own]
             self.rows, self.length = (max(shape[side] for shape in self.shapes) for side in (0, 1))
+            if self.start is not None:
+                self.start.give(self._stored([batch[STATES][place] for batch in batches if STATES in batch]))
             states = self._states(text, last)
             apart = zip(*(state.chunk(len(own)) for state in states), strict=True)
             found.append([[s[:b, :t] for s in run] for run, (b, t) in zip(apart, self.shapes, strict=True)])
         return found
+
+    def _stored(self, states: Sequence[Tensor]) -> list[Tensor]:
+        """Those of all rows, where every run's batch brought its own."""
+        whole = len(states) == len(self.shapes)
+        return [torch.cat([_padded(own, self.rows, self.length, 0) for own in states])] if whole else []
 
     def _states(self, text: Text, last: bool) -> list[Tensor]:
         """Of all rows. Raises `ApartError` where code of the backbone cannot run over several runs' weights."""
@@ -106,6 +124,7 @@ class Pack(nn.Module):
     def _shared(self, backbones: Sequence[Backbone]) -> Backbone:
         """A copy of the first backbone in which each run's own weights stand side by side."""
         frozen = {id(p): p for p in backbones[0].parameters() if not p.requires_grad}
+        backbones[0].has("block")  # known from here on: to infer places is to call modules, with rows of one run
         shared = copy.deepcopy(backbones[0], frozen)
         inside: set[str] = set()
         for name, module in list(shared.named_modules()):

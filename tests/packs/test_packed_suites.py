@@ -89,6 +89,17 @@ def test_mates_do_not_matter(folders, tmp_path):
     assert a[0][0]["history"] != a[1][0]["history"]
 
 
+def test_what_is_not_due_yet_drops_nothing(folders, tmp_path):
+    """Blocks that gradual unfreezing holds back are in eval mode, their attention too, as in a run alone."""
+    strategies = {"gradual": {"class_path": "GradualUnfreezing", "tune": {"learning_rate": [1e-3, 3e-3]}}}
+    path = write_suite(tmp_path / "suite.yaml", folders["bert"], strategies=strategies, seeds=[0], defaults=DEFAULTS)
+    cells = planned(path)
+    for (record, _), cell in zip(packed_cells.run(Job(cells, "small", "test")), cells, strict=True):
+        ((alone, _),) = execute.run(Job((cell,), "small", "test"))
+        losses, expected = ([row["loss"] for row in found["history"]] for found in (record, alone))
+        assert losses == pytest.approx(expected, abs=1e-5)
+
+
 def test_a_run_that_diverges_leaves_the_others(folders, tmp_path):
     strategies = {"lora": {"class_path": "LoRA", "tune": {"learning_rate": [1e-3, 1e30]}}}
     path = write_suite(tmp_path / "suite.yaml", folders["bert"], strategies=strategies, seeds=[0], defaults=DEFAULTS)

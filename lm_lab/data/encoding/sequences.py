@@ -52,10 +52,15 @@ def source_rows(sources: list[str], lines: Lines) -> SequenceRows:
 
 
 class EncodedSequences(Dataset[int]):
-    """Encoded examples; an item is its own position, and `collate` makes the batch."""
+    """Encoded examples; an item is its own position, and `collate` makes the batch.
 
-    def __init__(self, sources: Ragged, targets: Ragged, rows: SequenceRows, pad_id: int) -> None:
+    Attributes:
+        sequences: what an encoder reads: the sources.
+    """
+
+    def __init__(self, sources: Ragged, targets: Ragged, rows: SequenceRows, pad_id: int, fingerprint: str) -> None:
         self.sources, self.targets, self.rows, self.pad_id = sources, targets, rows, pad_id
+        self.sequences, self.fingerprint = [sources], fingerprint
         self.lengths: np.ndarray = sources.lengths + targets.lengths
 
     def __len__(self) -> int:
@@ -91,7 +96,7 @@ def encode_sequences(rows: SequenceRows, encoding: Encoding, max_target: int, en
         if cut := int(arrays[f"{name}_cut"][0]):
             rank_zero_warn(f"{rows.origin}: {cut} of {len(rows)} {name} are longer than {longest} tokens and were cut")
     sources, targets = Ragged.of(arrays, "source"), Ragged.of(arrays, "target")
-    return EncodedSequences(sources, targets, rows, encoding.tokenizer.pad_token_id)
+    return EncodedSequences(sources, targets, rows, encoding.tokenizer.pad_token_id, key)
 
 
 def _encode(rows: SequenceRows, encoding: Encoding, max_target: int, end: int) -> Arrays:
