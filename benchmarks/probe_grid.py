@@ -5,7 +5,8 @@ python benchmarks/probe_grid.py --backbone FOLDER --out benchmarks/results/probe
 The grid is 4 layers x 4 rates x 3 seeds of a linear probe on SST-2. Every cell by itself goes through a Trainer over
 stored features, as cells do that are not grouped; with `--sample` so many of them do, and the rest is taken to be as
 long as their mean (the JSON says so). Scores of the cells that ran in both ways are compared. `--direct` cells a round
-go through a Trainer that runs the frozen backbone at every step, as without a store of features.
+go through a Trainer that runs the frozen backbone at every step, as without a store of features. With `--converged`
+the grid has six penalties in place of rates, and takes no steps.
 """
 
 import argparse
@@ -27,7 +28,8 @@ from lm_lab.benchmark.plan import PlannedCell, make_plan
 from lm_lab.benchmark.suite import Suite
 from lm_lab.benchmark.suite_checks import check_suite
 
-RATES = [3e-4, 1e-3, 3e-3, 1e-2]
+RATES = {"learning_rate": [3e-4, 1e-3, 3e-3, 1e-2]}
+PENALTIES = {"model.strategy.init_args.penalty": [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0]}
 
 
 def main() -> None:
@@ -62,6 +64,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=4, help="cells that run alone in each round")
     parser.add_argument("--direct", type=int, default=1, help="of these, cells that also run without stored features")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--converged", action="store_true")
     parser.add_argument("--accelerator", default="cpu")
     return parser.parse_args()
 
@@ -84,7 +87,7 @@ def _suite(asked: argparse.Namespace) -> Suite:
                 "class_path": "LinearProbe",
                 "knob": "at_layer",
                 "sizes": [0, 1, 2, 3],
-                "tune": {"learning_rate": RATES},
+                "tune": PENALTIES if asked.converged else RATES,
             }
         },
     }
@@ -104,6 +107,8 @@ def _round(cells: list[PlannedCell], asked: argparse.Namespace) -> dict[str, Any
     steps = [one["training"][0] for one in alone]
     separate = features * len({cell.cell["coordinates"]["at_layer"] for cell in cells}) + fmean(each) * len(cells)
     differ = [abs(together["scores"][cell.id] - one["scores"][cell.id]) for cell, one in zip(some, alone, strict=True)]
+    name = "separate cells without stored features over the grid"
+    again = {name: fmean(direct) * len(cells) / at_once} if direct else {}
     return {
         "grid_seconds": at_once,
         "feature_seconds": features,
@@ -116,9 +121,9 @@ def _round(cells: list[PlannedCell], asked: argparse.Namespace) -> dict[str, Any
             "grid over its feature pass": at_once / features,
             "separate cells over the grid, a pass a layer included": separate / at_once,
             "separate cells over the grid, features at hand": fmean(each) * len(cells) / (at_once - features),
-            "separate cells without stored features over the grid": fmean(direct) * len(cells) / at_once,
             "training of separate cells over that of the grid": fmean(steps) * len(cells) / sum(together["training"]),
-        },
+        }
+        | again,
     }
 
 

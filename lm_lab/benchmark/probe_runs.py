@@ -16,26 +16,35 @@ from lm_lab.data.batching import LengthGroupedBatches
 from lm_lab.data.modules.base import TaskData
 from lm_lab.heads.readout import TextReadout
 from lm_lab.heads.scorers import ProbeHead, Standardise
+from lm_lab.models import AdaptedModel
 from lm_lab.probing.stacked import Curves
 from lm_lab.probing.stacked_weights import Run
 from lm_lab.strategies.base import AdaptationStrategy
 from lm_lab.training.adaptation import Adaptation
+from lm_lab.training.converged import can_converge, converges, fit_path
 from lm_lab.training.optimizers import AdamW, BertAdam, parameter_groups
 from lm_lab.training.standardising import ENOUGH
 
 # what works entry by entry cannot tell stacked weights from those of one run
 ELEMENTWISE = (AdamW, BertAdam, torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD, torch.optim.RMSprop)
 PRECISIONS = ("32-true", "bf16-mixed")
+CONVERGED = "converged"
 POINTS = 50  # of a loss curve, as `TrainingMeter` keeps
 
 
-def fits(module: Adaptation, trainer: L.Trainer, examples: int) -> bool:
-    """True for a head on features that never change, trained in the way that `stacked.train` knows."""
+def kind(module: Adaptation, trainer: L.Trainer, examples: int) -> str | None:
+    """What heads have in common that are fitted together; None for one that is fitted alone."""
     model = module.model
     if not (has_fixed_features(model) and isinstance(model.head, TextReadout) and module.language is None):
-        return False
-    if getattr(model.strategy, "penalty", None) is not None:  # it takes no steps
-        return False
+        return None
+    if converges(model):
+        return CONVERGED if can_converge(model) and trainer.world_size == 1 else None
+    return _structure(module) if _steps(module, trainer, examples) else None
+
+
+def _steps(module: Adaptation, trainer: L.Trainer, examples: int) -> bool:
+    """True for a head that is trained in the way that `stacked.train` knows."""
+    model = module.model
     if type(model.strategy).on_epoch is not AdaptationStrategy.on_epoch or not model.trained:
         return False
     if _standardises(model.head) and (examples > ENOUGH or not isinstance(model.head.scorer, ProbeHead)):
@@ -53,12 +62,28 @@ def _entry_by_entry(module: Adaptation) -> bool:
     return type(optimizer) in ELEMENTWISE
 
 
-def structure(module: Adaptation) -> str:
+def _structure(module: Adaptation) -> str:
     """What heads that are stacked have in common: their modules, sizes, and how many vectors they read."""
     head = module.model.head
     assert isinstance(head, TextReadout)
     sizes = [(name, tuple(p.shape), p.requires_grad) for name, p in head.named_parameters()]
     return repr([type(head), head.scorer, sizes, len(head.layers), head.added])
+
+
+def fit(models: Sequence[AdaptedModel], features: Sequence[Tensor], labels: Tensor, trainer: L.Trainer) -> None:
+    """Fit to convergence what each model reads: one path of penalties for all that read the same features (n, ...).
+
+    Layers are fitted one after the other, which is as fast and takes the memory of one.
+    """
+    alike: dict[int, list[int]] = {}
+    for place, values in enumerate(features):
+        alike.setdefault(id(values), []).append(place)
+    for places in alike.values():
+        head = models[places[0]].head
+        assert isinstance(head, TextReadout)
+        with torch.no_grad(), trainer.precision_plugin.forward_context():
+            x = head.vector(features[places[0]].to(trainer.strategy.root_device)).float().cpu()
+        fit_path([models[place] for place in places], x, labels)
 
 
 def prepared(heads: Sequence[tuple[TextReadout, Tensor]], trainer: L.Trainer) -> list[tuple[nn.Module, Tensor]]:
@@ -146,8 +171,10 @@ def steps_of(trainer: L.Trainer, data: TaskData) -> int:
     return min(each * epochs, most) if most >= 0 else each * epochs
 
 
-def history(curves: Curves, place: int) -> list[dict[str, Any]]:
-    """The curve of a run as its record has it."""
+def history(curves: Curves | None, place: int) -> list[dict[str, Any]]:
+    """The curve of a run as its record has it; none of one that took no steps."""
+    if curves is None:
+        return []
     losses, rates = curves.losses[:, place].tolist(), curves.rates[:, place].tolist()
     every = max(1, len(losses) // POINTS)
     return [

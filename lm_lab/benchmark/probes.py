@@ -1,11 +1,12 @@
 """Cells of probes on stored features as one problem: one pass over the texts, one optimisation of all heads.
 
-Cells that differ in layer, pooling, rate, settings of the optimiser or seed share data, backbone and loop. Each gets
-the record that it would have alone, with `packed_with`, and a share of the time. What cannot go together (another kind
-of optimiser, a head of a structure that no other has) is left to run alone.
+Cells that differ in layer, pooling, rate, penalty, settings of the optimiser or seed share data, backbone and loop.
+Each gets the record that it would have alone, with `packed_with`, and a share of the time. What cannot go together
+(another kind of optimiser, a head of a structure that no other has) is left to run alone.
 """
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,14 +19,16 @@ from lm_lab.benchmark.features import Cost, FeatureTable, stored
 from lm_lab.benchmark.jobs import Job, Result, record
 from lm_lab.benchmark.outcomes import collected, failure, judged
 from lm_lab.benchmark.plan import PlannedCell
-from lm_lab.benchmark.probe_runs import as_run, fits, history, prepared, steps_of, structure
+from lm_lab.benchmark.probe_runs import as_run, fit, history, kind, prepared, steps_of
 from lm_lab.config.adapting import AdaptCLI
 from lm_lab.config.lightning_cli import restrict
 from lm_lab.data.encoding.texts import EncodedTexts
 from lm_lab.heads.readout import TextReadout
 from lm_lab.probing import stacked
+from lm_lab.probing.stacked import Curves
 from lm_lab.training.adaptation import Adaptation
 from lm_lab.training.callbacks.watching import require_number
+from lm_lab.training.converged import converges
 from lm_lab.training.machine import memory
 
 
@@ -77,14 +80,11 @@ def run(job: Job) -> tuple[list[Result], list[PlannedCell]]:
 def _groups(job: Job, cli: AdaptCLI) -> list[list[Member]]:
     """Cells whose heads have one structure, two or more, with the features that they read."""
     examples = len(cli.datamodule.rows("train"))
-    found = [each for each in _models(job, cli) if fits(each.module, cli.trainer, examples)]
-    kinds = [structure(each.module) for each in found]
-    found = [each for each, kind in zip(found, kinds, strict=True) if kinds.count(kind) > 1]
-    found = _with_features(job, cli, found)
-    groups: dict[str, list[Member]] = {}
-    for each in found:
-        groups.setdefault(structure(each.module), []).append(each)
-    return list(groups.values())
+    members = _models(job, cli)
+    kinds = {each.planned.id: kind(each.module, cli.trainer, examples) for each in members}
+    shared = [name for name, count in Counter(kinds.values()).items() if name is not None and count > 1]
+    found = _with_features(job, cli, [each for each in members if kinds[each.planned.id] in shared])
+    return [[each for each in found if kinds[each.planned.id] == name] for name in shared]
 
 
 def _models(job: Job, cli: AdaptCLI) -> list[Member]:
@@ -127,14 +127,7 @@ def _run_group(job: Job, cli: AdaptCLI, members: Sequence[Member], building: flo
     memory.reset_peak(device)
     for each in members:
         each.module.model.head.to(device)
-    reading = prepared([(_head(each), each.tables["train"].features) for each in members], cli.trainer)
-    runs = [
-        as_run(each.planned, each.module, each.state, each.tables["train"], read, cli)
-        for each, read in zip(members, reading, strict=True)
-    ]
-    labels, steps = members[0].tables["train"].encoded.labels, steps_of(cli.trainer, cli.datamodule)
-    clip, context = cli.trainer.gradient_clip_val, cli.trainer.precision_plugin.forward_context
-    curves = stacked.train(runs, labels.to(device), cli.datamodule.task.loss, steps, clip or None, context)
+    steps, curves = _trained(cli, members)
     took, share = clock.read(), 1 / len(members)
     peak = {"train_peak_bytes": int(memory.peak_bytes(device) * share), "kind": memory.kind(device)}
     results = []
@@ -143,16 +136,39 @@ def _run_group(job: Job, cli: AdaptCLI, members: Sequence[Member], building: flo
         found["packed_with"] = [other.planned.id for other in members if other is not each]
         predictions = None
         try:
-            for step, loss in enumerate(curves.losses[:, place].tolist(), 1):
-                require_number(loss, step)
+            examples = 0 if curves is None else _finished(curves, place)
             measured, predictions = _measured(cli, each, Cost(took.seconds * share, took.cpu_seconds * share))
-            measured["clocks"] |= _counted(measured["clocks"], steps, int(curves.examples[place]), building)
+            measured["clocks"] |= _counted(measured["clocks"], steps, examples, building)
             found.update(measured | {"memory": peak, "history": history(curves, place)})  # type: ignore[typeddict-item]
             found["status"] = "done"
         except Exception as error:
             failure(found, error)
         results.append((found, predictions))
     return results
+
+
+def _trained(cli: AdaptCLI, members: Sequence[Member]) -> tuple[int, Curves | None]:
+    """Fit the heads; how many steps each took, and their curves."""
+    labels, trainer, data = members[0].tables["train"].encoded.labels, cli.trainer, cli.datamodule
+    features = [each.tables["train"].features for each in members]
+    if converges(members[0].module.model):
+        fit([each.module.model for each in members], features, labels, trainer)
+        return 0, None
+    reading = prepared(list(zip(map(_head, members), features, strict=True)), trainer)
+    runs = [
+        as_run(each.planned, each.module, each.state, each.tables["train"], read, cli)
+        for each, read in zip(members, reading, strict=True)
+    ]
+    steps, context = steps_of(trainer, data), trainer.precision_plugin.forward_context
+    labels = labels.to(trainer.strategy.root_device)
+    return steps, stacked.train(runs, labels, data.task.loss, steps, trainer.gradient_clip_val or None, context)
+
+
+def _finished(curves: Curves, place: int) -> int:
+    """How many examples a run took. Raises `DivergedError` where its loss became no number."""
+    for step, loss in enumerate(curves.losses[:, place].tolist(), 1):
+        require_number(loss, step)
+    return int(curves.examples[place])
 
 
 def _head(member: Member) -> TextReadout:

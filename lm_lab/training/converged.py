@@ -1,6 +1,7 @@
 """Fits a linear probe to convergence in place of steps: what `LinearProbe(penalty=...)` asks for."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import lightning as L
 import torch
@@ -21,30 +22,46 @@ def fit_converged(model: AdaptedModel, trainer: L.Trainer) -> None:
     Raises:
         UsageError: the head or the task is none that a linear probe can be fitted for.
     """
-    if not isinstance(model.strategy, LinearProbe) or model.strategy.penalty is None:
+    if not converges(model):
         return
-    scorer, task = _scorer(model), model.task
-    if scorer is None or not isinstance(task, TextTask) or task.class_weights:
+    if not can_converge(model):
         raise UsageError(
-            f"penalty={model.strategy.penalty:g} fits one linear layer to a vector a text, for classes of equal weight "
+            f"penalty={_penalty(model):g} fits one linear layer to a vector a text, for classes of equal weight "
             "or a graded score; leave it out here, so that the probe trains in steps."
         )
-    x, labels = _training_set(model, trainer)
-    low, high = task.label_range
-    y = labels if task.labels else (labels - low) / (high - low) - 0.5  # as the task's loss has it
-    probe = linear.fit(x, y, len(task.labels), model.strategy.penalty)
-    own = (scorer.standardise.mean, scorer.standardise.std, scorer.out.weight, scorer.out.bias)
-    with torch.no_grad():
-        for values, fitted in zip(own, (probe.mean, probe.std, probe.weight, probe.bias), strict=True):
-            values.copy_(fitted)
+    fit_path([model], *_training_set(model, trainer))
     trainer.should_stop = True
 
 
-def _scorer(model: AdaptedModel) -> ProbeHead | None:
-    """The head's one layer behind the standardisation, on features that never change; None for another head."""
-    head = model.head
-    scorer = head.scorer if isinstance(head, TextReadout) and head.fixed_features else None
-    return scorer if isinstance(scorer, ProbeHead) else None
+def converges(model: AdaptedModel) -> bool:
+    """True for a probe that takes no steps."""
+    return isinstance(model.strategy, LinearProbe) and model.strategy.penalty is not None
+
+
+def can_converge(model: AdaptedModel) -> bool:
+    """True if its head is one layer on features that never change, for a loss that has one minimum."""
+    head, task = model.head, model.task
+    alone = isinstance(head, TextReadout) and head.fixed_features and isinstance(head.scorer, ProbeHead)
+    return alone and isinstance(task, TextTask) and not task.class_weights
+
+
+@torch.no_grad()
+def fit_path(models: Sequence[AdaptedModel], x: Tensor, labels: Tensor) -> None:
+    """Fit heads that read the same vectors x (n, w), with all their penalties at once; labels (n,)."""
+    task: Any = models[0].task
+    low, high = task.label_range
+    y = labels if task.labels else (labels - low) / (high - low) - 0.5  # as the task's loss has it
+    penalties = sorted({_penalty(model) for model in models})
+    (path,) = linear.fit_path(x[None], y, len(task.labels), penalties)
+    for model in models:
+        probe, scorer = path[penalties.index(_penalty(model))], cast("ProbeHead", model.head.scorer)
+        own = (scorer.standardise.mean, scorer.standardise.std, scorer.out.weight, scorer.out.bias)
+        for values, fitted in zip(own, (probe.mean, probe.std, probe.weight, probe.bias), strict=True):
+            values.copy_(fitted)
+
+
+def _penalty(model: AdaptedModel) -> float:
+    return float(cast("LinearProbe", model.strategy).penalty or 0.0)
 
 
 @torch.no_grad()

@@ -21,6 +21,8 @@ from lm_lab.results.predictions import read_predictions
 
 RATES = {"learning_rate": [1e-3, 1e-2]}
 LAYERS = {"class_path": "LinearProbe", "knob": "at_layer", "sizes": [0, 1, 2], "tune": RATES}
+PENALTIES = {"model.strategy.init_args.penalty": [1e-3, 1e-1, 10.0]}
+CONVERGED = LAYERS | {"tune": PENALTIES}
 PAIRS = {"data": {"task": "stsb", "source": "microworld"}, "model": {"pairs": "bi_encoder"}}
 ADAFACTOR = {"class_path": "transformers.Adafactor", "init_args": {"scale_parameter": False, "relative_step": False}}
 FORMS: dict[str, dict[str, Any]] = {
@@ -40,6 +42,12 @@ FORMS: dict[str, dict[str, Any]] = {
     "random": {
         "strategies": {"head": {"class_path": "LinearProbe", "model": {"head": "linear"}, "tune": RATES}},
         "pretrained": False,
+    },
+    "converged": {"strategies": {"probe": CONVERGED}},
+    "converged graded pairs": {"strategies": {"probe": CONVERGED}, "tasks": {"graded": PAIRS}},
+    "converged poolings": {
+        "strategies": {"probe": CONVERGED | {"sizes": [1]}},
+        "axes": {"reading": {"mean": {"model": {"pooling": "mean"}}, "max": {"model": {"pooling": "max"}}}},
     },
     "optimisers": {
         "strategies": {
@@ -131,6 +139,16 @@ def test_what_is_no_probe_does_not_go_with_them(folders, tmp_path):
     assert {cell.cell["coordinates"]["strategy"] for cell in probes} == {"probe"}
 
 
+def test_a_path_of_penalties_is_one_fit_for_each_layer(folders, tmp_path, monkeypatch):
+    """Seeds ask for the same optimum, and are no fits of their own."""
+    fits = []
+    path = linear.fit_path
+    monkeypatch.setattr(linear, "fit_path", lambda *given: fits.append(given[3]) or path(*given))
+    cells = planned(tmp_path / "suite.yaml", folders["bert"], strategies={"probe": CONVERGED}, seeds=2)
+    assert len(together(cells, tmp_path)) == len(cells) == 18
+    assert fits == [[1e-3, 1e-1, 10.0]] * 3
+
+
 def test_all_layers_come_of_one_pass(folders, tmp_path, monkeypatch):
     cells = planned(tmp_path / "suite.yaml", folders["bert"], strategies={"probe": LAYERS}, seeds=1)
     passes = []
@@ -149,6 +167,7 @@ def test_a_penalty_is_tuned_in_a_suite_and_fits_to_convergence(folders, tmp_path
     found = [record for record, _ in together(cells, tmp_path)]
     assert [record["status"] for record in found] == ["done", "done"]
     assert {record["clocks"]["steps"] for record in found} == {0}
+    assert all(record["packed_with"] for record in found)
     cli = built(cells[0])
     cost = execute._prepare(cli, tmp_path / "features")
     cli.trainer.fit(cli.model, cli.datamodule)

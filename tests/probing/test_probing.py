@@ -14,6 +14,7 @@ from lm_lab.cli import main
 from lm_lab.data.modules.glue import GLUE
 from lm_lab.probing import description_length as mdl
 from lm_lab.probing import linear
+from lm_lab.probing.lbfgs import minimise
 from lm_lab.probing.sweep import features, reader, sweep
 
 
@@ -132,6 +133,29 @@ def test_the_command(folders, tmp_path, capsys):
     assert table[1].split()[-1] == "–"
     assert main([*args[:-1], "5", "--task", "sst2"]) == 2
     assert "--limit 5" in capsys.readouterr().err
+
+
+def test_what_has_converged_is_evaluated_no_more():
+    """Quadratics of which one takes a step and another many: each takes as many alone."""
+    scales = torch.tensor([[1.0, 1.0, 1.0], [1.0, 30.0, 1000.0]], dtype=torch.double)
+
+    def run(which: list[int]) -> tuple[torch.Tensor, list[int]]:
+        seen: list[int] = []
+
+        def objective(x, problems):
+            seen.extend(which[number] for number in problems.tolist())
+            own = scales[which][problems]
+            return (own * (x - 1).square()).sum(1) / 2, own * (x - 1)
+
+        start = torch.zeros(len(which), 3, dtype=torch.double)
+        return minimise(objective, start, 200, 1e-10), seen
+
+    both, seen = run([0, 1])
+    assert torch.allclose(both, torch.ones_like(both))
+    for problem in (0, 1):
+        alone, own = run([problem])
+        assert torch.equal(alone[0], both[problem])
+        assert seen.count(problem) == len(own)
 
 
 @pytest.mark.parametrize("classes", [0, 3])
