@@ -151,16 +151,17 @@ def _status(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     from lm_lab.report.page import write_report
-    from lm_lab.report.table import terminal_table
+    from lm_lab.report.table import all_points, terminal_table
     from lm_lab.results.records import read_suite, scan
 
-    read_suite(options.out)  # says what is wrong with a folder that holds no results
+    suite = read_suite(options.out)  # says what is wrong with a folder that holds no results
     found = scan(options.out)
+    points = all_points(found.records, suite)
     try:
-        page = write_report(options.out, options.to, found=found)
+        page = write_report(options.out, options.to, found=found, points=points)
     except OSError as error:
         raise UsageError(f"the report cannot be written to '{error.filename}': {error.strerror}.") from error
-    print(terminal_table(options.out, found), end="\n\n")
+    print(terminal_table(options.out, found, points), end="\n\n")
     print(f"report: {page}", file=sys.stdout)
     return 0
 

@@ -35,7 +35,8 @@ class Resamples:
     def __init__(self, n: int, draws: int, seed: int) -> None:
         generator = np.random.default_rng(seed)
         counted = (np.bincount(generator.integers(n, size=n), minlength=n) for _ in range(draws))
-        self.weights = np.stack([row.astype(np.uint16) for row in counted])  # (d, n)
+        kind = np.float32 if draws * n <= _BLOCK else np.uint16  # what products want, or what takes less memory
+        self.weights = np.stack([row.astype(kind) for row in counted])  # (d, n)
         self._labels: Array | None = None
         self._side: tuple[Side, NDArray[np.float32]] | None = None
 
@@ -56,7 +57,7 @@ class Resamples:
 resamples = lru_cache(maxsize=2)(Resamples)  # a task's strategies share them, and a task may have two sets of examples
 
 
-def _scores(metric: Metric, predictions: Array, labels: Array, weights: NDArray[np.uint16]) -> Array:
+def _scores(metric: Metric, predictions: Array, labels: Array, weights: NDArray[Any]) -> Array:
     if metric not in _SUMS:
         found = np.full((len(weights), len(predictions)), math.nan)
     else:
@@ -64,18 +65,18 @@ def _scores(metric: Metric, predictions: Array, labels: Array, weights: NDArray[
         with np.errstate(all="ignore"):
             found = value(_sums(columns(predictions, labels), weights), len(labels))
     for draw, seed in np.argwhere(np.isnan(found)):
-        chosen = np.repeat(np.arange(len(labels)), weights[draw])
+        chosen = np.repeat(np.arange(len(labels)), weights[draw].astype(np.intp))
         found[draw, seed] = np.nan_to_num(metric(predictions[seed][chosen], labels[chosen]))
     return found
 
 
-def _sums(columns: Iterable[Any], weights: NDArray[np.uint16]) -> list[Array]:
+def _sums(columns: Iterable[Any], weights: NDArray[Any]) -> list[Array]:
     """Sums of each column over the examples of each draw, (d, s)."""
     listed = [np.atleast_2d(column) for column in columns]
     stacked = np.concatenate(listed).T  # (n, all of them)
     kind = np.float32 if stacked.dtype == bool and len(stacked) < 2**24 else np.float64  # whole numbers stay exact
     stacked, step = stacked.astype(kind), max(1, _BLOCK // len(stacked))
-    blocks = [weights[at : at + step].astype(kind) @ stacked for at in range(0, len(weights), step)]
+    blocks = [weights[at : at + step].astype(kind, copy=False) @ stacked for at in range(0, len(weights), step)]
     ends = np.cumsum([len(column) for column in listed])[:-1]
     return [part.astype(np.float64) for part in np.split(np.concatenate(blocks), ends, axis=1)]
 

@@ -77,17 +77,23 @@ table), and the small markers just right of them the single seeds. The dashed li
 controls with random weights. Hover for the numbers, click a name to hide it."""
 
 
-def write_report(root: Path, out: Path | None = None, draws: int = DRAWS, found: Scan | None = None) -> Path:
+def write_report(
+    root: Path,
+    out: Path | None = None,
+    draws: int = DRAWS,
+    found: Scan | None = None,
+    points: Sequence[Point] | None = None,
+) -> Path:
     """Write the report of the results under `root` into `out` (default: `root`/report); return the page's path.
 
     An unfinished run gives a report that says what is missing. `draws` is the bootstrap's number of resamples, `found`
-    what `root` holds, where the caller has read it.
+    what `root` holds and `points` what it gives, where the caller has them.
 
     Raises:
         UsageError: `root` holds no suite.json.
     """
     suite, found = read_suite(root), found or scan(root)
-    points = all_points(found.records, suite)
+    points = all_points(found.records, suite) if points is None else points
     gaps, problems = compare(root, points, found.records, draws)
     out = out or root / "report"
     out.mkdir(parents=True, exist_ok=True)

@@ -69,13 +69,13 @@ def baselines_line(points: Sequence[Point], known: Mapping[str, Baseline]) -> st
     return f"baselines: {'; '.join(named)}"
 
 
-def terminal_table(root: Path, found: Scan | None = None) -> str:
+def terminal_table(root: Path, found: Scan | None = None, points: Sequence[Point] | None = None) -> str:
     """Return the results table as text: rich's in a terminal, tab-aligned plain columns elsewhere.
 
-    `found` is what `root` holds, where the caller has read it.
+    `found` is what `root` holds, and `points` what it gives, where the caller has them.
     """
     suite, found = read_suite(root), found or scan(root)
-    points = all_points(found.records, suite)
+    points = all_points(found.records, suite) if points is None else points
     header, body = _cells(points)
     lines = [*progress(found.records, found.broken, suite), BEST]
     if known := read_baselines(root):

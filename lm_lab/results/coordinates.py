@@ -6,6 +6,7 @@ Nothing but this file knows how coordinates are put into words.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NotRequired, Self, TypedDict
 
 Value = str | int | float
@@ -45,6 +46,10 @@ class Coordinates(Mapping[str, Value]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def __eq__(self, other: object) -> bool:
+        # a mapping's own builds two dictionaries, and these are keys everywhere
+        return self._values == other._values if isinstance(other, Coordinates) else super().__eq__(other)
 
     def __hash__(self) -> int:
         return hash(tuple(self._values.items()))
@@ -91,7 +96,12 @@ class Coordinates(Mapping[str, Value]):
     @property
     def label(self) -> str:
         """In words: "rte, bert-mini, lora, rank 8"."""
-        return ", ".join(self.words)
+        return _label(self, self.knob)
+
+
+@lru_cache(maxsize=2**14)  # a page asks for the same few ten thousand times
+def _label(at: Coordinates, _knob: str | None) -> str:  # of equal ones, sizes may be another axis
+    return ", ".join(at.words)
 
 
 def coordinates(cell: Cell) -> Coordinates:
