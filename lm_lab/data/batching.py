@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 POOL_BATCHES = 50
+_FEWEST, _ALIKE = 16, 0.8  # in evaluation: rows of a batch, from which on it ends before texts that are much shorter
 
 
 class LengthGroupedBatches(Sampler[list[int]]):
@@ -21,7 +22,8 @@ class LengthGroupedBatches(Sampler[list[int]]):
         lengths: (n,) tokens of each example.
         batch_size: examples in a batch; the last one may be smaller.
         seed: of the shuffling.
-        shuffle: False gives the longest first, each example once, the same at every epoch.
+        shuffle: False gives the longest first, each example once, the same at every epoch; a batch of 16 or more ends
+            before texts shorter than 0.8 of its longest, since padding them costs more than another batch.
         rank, world: this process and their number. Training lists are filled up to equal counts; in evaluation every
             process has a batch, smaller than `batch_size` where there are few examples, and one that another has too
             where there are fewer than processes: Lightning calls no hook of a process without any.
@@ -35,6 +37,7 @@ class LengthGroupedBatches(Sampler[list[int]]):
         self.lengths, self.batch_size, self.seed, self.shuffle = lengths, batch_size, seed, shuffle
         self.rank, self.world = rank, world
         self.epoch = self.start = 0
+        self._evaluated = [] if shuffle else self._alike()
 
     @property
     def sampler(self) -> "LengthGroupedBatches":
@@ -46,7 +49,7 @@ class LengthGroupedBatches(Sampler[list[int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        batches = -(-len(self.lengths) // self.batch_size)
+        batches = -(-len(self.lengths) // self.batch_size) if self.shuffle else len(self._evaluated)
         return -(-batches // self.world) if self.shuffle else max(1, len(range(self.rank, batches, self.world)))
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -59,13 +62,24 @@ class LengthGroupedBatches(Sampler[list[int]]):
 
     def _batches(self) -> list[list[int]]:
         if not self.shuffle:
-            return self._cut(np.argsort(-self.lengths, kind="stable"))
+            return list(self._evaluated)
         random = np.random.default_rng([self.seed, self.epoch])
         order = random.permutation(len(self.lengths))
         pool = self.batch_size * POOL_BATCHES
         pools = [order[start : start + pool] for start in range(0, len(order), pool)]
         batches = [batch for p in pools for batch in self._cut(p[np.argsort(self.lengths[p], kind="stable")])]
         random.shuffle(batches)
+        return batches
+
+    def _alike(self) -> list[list[int]]:
+        """The longest first, in batches of similar length."""
+        batches: list[list[int]] = []
+        for index in np.argsort(-self.lengths, kind="stable").tolist():
+            batch = batches[-1] if batches else []
+            shorter = len(batch) >= _FEWEST and self.lengths[index] < _ALIKE * self.lengths[batch[0]]
+            if not batch or shorter or len(batch) == self.batch_size:
+                batches.append([])
+            batches[-1].append(index)
         return batches
 
     def _cut(self, order: np.ndarray) -> list[list[int]]:

@@ -94,3 +94,17 @@ def test_every_process_has_something_to_evaluate(examples: int, world: int) -> N
     seen = [i for part in parts for batch in part for i in batch]
     assert set(seen) == set(range(examples))
     assert len(seen) == max(examples, world)
+
+
+def test_in_evaluation_a_batch_ends_before_texts_that_are_much_shorter() -> None:
+    lengths = np.random.default_rng(0).integers(4, 60, size=436)
+    batches = list(LengthGroupedBatches(lengths, batch_size=128, shuffle=False))
+    assert sorted(index for batch in batches for index in batch) == list(range(436))
+    assert len(batches) == len(LengthGroupedBatches(lengths, batch_size=128, shuffle=False))
+    padded = sum(len(batch) * lengths[batch].max() for batch in batches)
+    assert padded < 1.15 * lengths.sum()  # batches of 128 have 1.27
+    assert all(16 <= len(batch) <= 128 for batch in batches[:-1])
+
+
+def test_in_evaluation_texts_of_one_length_fill_their_batches() -> None:
+    assert [len(batch) for batch in LengthGroupedBatches(np.full(300, 9), 128, shuffle=False)] == [128, 128, 44]
