@@ -76,6 +76,7 @@ def _assembled(job: Job, clock: PackClock) -> tuple[PackedAdaptation, PackedData
             first = cli
             first.datamodule.encode(("train", *first.datamodule.evaluated))
             _require_small(first)
+        _require_same_texts(first, cli)
         runs.append(cli.model)
         streams.append(Stream())
     assert first is not None
@@ -88,6 +89,13 @@ def _require_small(cli: AdaptCLI) -> None:
     tokens = float(data.encoded["train"].lengths.mean()) * data.batch_size
     if cli.trainer.strategy.root_device.type == "cpu" and tokens > SMALL:
         raise ApartError(f"batches of about {tokens:.0f} tokens: on a CPU packs gain below {SMALL}.")
+
+
+def _require_same_texts(first: AdaptCLI, other: AdaptCLI) -> None:
+    """Raise `ApartError` where a longer prompt leaves less room for a text, which is cut sooner."""
+    room = [min(cli.datamodule.max_length, cli.model.model.encoding.max_length) for cli in (first, other)]
+    if room[0] != room[1]:
+        raise ApartError(f"prompts of several lengths leave texts {room[0]} and {room[1]} tokens.")
 
 
 def _start(job: Job, module: PackedAdaptation, data: PackedData, trainer: L.Trainer) -> Cost:

@@ -22,7 +22,8 @@ from lm_lab.models import AdaptedModel
 from lm_lab.models.boundary import STATES, Boundary
 from lm_lab.packs import attention
 from lm_lab.packs.errors import ApartError
-from lm_lab.packs.places import OwnDraws, OwnWeights, PackedDelta, PackedPrefix, PackedPrompt
+from lm_lab.packs.places import OwnDraws, OwnWeights, PackedDelta
+from lm_lab.packs.prompts import PackedPrefix, PackedPrompt
 from lm_lab.packs.streams import Stream
 from lm_lab.strategies.base import Delta
 from lm_lab.strategies.prefix import Prefix

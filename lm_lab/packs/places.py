@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lm_lab.packs.errors import ApartError
 from lm_lab.packs.over_runs import OverRuns, Rows, is_drawing, own_forward
 from lm_lab.strategies.base import Delta
-from lm_lab.strategies.prefix import Prefix
-from lm_lab.strategies.prompt import SoftPrompt
 
 
 class PackedDelta(Delta):
@@ -47,37 +44,6 @@ class PackedDelta(Delta):
         if type(self.shared[0]).after is Delta.after:
             return y
         return self.over_runs(lambda run: lambda delta, *rows: delta.after(self.sites[run], *rows), x, y)
-
-
-class PackedPrefix(Prefix):
-    """Keys and values of each run's own prefix, for each of its rows; they must be of one length."""
-
-    def __init__(self, prefixes: Sequence[Prefix], pack: Rows) -> None:
-        super().__init__()
-        self.prefixes, self.pack = tuple(prefixes), (pack,)
-
-    def key_value(self) -> Tensor:
-        """(2, k * b, length, d_kv)."""
-        own = torch.stack([prefix.key_value() for prefix in self.prefixes], dim=1)
-        return own.repeat_interleave(self.pack[0].rows, dim=1)
-
-
-class PackedPrompt(SoftPrompt):
-    """Each run's own prompt; they must be of one length."""
-
-    def __init__(self, prompts: Sequence[SoftPrompt]) -> None:
-        nn.Module.__init__(self)
-        self.prompts = tuple(prompts)
-
-    @property
-    def vectors(self) -> Tensor:  # type: ignore[override]
-        """(k, e) of the first run, for its length."""
-        return self.prompts[0].vectors
-
-    def rows(self, texts: int) -> Tensor:
-        """(k * b, length, e)."""
-        own = torch.stack([prompt.vectors for prompt in self.prompts])
-        return own.repeat_interleave(texts // len(self.prompts), dim=0)
 
 
 class OwnWeights:

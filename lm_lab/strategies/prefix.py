@@ -31,6 +31,10 @@ class Prefix(Delta):
         """(2, length, d_kv) for all texts alike, or (2, b, length, d_kv)."""
         raise NotImplementedError
 
+    def widened(self, mask: Tensor, length: int) -> Tensor:
+        """A mask (b or 1, 1, t, s) with what each text sees of the prefix, all of it, before: (b or 1, 1, t, k + s)."""
+        return nn.functional.pad(mask, (length, 0), value=True)
+
 
 class KeyValuePrefix(Prefix):
     """Keys and values themselves (P-tuning v2)."""
@@ -93,7 +97,7 @@ def prefix_attention(
             torch.cat([own.expand(len(text), -1, -1, -1), text], dim=2)
             for own, text in zip(heads, (key, value), strict=True)
         )
-        attention_mask = nn.functional.pad(attention_mask, (length, 0), value=True)
+        attention_mask = prefix.widened(attention_mask, length)
         position_bias = None if position_bias is None else nn.functional.pad(position_bias, (length, 0))
     if query.device.type not in PLAIN:
         return sdpa_attention_forward(

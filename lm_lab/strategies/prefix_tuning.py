@@ -66,6 +66,7 @@ class PTuningV2(LearnedPrefix):
     )
     learning_rate: ClassVar[float] = 1e-2
     learning_rates: ClassVar[tuple[float, ...]] = (5e-3, 1e-2, 3e-2)
+    may_differ: ClassVar[tuple[str, ...]] = ("length",)
 
     length: int = 16
 
@@ -96,6 +97,7 @@ class PrefixTuning(LearnedPrefix):
     )
     learning_rate: ClassVar[float] = 1e-3
     learning_rates: ClassVar[tuple[float, ...]] = (3e-4, 1e-3, 3e-3)
+    may_differ: ClassVar[tuple[str, ...]] = ("length", "hidden")
 
     length: int = 16
     hidden: int = 512

@@ -39,6 +39,14 @@ class SoftPrompt(Delta):
         """A prompt for each text: (texts, k, e)."""
         return self.vectors.expand(texts, -1, -1)
 
+    def arranged(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """What the model reads, of its inputs with the prompt in front."""
+        return inputs
+
+    def cut(self, states: Tensor) -> Tensor:
+        """The states of the text alone: (b, k + t, d) -> (b, t, d)."""
+        return states[:, self.vectors.shape[-2] :]
+
 
 def _prepend(model: Any, args: tuple[Any, ...], inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     if not (model.prompt.enabled and _begins(inputs)):  # in the middle the prompt is among what was read before
@@ -56,7 +64,7 @@ def _prepend(model: Any, args: tuple[Any, ...], inputs: dict[str, Any]) -> tuple
     if (places := inputs.get("position_ids")) is not None:
         first = torch.arange(k, device=places.device).expand(len(places), -1)
         inputs["position_ids"] = torch.cat([first + places.min(), places + k], dim=1)
-    return args, inputs
+    return args, model.prompt.arranged(inputs)
 
 
 def _begins(inputs: dict[str, Any]) -> bool:
@@ -75,11 +83,11 @@ def _widened(mask: Tensor, k: int) -> Tensor:
 def _cut(model: Any, args: tuple[Any, ...], inputs: dict[str, Any], output: ModelOutput) -> ModelOutput:  # noqa: ARG001
     if inputs.get("inputs_embeds") is None or not model.prompt.enabled:
         return output
-    k = model.prompt.vectors.shape[-2]
+    cut = model.prompt.cut
     for name in _CUT_ENCODER if model.config.is_encoder_decoder else _CUT:
         states = output.get(name)
         if states is not None:
-            output[name] = states[:, k:] if isinstance(states, Tensor) else tuple(s[:, k:] for s in states)
+            output[name] = cut(states) if isinstance(states, Tensor) else tuple(map(cut, states))
     return output
 
 
@@ -105,6 +113,7 @@ class PromptTuning(AdaptationStrategy):
     learning_rate: ClassVar[float] = 3e-2
     learning_rates: ClassVar[tuple[float, ...]] = (3e-3, 3e-2, 3e-1)
     start: ClassVar[float | None] = None
+    may_differ: ClassVar[tuple[str, ...]] = ("length", "init", "words")
 
     length: int = 20
     init: Literal["vocabulary", "labels", "uniform"] = "vocabulary"
