@@ -29,13 +29,14 @@ def judged(
     """Scores, counts and hardware for the record, and the predictions as the metrics take them."""
     task, predictions = _calibrated(data.task, predictions)
     scores = _by_kind(task, predictions, data.domains, task.scores)
+    compiled = getattr(trainer.lightning_module, "compiled", False)
     measured = {
         "scores": scores,
         "score": {split: task_score(values) for split, values in scores.items()},
         "details": _by_kind(task, predictions, data.domains, task.detailed) if task.details else {},
         "ledger": ledger(model),
         "layer_weights": model.layer_weights(),
-        "hardware": provenance.hardware() | {"precision": str(trainer.precision)},
+        "hardware": provenance.hardware() | {"precision": str(trainer.precision), "compiled": compiled},
     }
     return measured, predictions
 

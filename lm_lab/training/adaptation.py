@@ -14,6 +14,7 @@ from lm_lab.heads.readout import Readout
 from lm_lab.models import AdaptedModel, delta
 from lm_lab.strategies import AdaptationStrategy
 from lm_lab.tasks import Task
+from lm_lab.training.compiling import When
 from lm_lab.training.converged import fit_converged
 from lm_lab.training.losses.auxiliary import AuxiliaryLM
 from lm_lab.training.losses.evaluation import Evaluation
@@ -37,6 +38,7 @@ class Adaptation(Scheduled):
         learning_rate: None takes the strategy's default.
         lm_weight: what the loss of predicting each next token is multiplied by and added with, as GPT does with 0.5;
             for decoders.
+        compile: whether a fit compiles the backbone; "auto" where that pays (`lm_lab.training.compiling`).
 
     Raises:
         UsageError: a rate below 0, or a language-model loss that has nothing to train.
@@ -49,10 +51,11 @@ class Adaptation(Scheduled):
         scheduler: SchedulerFactory | None = None,
         learning_rate: float | None = None,
         lm_weight: float = 0.0,
+        compile: When = "auto",
     ) -> None:
         super().__init__()
         require_rate(learning_rate)
-        self.model = model
+        self.model, self.compiling = model, compile
         self.optimizer: OptimizerFactory = optimizer or AdamW
         self.scheduler: SchedulerFactory = scheduler or WarmupLinear
         self.learning_rate = model.strategy.learning_rate if learning_rate is None else learning_rate
@@ -192,6 +195,7 @@ def adaptation_of(
     head: HeadKind | None = None,
     delimiter: str | None = None,
     lm_weight: float = 0.0,
+    compile: When = "auto",
 ) -> Adaptation:
     """An `Adaptation` of an `AdaptedModel`: what a configuration's `model` says.
 
@@ -208,10 +212,11 @@ def adaptation_of(
         head: "linear" or "mlp"; None takes the strategy's own.
         delimiter: text between the two texts of one sequence; None takes the tokenizer's.
         lm_weight: of the language model's loss, for decoders.
+        compile: see `Adaptation`.
 
     Raises:
         UsageError: as of both.
     """
     require_rate(learning_rate)
     model = AdaptedModel(backbone, strategy, task, pooling, pairs, head, delimiter, frozen_dropout)
-    return Adaptation(model, optimizer, scheduler, learning_rate, lm_weight)
+    return Adaptation(model, optimizer, scheduler, learning_rate, lm_weight, compile)

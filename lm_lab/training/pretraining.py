@@ -17,6 +17,7 @@ from lm_lab.errors import UsageError
 from lm_lab.objectives import Loss, Objective
 from lm_lab.training import pretrained
 from lm_lab.training.callbacks.throughput import Throughput
+from lm_lab.training.compiling import When
 from lm_lab.training.losses.epoch_loss import EpochLoss
 from lm_lab.training.losses.step_mean import StepMean
 from lm_lab.training.losses.unigram import UnigramLoss
@@ -39,6 +40,7 @@ class Pretraining(Scheduled):
         optimizer: callable of (parameter groups, learning rate).
         scheduler: callable of (optimiser, total steps).
         learning_rate: highest one of the schedule.
+        compile: whether a fit compiles the backbone; "auto" where that pays (`lm_lab.training.compiling`).
     """
 
     tokens: Tensor
@@ -50,10 +52,11 @@ class Pretraining(Scheduled):
         optimizer: OptimizerFactory = AdamW,
         scheduler: SchedulerFactory = WarmupLinear,
         learning_rate: float = 1e-3,
+        compile: When = "auto",
     ) -> None:
         super().__init__()
         require_rate(learning_rate)
-        self.backbone = backbone
+        self.backbone, self.compiling = backbone, compile
         self.objective = objective(backbone)
         self.optimizer, self.scheduler, self.learning_rate = optimizer, scheduler, learning_rate
         # tokens that all processes have trained on, padding left out; in the checkpoint, so a resumed run counts on

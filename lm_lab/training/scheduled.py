@@ -1,11 +1,13 @@
-"""What the modules that train have in common: a schedule that ends with the run, and their modes."""
+"""What the modules that train have in common: a schedule that ends with the run, their modes, and the compiler."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
 from torch.optim import Optimizer
 
 from lm_lab.training import budget
+from lm_lab.training.compiling import Compiled, When, compile_networks, restore, wanted
 from lm_lab.training.schedules import SchedulerFactory
 
 
@@ -14,9 +16,14 @@ class Scheduled(L.LightningModule):
 
     Attributes:
         total_steps: of the whole fit.
+        compiling: whether a fit compiles its networks; "auto" where that pays.
+        compiled: whether the last fit did.
     """
 
     total_steps: int
+    compiling: When = False
+    compiled = False
+    _calls: Sequence[Compiled] = ()
 
     def scheduled(self, optimizer: Optimizer, scheduler: SchedulerFactory) -> Any:
         """The optimiser with its schedule, as `configure_optimizers` returns it."""
@@ -29,5 +36,13 @@ class Scheduled(L.LightningModule):
         budget.advance(scheduler, self.trainer, self.total_steps)
 
     def on_fit_start(self) -> None:
-        """Set the modes: pretrained weights come in eval mode, and Lightning keeps what it finds."""
+        """Compile, and set the modes: pretrained weights come in eval mode, and Lightning keeps what it finds."""
         self.train()
+        if wanted(self.compiling, self.trainer, self.total_steps):
+            self._calls = compile_networks(self, required=self.compiling is True)
+
+    def on_fit_end(self) -> None:
+        """Let the networks be called as before."""
+        self.compiled = any(call.works for call in self._calls)
+        restore(self._calls)
+        self._calls = ()

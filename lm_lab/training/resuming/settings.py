@@ -16,6 +16,7 @@ _TRAINER = {
     "gradient_clip_val", "gradient_clip_algorithm", "limit_train_batches", "overfit_batches",
 }  # fmt: skip
 _DATA_FREE = {"num_workers", "eval_batch_size", "source", "text", "predict", "name", "validation", "validation_limit"}
+_COMPILE = "model.compile"
 _CALLBACKS = ("lm_lab.training.callbacks.batch_size_warmup.", "BatchSizeWarmup")
 _CARRIED = ("model.learning_rate", "model.optimizer.init_args", "model.scheduler", "model.lm_weight")
 
@@ -66,7 +67,7 @@ def carries(name: str) -> bool:
 
 def _free(name: str) -> bool:
     parts = [part for part in name.split(".") if part != "init_args"]
-    return parts[0] == "data" and len(parts) > 1 and parts[1] in _DATA_FREE
+    return name == _COMPILE or (parts[0] == "data" and len(parts) > 1 and parts[1] in _DATA_FREE)
 
 
 def _flat(value: Any, name: str) -> Iterator[tuple[str, Any]]:
