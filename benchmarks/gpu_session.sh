@@ -2,7 +2,8 @@
 # What is measured on a GPU, one step after the other, each within a time limit of its own; results go to $OUT.
 #
 #   LM_LAB_DATA=../shared/data OUT=runs/gpu benchmarks/gpu_session.sh
-#   ACCELERATOR=cpu PEERS_OPTIONS=--tiny PACKS_DEVICE=cpu WORKERS_LIMIT=1 ... tries the script where there is none.
+#   ACCELERATOR=cpu PEERS_OPTIONS=--tiny PACKS_DEVICE=cpu COMPILING_DEVICE=cpu COMPILING_OPTIONS="--tiny --precision fp32" WORKERS_LIMIT=1 ... tries the
+#   script where there is none.
 #   FAMILY=1 ... does the family of models of one text (benchmarks/family.yaml) first, ten times the tokens of a CPU's.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -27,6 +28,7 @@ fi
 step tests "${TESTS_LIMIT:-120}" "$PYTHON" -m pytest -q -m "gpu" tests/training
 step peers "${PEERS_LIMIT:-470}" "$PYTHON" benchmarks/peers/compare.py --accelerator "${ACCELERATOR:-gpu}" --out "$OUT/peers.json" ${PEERS_OPTIONS:-}
 step packs "${PACKS_LIMIT:-120}" "$PYTHON" benchmarks/packs.py --device "${PACKS_DEVICE:-cuda}" --runs 4 16 --out "$OUT/packs.json" ${PACKS_OPTIONS:-}
+step compiling "${COMPILING_LIMIT:-360}" "$PYTHON" benchmarks/compiling.py --device "${COMPILING_DEVICE:-cuda}" --precision bf16 --out "$OUT/compiling.json" ${COMPILING_OPTIONS:-}
 step workers "${WORKERS_LIMIT:-400}" "$PYTHON" benchmarks/gpu_workers.py --out "$OUT/workers.json" --work /tmp/gpu_workers ${WORKERS_OPTIONS:-}
 
 # one file and one table last: what each step said, and its record where it left one

@@ -9,6 +9,7 @@ of growing length, runs as ever, and so does a step whose operations are counted
 of another size is no reason to compile anew.
 """
 
+import types
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
@@ -92,6 +93,7 @@ class Compiled:
 
     def __init__(self, network: nn.Module, required: bool = False) -> None:
         self.network, self.required, self.works = network, required, False
+        self._eager = _call(network)
         self._compiled: Callable[..., Any] = torch.compile(self._eager, fullgraph=True, **OPTIONS)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -111,9 +113,6 @@ class Compiled:
         self.works = True
         return found
 
-    def _eager(self, *args: Any, **kwargs: Any) -> Any:
-        return self.network._call_impl(*args, **kwargs)
-
     def _refused(self, error: Exception) -> None:
         """Go on without the compiler; where it has worked before, that ends no run."""
         name, said = type(self.network).__name__, _in_words(error)
@@ -129,6 +128,15 @@ def refusals() -> tuple[type[Exception], ...]:
     from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
     return TorchDynamoException, InductorError, InvalidCxxCompiler
+
+
+def _call(network: nn.Module) -> Callable[..., Any]:
+    """The network's call, hooks included, as code of its own: a compiler counts by code how often it began anew."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return network._call_impl(*args, **kwargs)
+
+    return types.FunctionType(call.__code__.replace(), globals(), "call", None, call.__closure__)
 
 
 def _in_words(error: Exception) -> str:

@@ -20,7 +20,7 @@ from lm_lab.strategies import LoRA
 from lm_lab.tasks import glue_task
 from lm_lab.training import compiling
 from lm_lab.training.adaptation import adaptation_of
-from lm_lab.training.compiling import PAYS, compile_networks, restore, wanted
+from lm_lab.training.compiling import PAYS, Compiled, compile_networks, restore, wanted
 from lm_lab.training.resuming.settings import deciding
 
 QUICK = ("LoRA", "PromptTuning", "PTuningV2")
@@ -189,6 +189,13 @@ def test_a_break_in_the_graph_is_refused_too(make, backend):
     compile_networks(model)
     with pytest.warns(UserWarning, match="goes on without the compiler"):
         model.loss(batch(8))
+
+
+def test_many_networks_of_one_process_are_compiled(backend):
+    for width in range(2, 14):  # torch gives up after eight that share their code
+        call = Compiled(nn.Linear(width, width), required=True)
+        call(torch.ones(3, width)).sum().backward()
+        assert call.works
 
 
 def test_what_is_no_model_of_transformers_is_refused(backend):
