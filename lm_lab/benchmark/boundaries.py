@@ -8,7 +8,6 @@ states gives the scores that it gives without: else the run trains on tokens.
 """
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from lm_lab.benchmark.features import Cost
+from lm_lab.benchmark.kept_files import BOUNDARIES, limit
 from lm_lab.benchmark.stored_states import BoundaryTable, Table, stored_states
 from lm_lab.data.modules.base import TaskData
 from lm_lab.models import AdaptedModel
@@ -27,8 +27,6 @@ from lm_lab.models.boundary import STATES, Boundary, boundary
 from lm_lab.packs import Pack
 from lm_lab.packs.errors import ApartError
 
-LIMIT = "LM_LAB_BOUNDARIES"
-_GIB, _DEFAULT = 2**30, 4.0
 _CLOSE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
 
 
@@ -77,7 +75,7 @@ def _used(
 
 def _fits(model: AdaptedModel, encoded: Table) -> bool:
     tokens = sum(int(each.lengths.sum()) for each in encoded.sequences)
-    return tokens * model.backbone.hidden_size * 4 <= float(os.environ.get(LIMIT, _DEFAULT)) * _GIB
+    return tokens * model.backbone.hidden_size * 4 <= limit(BOUNDARIES)
 
 
 def _epochs(trainer: L.Trainer, data: TaskData) -> int:

@@ -2,8 +2,8 @@
 
 A file holds one layer of a split, keyed by content: the weights' hash, the tokens' fingerprint, the layer, the pooling,
 the precision. Whatever layers and poolings are asked for at once come of one pass over the texts. A file carries its
-hash; a damaged one is computed again. Features replace the tokens in the data module, so the same module, loop and
-batches fit the probe.
+hash; a damaged one is computed again. Files are kept up to a limit (`kept_files`). Features replace the tokens in the
+data module, so the same module, loop and batches fit the probe.
 """
 
 import hashlib
@@ -24,6 +24,7 @@ from torch import Tensor
 
 from lm_lab.atomic import replacing
 from lm_lab.backbones import Backbone
+from lm_lab.benchmark.kept_files import Held, trim
 from lm_lab.data.encoding.texts import EncodedTexts
 from lm_lab.data.modules.base import TaskData
 from lm_lab.heads.readout import Readout, Text
@@ -112,6 +113,7 @@ def stored(
             for layer, values in features.items():
                 _write(wanted[layer], values, cost)
                 found[layer] = values, cost
+            trim(folder)
     together = {asked: _together([found[layer] for layer in asked]) for asked in {layers_of(each) for each in models}}
     return [together[layers_of(each)] for each in models]
 
@@ -191,14 +193,19 @@ def _write(path: Path, features: Tensor, cost: Cost) -> None:
 
 
 def _read(path: Path) -> tuple[Tensor, Cost] | None:
-    """What a file holds; None if there is none, or if it is not what was written."""
+    """What a file holds, which is in use with it; None if there is none, or if it is not what was written."""
+    held = Held([path])
     try:
         with safe_open(path, "pt") as file:
             facts, features = file.metadata() or {}, file.get_tensor("features")
         cost = Cost(**{name: float(facts[name]) for name in Cost._fields})
+        if facts.get(_DIGEST) == _digest(features):
+            held.until_gone(features)
+            return features, cost
     except (OSError, SafetensorError, KeyError, ValueError):
-        return None
-    return (features, cost) if facts.get(_DIGEST) == _digest(features) else None
+        pass
+    held.release()
+    return None
 
 
 def _digest(features: Tensor) -> str:

@@ -16,6 +16,7 @@ from lm_lab.benchmark.executors import Executor
 from lm_lab.benchmark.fingerprints import cache_fingerprints
 from lm_lab.benchmark.grouping import grouped, known_apart
 from lm_lab.benchmark.jobs import Job, Needs
+from lm_lab.benchmark.kept_files import BOUNDARIES, LIMIT, limit
 from lm_lab.benchmark.plan import Plan, Planner
 from lm_lab.benchmark.progress import Progress
 from lm_lab.benchmark.racing import paired_p_value
@@ -60,6 +61,8 @@ def run_suite(
         UsageError: another run holds `root`, or it belongs to another suite.
         KeyboardInterrupt: on Ctrl-C, `Terminated` on SIGTERM; what is finished stays.
     """
+    for name in (LIMIT, BOUNDARIES):
+        limit(name)  # what is no size is told before a cell runs
     with _writable(root), _locked(root), _terminable():
         for folder in (root, *(root / part for part in _PARTS), *(root / "superseded" / part for part in _PARTS)):
             remove_leftovers(folder)

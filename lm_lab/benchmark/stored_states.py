@@ -6,6 +6,7 @@ number of the state, the precision. Its hash is kept beside it; a damaged one is
 
 import hashlib
 import json
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from lm_lab.atomic import replace_file, replacing
 from lm_lab.benchmark.features import Cost
+from lm_lab.benchmark.kept_files import Held, trim
 from lm_lab.data.encoding.sequences import EncodedSequences
 from lm_lab.data.encoding.texts import EncodedTexts
 from lm_lab.models import AdaptedModel
@@ -86,8 +88,10 @@ def stored_states(
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}-{place}.states" for place in range(len(encoded.sequences))]
     with FileLock(folder / f"{name}.lock"):
+        held = Held(paths)
         facts = _facts(folder / f"{name}.json", paths)
         if facts is None:
+            held.release()
             started, processor = time.perf_counter(), time.process_time()
             found = _compute(start, encoded, size, trainer)
             if found is None:
@@ -98,7 +102,10 @@ def stored_states(
             facts = {"cost": [time.perf_counter() - started, time.process_time() - processor]}
             facts |= {"dtype": str(found[0].dtype).removeprefix("torch."), "width": found[0].shape[1]}
             replace_file(folder / f"{name}.json", json.dumps(facts | {"hashes": list(map(_hash, paths))}).encode())
-    return [_mapped(path, facts) for path in paths], Cost(*facts["cost"])
+            held = Held(paths)
+            trim(folder.parent)
+        os.utime(folder / f"{name}.json")
+        return [_mapped(path, facts, held) for path in paths], Cost(*facts["cost"])
 
 
 def _facts(path: Path, files: list[Path]) -> dict[str, Any] | None:
@@ -115,9 +122,13 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _mapped(path: Path, facts: dict[str, Any]) -> Tensor:
+def _mapped(path: Path, facts: dict[str, Any], held: Held) -> Tensor:
+    """The states of a file, in memory where they are read; its files are in use with them."""
     dtype = getattr(torch, facts["dtype"])
-    return torch.from_file(str(path), size=path.stat().st_size // dtype.itemsize, dtype=dtype).view(-1, facts["width"])
+    flat = torch.from_file(str(path), size=path.stat().st_size // dtype.itemsize, dtype=dtype)
+    states = flat.view(-1, facts["width"])
+    held.until_gone(states)
+    return states
 
 
 @torch.no_grad()

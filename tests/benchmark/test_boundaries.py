@@ -200,7 +200,7 @@ def test_what_is_stored_serves_other_runs_and_is_checked(folders, tmp_path):
 
 @pytest.mark.parametrize(("epochs", "limit"), [(1, "4"), (2, "0"), (2, "0.000001")])
 def test_it_is_used_where_it_pays_and_fits(folders, tmp_path, monkeypatch, epochs, limit):
-    monkeypatch.setenv(boundaries.LIMIT, limit)
+    monkeypatch.setenv("LM_LAB_BOUNDARIES", limit)
     cli = built(planned(tmp_path / "s.yaml", folders["bert"], "partial", epochs))
     assert execute._prepare(cli, tmp_path / "features").seconds == 0
 
