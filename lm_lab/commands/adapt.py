@@ -3,6 +3,7 @@
 import json
 
 from lm_lab.commands.predictions import report_predictions
+from lm_lab.commands.summary import AdaptSummary
 from lm_lab.config import checks
 from lm_lab.config.adapting import AdaptCLI, build
 from lm_lab.config.lightning_cli import allow_imports, quiet, split_imports
@@ -11,6 +12,7 @@ from lm_lab.errors import UsageError
 from lm_lab.models import delta
 from lm_lab.models.trust import trusted_config
 from lm_lab.training.callbacks.delta import SaveDelta
+from lm_lab.training.callbacks.meter import TrainingMeter
 from lm_lab.training.machine.processes import leave
 
 
@@ -46,7 +48,9 @@ def main(words: list[str]) -> int:
             config["data"]["init_args"]["text"] = text
         args = [*args[:1], "--config", json.dumps(config), *args[1:]]
     with quiet():
-        build(args, callbacks=(SaveDelta(),), kind=Commands, wishes=wishes, given=given)
+        saved, meter = SaveDelta(), TrainingMeter()
+        callbacks = (meter, saved, AdaptSummary(saved, meter))
+        build(args, callbacks=callbacks, kind=Commands, wishes=wishes, given=given)
     leave()
     return 0
 

@@ -5,6 +5,7 @@ from typing import Any
 from lightning.pytorch.cli import LightningArgumentParser
 
 import lm_lab.objectives  # noqa: F401  the parser finds short class names among what is imported
+from lm_lab.commands.summary import PretrainSummary
 from lm_lab.config import checks
 from lm_lab.config.lightning_cli import LabCLI, allow_imports, quiet
 from lm_lab.config.nulls import require_values
@@ -70,6 +71,6 @@ def build(args: Any = None, run: bool = True, **settings: Any) -> PretrainCLI:
         auto_configure_optimizers=False,
         seed_everything_default=0,
         save_config_callback=None,  # SaveBackbone has it
-        trainer_defaults={"callbacks": [ExactResume(), Throughput()], "log_every_n_steps": 10},
+        trainer_defaults={"callbacks": [ExactResume(), Throughput(), PretrainSummary()], "log_every_n_steps": 10},
         **settings,
     )

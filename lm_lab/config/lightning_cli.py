@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -54,6 +55,10 @@ _SAY_NOTHING = (
     r".*log_every_n_steps.*",
 )
 
+_SAYS_NOTHING = re.compile(
+    r"Tip:|^(GPU available: False|TPU available: False|HPU available: False)|^`Trainer\.fit` stopped: "
+)
+
 # lightning 2.6 calls names that jsonargparse 4.50 renamed; the person at the command line can do nothing about it
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
@@ -83,6 +88,7 @@ class LabCLI(LightningCLI):
                 "trainer.gradient_clip_val": 1.0,
                 "trainer.use_distributed_sampler": False,  # our batches share themselves out
                 "trainer.default_root_dir": "runs",
+                "trainer.enable_model_summary": False,  # a table of two modules; a fit ends with what it trained
                 "model.backbone": UNNAMED,
             }
         )
@@ -205,13 +211,13 @@ def restrict(extra: Sequence[str] = ()) -> None:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Leave out warnings that say nothing to the person who runs a command."""
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_tips)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_says_something)
     with warnings.catch_warnings():
         for text in _SAY_NOTHING:
             warnings.filterwarnings("ignore", text)
         yield
 
 
-def _no_tips(record: logging.LogRecord) -> bool:
-    """Advertisements of other products help nobody who runs a command."""
-    return "Tip:" not in record.getMessage()
+def _says_something(record: logging.LogRecord) -> bool:
+    """Advertisements, devices that are not there and the end that was asked for help nobody who runs a command."""
+    return not _SAYS_NOTHING.search(record.getMessage())

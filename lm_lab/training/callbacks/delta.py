@@ -16,7 +16,15 @@ class SaveDelta(L.Callback):
     """Write the delta folder beside the logs when training ends, and say where it is and of which checkpoint.
 
     It is the last step's, or that of the best checkpoint where a `ModelCheckpoint` monitors a score.
+
+    Attributes:
+        folder: where it was saved; None before that, and in other processes.
+        chosen: what was monitored, its value and its step; None for the last step's.
     """
+
+    def __init__(self) -> None:
+        self.folder: Path | None = None
+        self.chosen: dict[str, Any] | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Find a disk that takes no files before any time is spent."""
@@ -28,10 +36,11 @@ class SaveDelta(L.Callback):
         folder = Path(trainer.log_dir or trainer.default_root_dir) / "delta"  # which it tells the others
         if trainer.is_global_zero and isinstance(pl_module, Adaptation) and not getattr(trainer, "fast_dev_run", False):
             model = pl_module.model
-            chosen = _take_best(trainer, model)
+            self.chosen = chosen = _take_best(trainer, model)
             model.finish()
             said = ", of the best {monitor}: {value:.4g} at step {step}".format(**chosen) if chosen else ""
-            print(f"delta: {delta.save(model, folder, chosen)}{said}")
+            self.folder = delta.save(model, folder, chosen)
+            print(f"delta: {self.folder}{said}")
 
 
 def _take_best(trainer: L.Trainer, model: AdaptedModel) -> dict[str, Any] | None:

@@ -20,9 +20,14 @@ class _Batch(NamedTuple):
 
 
 class Evaluation:
-    """Judged examples of each split, over all processes."""
+    """Judged examples of each split, over all processes.
+
+    Attributes:
+        counts: split -> how many examples the last epoch had.
+    """
 
     def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
         self._batches: dict[str, list[_Batch]] = defaultdict(list)
 
     def update(self, split: str, ids: Tensor, judged: Judged) -> None:
@@ -36,6 +41,7 @@ class Evaluation:
         too that a small split has left without a batch.
         """
         found = {split: judged(batches) for split, batches in self._everywhere().items()}
+        self.counts = {split: len(values) for split, (values, _) in found.items()}
         if HELD_OUT in found:
             task = task.calibrated(*found[HELD_OUT])
         logged: dict[str, float] = {}
