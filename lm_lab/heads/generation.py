@@ -108,8 +108,8 @@ class GenerationHead(Head):
     def choose(self, backbone: TransformersBackbone, source: Tokens, candidates: Tokens) -> Tensor:
         """Log-probability (b, c) of each of c texts after each source."""
         found = []
-        for ids, mask in zip(candidates["input_ids"], candidates["attention_mask"], strict=True):
-            length, texts = int(mask.sum()), len(source["input_ids"])
+        lengths, texts = candidates["attention_mask"].sum(1).tolist(), len(source["input_ids"])  # waits once for all
+        for ids, mask, length in zip(candidates["input_ids"], candidates["attention_mask"], lengths, strict=True):
             target = {"input_ids": ids[:length].expand(texts, -1), "attention_mask": mask[:length].expand(texts, -1)}
             scores = self.output(self.states(backbone, source, target)).float().log_softmax(-1)  # (b, u, V)
             found.append(scores.gather(-1, target["input_ids"].unsqueeze(-1)).sum((1, 2)))

@@ -32,8 +32,9 @@ def by_length(mask: Tensor) -> list[tuple[Tensor, int]]:
     Args:
         mask: (b, t) 1 for a token and 0 for padding, which stands on the right.
     """
-    lengths = mask.sum(1)
-    return [(rows, max(lengths[rows].tolist(), default=1)) for rows in lengths.argsort().chunk(_GROUPS)]
+    ordered, rows = mask.sum(1).sort()
+    known = iter(ordered.tolist())  # waits for a device once
+    return [(group, max([next(known) for _ in group], default=1)) for group in rows.chunk(_GROUPS)]
 
 
 def vectors(backbone: Backbone, batch: Mapping[str, Tensor], how: FixedPooling) -> Tensor:
