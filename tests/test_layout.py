@@ -37,7 +37,7 @@ ALLOWED = {
     "report": {"metrics", "results"},
     "tracking": {"report", "results"},
     "commands": {
-        *("backbones", "data", "models", "objectives", "strategies", "tasks", "training"),
+        *("backbones", "data", "metrics", "models", "objectives", "strategies", "tasks", "training"),
         *("benchmark", "config", "doctor", "interchange", "probing", "report", "results"),
         *("scoring", "tracking", "words"),
     },
