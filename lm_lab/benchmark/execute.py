@@ -12,6 +12,7 @@ from lm_lab.benchmark import packed_cells, probes
 from lm_lab.benchmark.boundaries import use_boundary
 from lm_lab.benchmark.cells import built, judged_on, silent
 from lm_lab.benchmark.features import Cost, has_fixed_features, use_features
+from lm_lab.benchmark.grouping import key
 from lm_lab.benchmark.heads_alone import on_features
 from lm_lab.benchmark.jobs import Job, Result, record
 from lm_lab.benchmark.outcomes import collected, failure, first_line, judged
@@ -20,11 +21,13 @@ from lm_lab.config.adapting import AdaptCLI
 from lm_lab.config.lightning_cli import restrict
 from lm_lab.data.batching import ResumableLoader
 from lm_lab.errors import UsageError
-from lm_lab.packs.errors import ApartError
+from lm_lab.packs.errors import ApartError, TooManyError
 from lm_lab.redaction import redacted
 from lm_lab.results.predictions import Predictions
 from lm_lab.training.callbacks.meter import TrainingMeter
 from lm_lab.training.machine import memory
+
+_FIT: dict[str, int] = {}  # how many cells of a kind this machine has memory for, where that was too few
 
 
 def run(job: Job) -> list[Result]:
@@ -37,11 +40,16 @@ def run(job: Job) -> list[Result]:
 
 
 def _run_pack(job: Job) -> list[Result]:
-    """In one pass, in halves where that takes more memory than there is, or each alone with the reason."""
+    """In one pass, in parts where that takes more memory than there is, or each alone with the reason."""
+    reason, fit = None, _FIT.get((kind := key(job.cells[0])) or "", len(job.cells))
+    if fit < len(job.cells):
+        return _in_parts(job, fit)
     try:
         return packed_cells.run(job)
     except torch.OutOfMemoryError:
-        reason = None
+        fit = len(job.cells) // 2
+    except TooManyError as error:
+        fit = error.fit
     except ApartError as error:
         reason = str(error)
     except (UsageError, SystemExit):  # of one of them, which will say it again
@@ -50,12 +58,16 @@ def _run_pack(job: Job) -> list[Result]:
         reason = f"{type(error).__name__}: {first_line(error)}"
     memory.release()
     if reason is None:
-        half = len(job.cells) // 2
-        return [*run(job.of(job.cells[:half])), *run(job.of(job.cells[half:]))]
+        _FIT.update({kind: fit} if kind else {})
+        return _in_parts(job, fit)
     results = [_run_cell(job, planned) for planned in job.cells]
     for found, _ in results if reason else []:
         found["apart"] = redacted(reason)
     return results
+
+
+def _in_parts(job: Job, size: int) -> list[Result]:
+    return [found for at in range(0, len(job.cells), size) for found in run(job.of(job.cells[at : at + size]))]
 
 
 def _run_probes(job: Job) -> list[Result]:

@@ -21,6 +21,7 @@ from lm_lab.packs import PackedAdaptation
 from lm_lab.packs.clock import PackClock
 from lm_lab.packs.data import PackedData
 from lm_lab.packs.errors import ApartError
+from lm_lab.packs.room import require_room
 from lm_lab.packs.streams import Stream
 from lm_lab.packs.trial import GAIN, gain, require_same
 from lm_lab.results.predictions import Predictions
@@ -35,7 +36,8 @@ def run(job: Job) -> list[Result]:
 
     Raises:
         ApartError: they cannot train in one pass, or it would not be faster.
-        torch.OutOfMemoryError: they are too many.
+        TooManyError: there is no memory for so many.
+        torch.OutOfMemoryError: nor was there for what was tried.
     """
     results = _run(job)
     memory.release()
@@ -113,6 +115,8 @@ def _try(module: PackedAdaptation, data: PackedData, trainer: L.Trainer) -> None
     module.to(device)
     batches = trainer.strategy.batch_to_device(next(iter(data.train_dataloader())))
     with trainer.precision_plugin.forward_context():
+        length = next(iter(batches[0]["texts"][0].values())).shape[1]
+        require_room(module.pack, batches, max(1.0, float(data.data.encoded["train"].lengths.max()) / length))
         require_same(module.pack, batches, half="32" not in str(trainer.precision))
         with in_epoch(module.pack.models, 0):
             faster = gain(module.pack, batches)

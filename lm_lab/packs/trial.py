@@ -33,7 +33,7 @@ def require_same(pack: Pack, batches: Sequence[Batch], half: bool) -> None:
     """
     small = [{"texts": [_cut(text, bool(pack.shared.asks)) for text in batch["texts"]]} for batch in batches]
     models: Any = pack.models
-    with kept(), _undisturbed(pack):
+    with kept(), undisturbed(pack):
         pack.eval()
         read = [text[run][-1] for text in pack.read(small) for run in (0, -1)]
         _send_back(read)
@@ -58,7 +58,7 @@ def gain(pack: Pack, batches: Sequence[Batch], repeats: int = 3, loop: float = L
     Either way the loop takes its time beside a step, of a pack once.
     """
     models: Any = pack.models
-    with kept(), _undisturbed(pack):
+    with kept(), undisturbed(pack):
         pack.train()
         alone = _seconds(lambda: models[0].loss(batches[0]).backward(), repeats, pack)
         packed = _seconds(lambda: _pack_step(pack, batches), repeats, pack)
@@ -100,7 +100,7 @@ def _cut(text: Text, whole: bool) -> Text:
     return {name: values[:ROWS] if whole else values[:ROWS, :TOKENS] for name, values in text.items()}
 
 
-class _undisturbed:  # noqa: N801  a context
+class undisturbed:  # noqa: N801  a context
     """Gradients and random numbers of the runs are after it what they were before."""
 
     def __init__(self, pack: Pack) -> None:

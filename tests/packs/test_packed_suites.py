@@ -15,9 +15,11 @@ from lm_lab.benchmark.plan import make_plan
 from lm_lab.benchmark.progress import Progress
 from lm_lab.benchmark.runner import run_suite
 from lm_lab.benchmark.suite import load_suite
+from lm_lab.packs import room
 from lm_lab.packs.errors import ApartError
 from lm_lab.results.predictions import read_predictions
 from lm_lab.results.records import read_records
+from lm_lab.training.machine import memory
 
 DEFAULTS = {
     "model": {"pooling": "mean"},
@@ -174,6 +176,37 @@ def test_what_does_not_fit_goes_in_halves(folders, tmp_path, monkeypatch):
     )
     found = execute.run(Job(planned(path)[:4], "small", "test"))
     assert [len(record["packed_with"]) for record, _ in found] == [1] * 4
+
+
+def test_as_many_go_together_as_there_is_memory_for(folders, tmp_path, monkeypatch):
+    tried, whole = [], packed_cells.run
+
+    def run(job):
+        tried.append(len(job.cells))
+        return whole(job)
+
+    monkeypatch.setattr(packed_cells, "run", run)
+    monkeypatch.setattr(execute, "_FIT", {})
+    monkeypatch.setattr(room, "step_bytes", lambda step, *_: step() or 100)
+    monkeypatch.setattr(room.memory, "free_bytes", lambda _: 299 * 3 / room.SHARE)
+    monkeypatch.setattr(packed_cells, "GAIN", 0.0)
+    path = write_suite(
+        tmp_path / "suite.yaml", folders["bert"], strategies={"lora": STRATEGIES["lora"]}, defaults=DEFAULTS
+    )
+    cells = planned(path)[:4]
+    monkeypatch.setattr(packed_cells, "require_room", lambda pack, batches, _: room.require_room(pack, batches, 3.0))
+    found = execute.run(Job(cells, "small", "test"))
+    assert [len(record.get("packed_with", [])) for record, _ in found] == [1] * 4
+    assert tried == [4, 2, 2]  # 2.99 fit
+    execute.run(Job(cells, "small", "test"))
+    assert tried == [4, 2, 2, 2, 2]  # measured once
+
+
+def test_memory_of_a_step_is_what_it_takes_at_its_highest():
+    device = torch.device("cpu")
+    found = room.step_bytes(lambda: torch.ones(64 * 2**20, dtype=torch.uint8).sum(), torch.nn.Linear(1, 1), device)
+    assert found > 32 * 2**20
+    assert memory.free_bytes(device) > 2**20
 
 
 def test_one_cell_fails_alone(folders, tmp_path):

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_FREE = Path("/proc/meminfo")
+_GROUP = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")  # of a container
 
 
 def kind(device: torch.device) -> str:
@@ -32,6 +34,20 @@ def peak_bytes(device: torch.device) -> int:
         lines = _STATUS.read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def free_bytes(device: torch.device) -> float:
+    """Memory in bytes that is not taken, by this process or another; infinite where the system does not say."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    known = [float("inf")]
+    if _FREE.exists():
+        known += [int(line.split()[1]) * 1024 for line in _FREE.read_text().splitlines() if "MemAvailable" in line]
+    if all(path.exists() for path in _GROUP):
+        most, taken = (path.read_text().strip() for path in _GROUP)
+        known += [int(most) - int(taken)] if most != "max" else []
+    return min(known)
 
 
 def release() -> None:
