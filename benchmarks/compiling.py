@@ -17,7 +17,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -92,24 +92,29 @@ class Way:
 
 
 def compared(make: Callable[[], Way], batches: list[Any], options: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row for each way: seconds of the first round, milliseconds a step, ratios to the way it is."""
-    ways, rows = {}, []
+    """A row for each way: seconds of the first round, milliseconds a step, ratios to the way it is; or what failed."""
+    ways, rows, failed = {}, [], []
     for name, how in options.ways.items():
         torch.manual_seed(0)
-        way = ways[name] = make()
+        way = make()
         if how is not None:
             compiling.OPTIONS = how
             compiling.compile_networks(way.module, required=True)
         started = time.perf_counter()
-        way.round(batches)
-        rows.append({"way": name, "first round, s": round(time.perf_counter() - started, 1)})
-        way.round(batches)
+        try:
+            way.round(batches)
+            rows.append({"way": name, "first round, s": round(time.perf_counter() - started, 1)})
+            way.round(batches)
+            ways[name] = way
+        except Exception as error:  # what one machine's compiler cannot do must not cost the rest
+            rows = [row for row in rows if row["way"] != name]
+            failed.append({"way": name, "failed": f"{type(error).__name__}: {str(error)[:200]}"})
     times = [{name: way.round(batches) for name, way in ways.items()} for _ in range(options.rounds)]
     for row in rows:
         ratios = sorted(each["eager"] / each[row["way"]] for each in times)
         row["ms"] = round(median(each[row["way"]] for each in times), 2)
         row["times as fast (median, least, most)"] = [round(r, 2) for r in (median(ratios), ratios[0], ratios[-1])]
-    return rows
+    return rows + failed
 
 
 def tokens(rows: int, length: int, device: str) -> dict[str, Tensor]:
@@ -117,27 +122,25 @@ def tokens(rows: int, length: int, device: str) -> dict[str, Tensor]:
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
-def adapt(options: argparse.Namespace) -> list[dict[str, Any]]:
+def adapt(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Rows of each strategy."""
     where = options.source or source(options.shapes[0])
     labels = torch.arange(ROWS, device=options.device) % 2
     batches = [{"texts": [tokens(ROWS, length, options.device)], "labels": labels} for length in LENGTHS]
-    rows = []
     for name in options.strategies:
 
         def make(strategy: Any = STRATEGIES[name]) -> Way:
             model = AdaptedModel(TransformersBackbone(where), strategy, glue_task("sst2")).to(options.device)
             return Way(model, model.loss, options.precision == "bf16")
 
-        rows += [{"part": "adapt", "of": name} | row for row in compared(make, batches, options)]
-    return rows
+        yield from ({"part": "adapt", "of": name} | row for row in compared(make, batches, options))
 
 
-def pretrain(options: argparse.Namespace) -> list[dict[str, Any]]:
+def pretrain(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Rows of each shape, with their speeds."""
     half = options.precision == "bf16"
     peak = product_rate(torch.device(options.device), torch.bfloat16 if half else torch.float32)
-    rows = []
+    yield {"part": "pretrain", "of": "a product of matrices", "TFLOP/s": round(peak / 1e12, 2)}
     for shape in options.shapes:
         where, batch = source(shape), tokens(SHAPES[shape][2], LENGTH, options.device)
 
@@ -150,17 +153,19 @@ def pretrain(options: argparse.Namespace) -> list[dict[str, Any]]:
             make().step(batch)
         flops, count = counted.get_total_flops(), batch["input_ids"].numel()
         for row in compared(make, [batch] * 5, options):
-            rate = 1000 * flops / row["ms"]
-            speeds = {"tokens a second": round(1000 * count / row["ms"]), "TFLOP/s": round(rate / 1e12, 2)}
-            rows.append({"part": "pretrain", "of": shape} | row | speeds | {"of a product": round(rate / peak, 3)})
-    return [*rows, {"part": "pretrain", "of": "a product of matrices", "TFLOP/s": round(peak / 1e12, 2)}]
+            speeds: dict[str, Any] = {}
+            if "ms" in row:
+                rate = 1000 * flops / row["ms"]
+                speeds = {"tokens a second": round(1000 * count / row["ms"]), "TFLOP/s": round(rate / 1e12, 2)}
+                speeds["of a product"] = round(rate / peak, 3)
+            yield {"part": "pretrain", "of": shape} | row | speeds
 
 
 def main() -> None:
     """Measure the parts and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--parts", nargs="+", default=["adapt", "pretrain"])
+    parser.add_argument("--parts", nargs="+", default=["pretrain", "adapt"])
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES))
     parser.add_argument("--shapes", nargs="+", default=["base", "small"])
     parser.add_argument("--source")
@@ -183,7 +188,7 @@ def main() -> None:
         for row in {"adapt": adapt, "pretrain": pretrain}[part](options):
             print(*row.values(), sep="  ", flush=True)
             record["rows"].append(row)
-        options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

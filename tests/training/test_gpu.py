@@ -12,13 +12,14 @@ from lm_lab.training.callbacks.meter import TrainingMeter
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
 
-def losses(make, accelerator, window=None):
+def losses(make, accelerator, window=None, compile=False):
     torch.manual_seed(0)
     data, meter = GLUE("sst2", source="microworld", train_limit=96, batch_size=16), TrainingMeter(window)
-    model = adaptation_of(make(), LoRA(), data.task)
+    model = adaptation_of(make(), LoRA(), data.task, compile=compile)
     switched_off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
     options = dict.fromkeys(switched_off, False) | {"accelerator": accelerator, "devices": 1, "max_epochs": 2}
     L.Trainer(callbacks=[meter], **options).fit(model, bind(model.model, data))
+    assert model.compiled == compile
     return [row["loss"] for row in meter.history]
 
 
@@ -28,3 +29,7 @@ def test_losses_that_are_read_together_are_those_of_the_steps(make):
 
 def test_losses_are_those_of_the_processor(make):
     assert losses(make, "gpu") == pytest.approx(losses(make, "cpu"), abs=1e-2)
+
+
+def test_losses_are_those_of_a_compiled_backbone(make):
+    assert losses(make, "gpu", compile=True) == pytest.approx(losses(make, "gpu"), abs=1e-2)
