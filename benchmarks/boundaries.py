@@ -1,6 +1,9 @@
-"""Partial fine-tuning from stored hidden states, against the same from tokens: seconds of training, interleaved.
+"""Training from stored hidden states, against the same from tokens: seconds of training, interleaved.
 
 python benchmarks/boundaries.py --backbone FOLDER --out benchmarks/results/boundaries.json
+
+By default the top block trains; `--strategy '{"class_path": "GradualUnfreezing"}'` names another way. A configuration
+(`.json`) has random weights, and takes the `--tokenizer` of a folder.
 """
 
 import argparse
@@ -28,13 +31,17 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--blocks", type=int, default=1)
+    parser.add_argument("--strategy", type=json.loads, default=None)
+    parser.add_argument("--tokenizer", default=None)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     (cell,) = make_plan(_suite(asked), {}, cache_fingerprints()).cells
     rounds = [_round(cell) for _ in range(asked.rounds)]
     names = ("ratio", "ratio_states_at_hand")
     found = {
-        "settings": {name: value for name, value in vars(asked).items() if name not in ("out", "backbone")},
+        "settings": {
+            name: value for name, value in vars(asked).items() if name not in ("out", "backbone", "tokenizer")
+        },
         "backbone": Path(asked.backbone).name,
         "rounds": rounds,
         **{name: {"mean": fmean(own), "lowest": min(own), "highest": max(own)} for name, own in _ratios(rounds, names)},
@@ -52,15 +59,18 @@ def _ratios(rounds: list[dict[str, float]], names: tuple[str, ...]) -> list[tupl
 
 
 def _suite(asked: argparse.Namespace) -> Suite:
+    drawn = {"pretrained": False, "tokenizer": asked.tokenizer} if asked.tokenizer else {}
+    backbone = {"source": asked.backbone} | drawn
+    partial = {"class_path": "PartialFineTuning", "init_args": {"blocks": asked.blocks}}
     source: dict[str, Any] = {
         "name": "boundaries",
         "defaults": {
             "data": {"train_limit": asked.rows, "holdout": 400, "batch_size": 32},
             "trainer": {"max_epochs": asked.epochs, "accelerator": "cpu", "precision": "32-true"},
         },
-        "backbones": {"backbone": {"backbone": {"source": asked.backbone}, "model": {"pooling": "mean"}}},
+        "backbones": {"backbone": {"backbone": backbone, "model": {"pooling": "mean"}}},
         "tasks": {"sst2": {"data": {"task": "sst2"}}},
-        "strategies": {"partial": {"class_path": "PartialFineTuning", "init_args": {"blocks": asked.blocks}}},
+        "strategies": {"own": asked.strategy or partial},
     }
     check_suite(source, "boundaries")
     return Suite(source)
