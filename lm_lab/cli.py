@@ -8,6 +8,7 @@ from importlib import import_module
 from lm_lab import __version__
 from lm_lab.config.mistakes import mistake
 from lm_lab.errors import Terminated, UsageError
+from lm_lab.nearest import did_you_mean
 
 COMMANDS = {
     "adapt": "adapt a backbone to a task: fit, validate, test, predict",
@@ -65,7 +66,8 @@ def _dispatch(args: list[str]) -> int:
         print(f"lm-lab {__version__}")
         return 0
     if args[0] not in COMMANDS:
-        raise UsageError(f"unknown command '{args[0]}'; the commands are: {', '.join(COMMANDS)}.")
+        listed = f"; the commands are: {', '.join(COMMANDS)}."
+        raise UsageError(f"unknown command '{args[0]}'{did_you_mean(args[0], COMMANDS) or listed}")
     _quiet_environment()
     module = {"import": "import_peft"}.get(args[0], args[0])  # `import` is no name for a module
     return import_module(f"lm_lab.commands.{module}").main(args[1:]) or 0

@@ -9,7 +9,19 @@ import pytest
 import lm_lab
 
 ROOT = Path(lm_lab.__file__).parent
-SHARED = {"atomic", "described", "renamed", "errors", "hub", "provenance", "redaction", "tokens", "trees", "yaml_files"}
+SHARED = {
+    "atomic",
+    "described",
+    "renamed",
+    "errors",
+    "hub",
+    "nearest",
+    "provenance",
+    "redaction",
+    "tokens",
+    "trees",
+    "yaml_files",
+}
 ALLOWED = {
     "metrics": set(),
     "words": {"data", "metrics"},

@@ -4,6 +4,7 @@ import errno
 import re
 import traceback
 
+from lm_lab.config.unknown_names import explained
 from lm_lab.errors import UsageError
 from lm_lab.renamed import hint
 
@@ -48,6 +49,8 @@ def _of_library(error: BaseException) -> UsageError | None:
 def _argument(message: str) -> str:
     """What jsonargparse reports in one line: the option, and the innermost reasons."""
     message = _DENIED.sub("say --allow-import with its package, if you trust it", message)
+    if (told := explained(message)) is not None:
+        return f"{told}{hint(message)} (--help lists the options)"
     lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
     kept = [line for line in lines if line and not _NOISE.match(line)]
     told = ": ".join(line.rstrip(":") for line in dict.fromkeys(kept)) + hint(message)

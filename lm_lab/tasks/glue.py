@@ -8,6 +8,7 @@ from statistics import fmean
 
 from lm_lab.errors import UsageError
 from lm_lab.metrics import accuracy, f1, matthews, pearson, spearman
+from lm_lab.nearest import did_you_mean
 from lm_lab.tasks.texts import TextTask
 
 _NLI = ("entailment", "neutral", "contradiction")
@@ -55,7 +56,8 @@ AVERAGED = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"
 def glue_task(name: str) -> TextTask:
     """The row called `name`. Raises `UsageError` that lists the rows there are."""
     if name not in TASKS:
-        raise UsageError(f"unknown task '{name}'; the tasks are: {', '.join(TASKS)}.")
+        listed = f"; the tasks are: {', '.join(TASKS)}."
+        raise UsageError(f"unknown task '{name}'{did_you_mean(name, TASKS) or listed}")
     return TASKS[name]
 
 

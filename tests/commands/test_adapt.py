@@ -47,7 +47,7 @@ def test_help_is_instant_because_nothing_heavy_is_imported():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["adopt"], f"error: unknown command 'adopt'; the commands are: {', '.join(COMMANDS)}."),
+        (["xyzzy"], f"error: unknown command 'xyzzy'; the commands are: {', '.join(COMMANDS)}."),
         (["bench", "run", "nowhere.yaml", "--out", "x"], "error: the suite 'nowhere.yaml' cannot be read"),
         (["bench", "status", "nowhere"], "error: nowhere: no suite.json here"),
         (["adapt", "predict", "--delta", "nowhere"], "error: 'nowhere' holds no adaptation.json"),

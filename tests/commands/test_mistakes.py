@@ -37,10 +37,24 @@ STOP = "--trainer.callbacks+=EarlyStopping"
         (["--trainer.precision=16-mixed"], "--trainer.precision 16-mixed: fp16 needs a GPU"),
         (["--model.learning_rate=-1"], "learning_rate=-1"),
         (["--model.learning_rate=nan"], "learning_rate"),
-        (["--model.strategy.rnk=8"], "Option 'rnk' is not accepted"),
-        (["--no.such.option=8"], "no.such.option"),
-        (["--config=missing.yaml"], "missing.yaml"),
-        (["--data.batch_size=many"], "batch_size"),
+        (["--model.strategy.rnk=8"], "LoRA has no setting 'rnk'; did you mean rank? ("),
+        (["--model.strategy.colour=8"], "LoRA has no setting 'colour'; it has: rank, "),
+        (["--model.strategy.rank=four"], "LoRA's setting 'rank': Expected a 'int'. Got value: four"),
+        (["--model.strategy=LoRAA"], "--model.strategy LoRAA: there is no such class; did you mean LoRA? ("),
+        (["--model.strategy=Nothing"], "there is no such class; the classes are: BitFit, "),
+        (["--data=GLU"], "--data GLU: there is no such class; did you mean GLUE? ("),
+        (["--data.task=sst"], "unknown task 'sst'; did you mean sst2?"),
+        (["--data.tsk=sst2"], "GLUE has no setting 'tsk'; did you mean task? ("),
+        (["--no.such.option=8"], "--no.such.option: there is no such option"),
+        (["--trainr.max_epochs=8"], "--trainr.max_epochs: there is no such option; did you mean trainer.max_epochs? ("),
+        (["--trainer.max_epohs=8"], "--trainer.max_epohs: there is no such option; did you mean trainer.max_epochs? ("),
+        (
+            ["--model.learning_rte=8"],
+            "--model.learning_rte: there is no such option; did you mean model.learning_rate? (",
+        ),
+        (["--config=missing.yaml"], "'missing.yaml' is not there ("),
+        (["--config=one/linaer.yaml"], "'one/linaer.yaml' is not there; did you mean one/linear.yaml? ("),
+        (["--data.batch_size=many"], "GLUE's setting 'batch_size': Expected a 'int'. Got value: many"),
         (["--weights_only=false"], "would run code that a checkpoint holds"),
         ([STOP, "--trainer.callbacks.monitor=val/nothing"], "EarlyStopping monitors 'val/nothing', which nothing logs"),
         (["--trainer.default_root_dir=file/run"], "file"),
@@ -71,6 +85,8 @@ def test_one_line_and_exit_code_2(
     here: Callable[..., int], capfd: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
     Path("file").write_text("not a folder")
+    Path("one").mkdir()
+    Path("one/linear.yaml").write_text("{}")
     assert here(*words) == 2
     err = capfd.readouterr().err
     said = [line for line in err.splitlines() if line.startswith("error:")]
@@ -88,6 +104,16 @@ def test_one_line_and_exit_code_2(
         ("adapt --text x", "--text goes with `predict --delta DIR`"),
         ("adapt fit --allow-import --allow-import 2", "--allow-import '--allow-import': expected the dotted name of a"),
         ("pretrain fit --allow-import", "--allow-import '': expected the dotted name of a package"),
+        (
+            "adapt fti",
+            "subcommand 'fti': invalid choice; expected one of fit, validate, test, predict; did you mean fit?",
+        ),
+        ("adpt fit", "unknown command 'adpt'; did you mean adapt?"),
+        (
+            "adapt fit --data.task sst2",
+            "--data.task: name the class of --data before its settings, such as --data GLUE",
+        ),
+        ("pretrain fit --model.objective MaskdLM", "MaskdLM: there is no such class; did you mean MaskedLM?"),
         ("pretrain", 'expected "subcommand" to be one of {fit}'),
         ("bench", "the following arguments are required: COMMAND (`lm-lab bench --help`"),
         ("bench run", "the following arguments are required: suite, --out (`lm-lab bench run --help`"),

@@ -1,0 +1,106 @@
+"""What a mistyped name in a configuration was likely meant to be: a class, a setting of a class, an option, a file."""
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
+from pathlib import Path
+
+from lm_lab.nearest import did_you_mean
+
+# where classes of a key live; any other key may mean one of any of them
+_HOMES = {"strategy": ("strategies",), "objective": ("objectives",), "data": ("data",), "backbone": ("backbones",)}
+_ALL = ("strategies", "objectives", "data", "backbones", "training.optimizers", "training.schedules")
+_GROUPS = ("model", "data", "trainer", "save")
+_BASES = {"LightningDataModule": "--data", "Callback": "--trainer.callbacks"}
+
+_CLASS = re.compile(r'Parser key "([\w.]+)".*?Expected a dot import path string: ([\w.]+)', re.DOTALL)
+_SETTING = re.compile(r"given class_path '([\w.]+)'.*?Option '([\w.]+)' is not accepted", re.DOTALL)
+_TYPE = re.compile(r"given class_path '([\w.]+)'.*?Parser key \"(\w+)\":\s*(Expected .*?\. Got value: \S+)", re.DOTALL)
+_CHOICE = re.compile(r"argument ([\w-]+): invalid choice: '([^']*)' \(choose from (.*?)\)")
+_OPTION = re.compile(r"[Uu]nrecognized arguments: --(\S+)|Option '([\w.]+)' is not accepted")
+_FILE = re.compile(r"File does not exist: '([^']*)'")
+
+
+def explained(message: str) -> str | None:
+    """What an error of the parser means in one line, with the nearest valid name; None for any other error."""
+    readings: tuple[tuple[re.Pattern[str], Callable[..., str]], ...] = (
+        (_CLASS, _class), (_TYPE, _type), (_SETTING, _setting), (_CHOICE, _choice), (_FILE, _file), (_OPTION, _option)
+    )  # fmt: skip
+    for pattern, read in readings:
+        if found := pattern.search(message):
+            return read(*found.groups())
+    return None
+
+
+def _class(key: str, name: str) -> str:
+    homes = _HOMES.get(key.rpartition(".")[2], _ALL)
+    known = [each for home in homes for each in _classes(home)]
+    listed = f"; the classes are: {', '.join(sorted(known))}" if homes is not _ALL else ""
+    return f"--{key} {name}: there is no such class{did_you_mean(name.rpartition('.')[2], known) or listed}"
+
+
+def _setting(path: str, name: str) -> str:
+    module, _, kind = path.rpartition(".")
+    if kind in _BASES:
+        option = _BASES[kind]
+        return f"{option}.{name}: name the class of {option} before its settings, such as {option} GLUE {option}.{name}"
+    known = _settings(module, kind)
+    return f"{kind} has no setting '{name}'{did_you_mean(name, known) or '; it has: ' + ', '.join(known)}"
+
+
+def _type(path: str, name: str, expected: str) -> str:
+    return f"{path.rpartition('.')[2]}'s setting '{name}': {expected.replace('<class ', '').replace('>', '')}"
+
+
+def _choice(option: str, name: str, listed: str) -> str:
+    known = [each.strip(" '") for each in listed.split(",")]
+    return f"{option} '{name}': invalid choice; expected one of {', '.join(known)}{did_you_mean(name, known)}"
+
+
+def _file(path: str) -> str:
+    beside = Path(path).parent
+    known = [_shortened(str(each)) for each in beside.glob("*.yaml")] if beside.is_dir() else []
+    return f"'{_shortened(path)}' is not there{did_you_mean(_shortened(path), known)}"
+
+
+def _shortened(path: str) -> str:
+    return path.removeprefix(f"{Path.cwd()}/")
+
+
+def _option(word: str | None, key: str | None) -> str:
+    option = (word or key or "").partition("=")[0]
+    group, _, last = option.rpartition(".")
+    known = [f"trainer.{each}" for each in _settings("lightning", "Trainer")]
+    models = (import_module(f"lm_lab.training.{module}") for module in ("adaptation", "pretraining"))
+    takes = (
+        inspect.signature(getattr(each, name))
+        for each, name in zip(models, ("adaptation_of", "Pretraining"), strict=True)
+    )
+    known += [f"model.{each}" for signature in takes for each in signature.parameters]
+    known += ["config", "seed_everything", "ckpt_path", "delta", "text", "fresh"]
+    known += [] if not group or group in _GROUPS else [f"{each}.{last}" for each in _GROUPS]
+    return f"--{option}: there is no such option{did_you_mean(option, known)}"
+
+
+def _classes(home: str) -> Iterable[str]:
+    module = import_module(f"lm_lab.{home}")
+    found = {name: getattr(module, name) for name in getattr(module, "__all__", None) or vars(module)}
+    return [name for name, each in found.items() if inspect.isclass(each) and not inspect.isabstract(each)]
+
+
+def _settings(module: str, kind: str) -> list[str]:
+    """Names of the arguments of a class, and of those that it passes on."""
+    found = getattr(import_module(module), kind)
+    return list(dict.fromkeys(_arguments(found)))
+
+
+def _arguments(kind: type) -> Iterator[str]:
+    for each in kind.__mro__:
+        if "__init__" not in vars(each):
+            continue
+        parameters = inspect.signature(each.__init__).parameters.values()  # type: ignore[misc]
+        named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        yield from (p.name for p in named if p.name != "self")
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return
