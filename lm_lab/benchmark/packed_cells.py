@@ -17,6 +17,7 @@ from lm_lab.benchmark.outcomes import collected, judged
 from lm_lab.config.adapting import AdaptCLI
 from lm_lab.config.lightning_cli import restrict
 from lm_lab.data.batching import ResumableLoader
+from lm_lab.models.boundary import STATES
 from lm_lab.packs import PackedAdaptation
 from lm_lab.packs.clock import PackClock
 from lm_lab.packs.data import PackedData
@@ -116,7 +117,9 @@ def _try(module: PackedAdaptation, data: PackedData, trainer: L.Trainer) -> None
     batches = trainer.strategy.batch_to_device(next(iter(data.train_dataloader())))
     with trainer.precision_plugin.forward_context():
         length = next(iter(batches[0]["texts"][0].values())).shape[1]
-        require_room(module.pack, batches, max(1.0, float(data.data.encoded["train"].lengths.max()) / length))
+        # of steps on tokens with all that ever trains, which is the most that they take
+        tokens = [{name: values for name, values in batch.items() if name != STATES} for batch in batches]
+        require_room(module.pack, tokens, max(1.0, float(data.data.encoded["train"].lengths.max()) / length))
         require_same(module.pack, batches, half="32" not in str(trainer.precision))
         with in_epoch(module.pack.models, 0):
             faster = gain(module.pack, batches)

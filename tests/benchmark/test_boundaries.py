@@ -67,6 +67,7 @@ def packed(cells: tuple[PlannedCell, ...], features: Path | None) -> tuple[Packe
     module, data, trainer = packed_cells._assembled(job, PackClock())
     cost = packed_cells._start(job, module, data, trainer)
     packed_cells._try(module, data, trainer)
+    assert not cost.seconds or data.data.encoded["train"].given  # the trial has not ended what is to serve training
     trainer.fit(module, data)
     return module, cost.seconds
 
