@@ -42,6 +42,7 @@ __all__ = [
     "f1_weighted",
     "has_answer_exact",
     "has_answer_f1",
+    "lowest",
     "matthews",
     "no_answer_accuracy",
     "node_accuracy",
@@ -73,6 +74,11 @@ METRICS: dict[str, Metric] = {
         ),
     )
 }
+
+
+def lowest(name: str) -> float:
+    """The least that a metric can be: -1 of correlations, 0 of any other; the most is 1. `name` may have a suffix."""
+    return -1.0 if name.startswith(("matthews", "pearson", "spearman")) else 0.0
 
 
 def score(metric: Metric, predictions: Array, labels: Array) -> float:

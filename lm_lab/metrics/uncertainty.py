@@ -11,7 +11,7 @@ Holm 1979. docs/statistics.md gives the measured coverage and says when which on
 import math
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -23,28 +23,37 @@ LEVEL = 0.95
 
 
 class Interval(NamedTuple):
-    """A mean over seeds, or of several tasks' means, with what its 95% interval is made of; NaN for one seed."""
+    """A mean over seeds, or of several tasks' means, with what its 95% interval is made of; NaN for one seed.
+
+    An interval ends where the scale of its score does.
+    """
 
     mean: float
     std: float  # sample deviation of a seed; of an average, that of the mean of one seed of each task
     n: int  # seeds; of an average, those of the task that has the fewest
     error: float  # standard error of the mean
     freedom: float  # degrees of freedom of the error
+    least: float = -math.inf  # that the score can be
+    most: float = math.inf
 
     @property
     def half(self) -> float:
-        """Half the width: the number after the plus-minus sign."""
+        """Half the width, where the scale does not end it: the number after the plus-minus sign."""
         return _quantile(self.freedom) * self.error
 
     @property
     def low(self) -> float:
         """Lower end."""
-        return self.mean - self.half
+        return math.nan if math.isnan(self.half) else max(self.mean - self.half, self.least)
 
     @property
     def high(self) -> float:
         """Upper end."""
-        return self.mean + self.half
+        return math.nan if math.isnan(self.half) else min(self.mean + self.half, self.most)
+
+    def within(self, least: float, most: float) -> Self:
+        """The same on a scale that has ends."""
+        return self._replace(least=least, most=most)
 
 
 class Resampled(NamedTuple):

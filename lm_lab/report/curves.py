@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import Any
 
+from lm_lab.metrics import lowest
 from lm_lab.metrics.uncertainty import Interval, average_interval, t_interval
 from lm_lab.results.coordinates import TASK, Coordinates, coordinates
 from lm_lab.results.records import AVERAGE, CellRecord
@@ -133,7 +134,7 @@ def _point(key: Coordinates, task: str, group: list[CellRecord], seeds: Sequence
         control=group[0]["cell"]["control"],
         tuned=tuned,
         scores=scores,
-        interval=t_interval(list(scores.values())),
+        interval=t_interval(list(scores.values())).within(*_scale(finished)),
         ledger=dict(finished[0]["ledger"]) if finished else {},
         train_seconds=_median(training_seconds(r) for r in clocked),
         peak_bytes=_median(r["memory"]["train_peak_bytes"] for r in clocked),
@@ -169,7 +170,7 @@ def _average(group: Sequence[Point]) -> Point:
         task=AVERAGE,
         tuned={},
         scores=scores,
-        interval=average_interval([list(point.scores.values()) for point in group]),
+        interval=average_interval([list(point.scores.values()) for point in group]).within(*_ends(group)),
         ledger={name: fmean(point.ledger[name] for point in group) for name in names},
         train_seconds=fmean(point.train_seconds for point in group),
         peak_bytes=fmean(point.peak_bytes for point in group),
@@ -180,6 +181,16 @@ def _average(group: Sequence[Point]) -> Point:
         missing=tuple(sorted({seed for point in group for seed in point.missing})),
         notes=(f"average over {', '.join(point.task for point in group)}",),
     )
+
+
+def _scale(records: Sequence[CellRecord]) -> tuple[float, float]:
+    """The least and the most that a task's score, the mean of its metrics, can be."""
+    names = records[0].get("scores", {}).get("validation", {}) if records else {}
+    return fmean(map(lowest, names)) if names else 0.0, 1.0
+
+
+def _ends(group: Sequence[Point]) -> tuple[float, float]:
+    return fmean(point.interval.least for point in group), fmean(point.interval.most for point in group)
 
 
 def _machine(hardware: Mapping[str, Any]) -> str:

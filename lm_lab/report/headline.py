@@ -102,7 +102,8 @@ def _cheapest(comparison: Comparison, by_key: Mapping[Coordinates, Point], full:
 def _gap(comparison: Comparison) -> str:
     gap = comparison.difference
     low, high = (text.score(value, signed=True) for value in (gap.low, gap.high))
-    return f"{text.score(gap.estimate, signed=True)} points (95% interval {low} to {high})"
+    p = text.p_value(comparison.p_holm)
+    return f"{text.score(gap.estimate, signed=True)} points (95% interval {low} to {high}, Holm's p {p})"
 
 
 def _ratio(value: float, whole: float) -> str:

@@ -11,6 +11,7 @@ Plotly's library and the figures travel inside the page as gzip in base64 and ar
 import base64
 import gzip
 import json
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 from lm_lab.metrics.uncertainty import DRAWS
 from lm_lab.report import sections as sections
 from lm_lab.report.backbones import side_by_side
+from lm_lab.report.cautions import cautions
 from lm_lab.report.comparisons import Comparison, compare
 from lm_lab.report.curves import Point, compares_backbones, shared_tasks
 from lm_lab.report.details import details, domains
@@ -72,6 +74,9 @@ _BESIDE = """Means over seeds of what a task reports beside its metrics; none of
 _DOMAINS = """Scores, as means over seeds, on splits of other domains that nothing was trained or selected on. The
 change is their mean less the score in the task's own domain."""
 
+_BOLD = """Bold: the best of its column, or not significantly different from it by Welch's t-test over seeds at 5% and
+as well measured (as many seeds; an interval no wider, or a mean within a point)."""
+
 _CAPTION = """Large markers are means, bars 95% t intervals over seeds (of averages: over tasks and seeds, as in the
 table), and the small markers just right of them the single seeds. The dashed line is full fine-tuning; dotted and open:
 controls with random weights. Hover for the numbers, click a name to hide it."""
@@ -114,6 +119,7 @@ def _page(
 ) -> str:
     name = escape(str(suite.get("name", "results")))
     sentences = "".join(f"<p>{escape(line)}</p>" for line in headline(points, gaps))
+    sentences += "".join(f'<p class="flag">{escape(line)}</p>' for line in cautions(points, found.records, known))
     beside = _optional("Backbones side by side", side_by_side(points), _BACKBONES)
     body = [
         f"<h1>What each way of adapting costs: {name}</h1>",
@@ -131,6 +137,7 @@ def _page(
         _section("Cells that failed", sections.failures(found.records, found.broken)),
         _section("How it was measured", _protocol(suite) + sections.provenance(found.records, suite)),
     ]
+    body.insert(4, _contents(body))
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}: adaptation trade-off</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{CSS}</style></head>\n'
@@ -144,7 +151,19 @@ def _optional(title: str, html: str, note: str) -> str:
 
 def _section(title: str, html: str, note: str = "") -> str:
     explained = f'<p class="note">{note}</p>' if note else ""
-    return f"<section><h2>{title}</h2>{explained}{html}</section>\n"
+    return f'<section id="{_slug(title)}"><h2>{title}</h2>{explained}{html}</section>\n'
+
+
+def _slug(title: str) -> str:
+    return title.lower().replace(" ", "-")
+
+
+def _contents(body: Sequence[str]) -> str:
+    """Links to the sections, and to the files beside the page."""
+    titles = re.findall(r'<section id="[^"]*"><h2>(.*?)</h2>', "".join(body))
+    links = [f'<a href="#{_slug(title)}">{title}</a>' for title in titles]
+    files = [f'<a href="{name}" download>{name}</a>' for name in ("results.csv", "cells.csv")]
+    return f'<nav class="contents" aria-label="Contents">{"".join([*links, *files])}</nav>\n'
 
 
 def _counts(suite: Mapping[str, Any], points: Sequence[Point], found: Scan) -> str:
@@ -170,7 +189,7 @@ def _warnings(suite: Mapping[str, Any], found: Scan, points: Sequence[Point], pr
 
 
 def _table_note(points: Sequence[Point], known: Mapping[str, Baseline]) -> str:
-    marked = "Bold: the best of its column, or not significantly different from it by Welch's t-test over seeds at 5%. "
+    marked = f"{_BOLD} "
     shared = ", ".join(shared_tasks(points))
     over = f"The average is over {escape(shared)}. " if AVERAGE in columns(points) else ""
     beat = f"What any model has to beat, {escape(baselines_line(points, known))}. " if known else ""
@@ -184,13 +203,13 @@ def _figures(points: Sequence[Point]) -> str:
     heads = "".join(f'<button data-head="{i}">{w}</button>' for i, w in enumerate(("head included", "head left out")))
     control = '<label><input type="checkbox" id="controls" checked> show controls</label>'
     extra = f'<span class="gap"></span>{heads}{control if any(p.control for p in points) else ""}'
-    first, *rest = AXES
-    small = "".join(f'<figure><div class="plot" data-axis="{axis}"></div></figure>' for axis in rest)
+    large, *small = (f'<div class="plot" role="img" data-axis="{axis}"></div>' for axis in AXES)
+    rest = "".join(f"<figure>{plot}</figure>" for plot in small)
     return (
-        f'<section><h2>Score against cost</h2><p class="warn" id="no-figures" hidden></p>'
+        f'<section id="score-against-cost"><h2>Score against cost</h2><p class="warn" id="no-figures" hidden></p>'
         f'<figure id="static">{write_svg(points, task=tasks[0])}</figure>'
-        f'<div class="interactive" hidden>{_tab_bar(points, extra)}<figure><div class="plot" data-axis="{first}"></div>'
-        f'<figcaption>{_CAPTION}</figcaption></figure><div class="small">{small}</div></div></section>\n'
+        f'<div class="interactive" hidden>{_tab_bar(points, extra)}<figure>{large}'
+        f'<figcaption>{_CAPTION}</figcaption></figure><div class="small">{rest}</div></div></section>\n'
     )
 
 

@@ -46,10 +46,12 @@ function themed(figure, small) {
 function draw() { drawing = drawing.then(drawAll); }
 
 function drawAll() {
-  const options = {responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"]};
+  const options = {responsive: true, displaylogo: false, showSendToCloud: false};  // nothing on this page uploads
+  options.modeBarButtonsToRemove = ["select2d", "lasso2d"];
   options.toImageButtonOptions = {format: "svg", filename: "lm_lab-" + task};
   return Promise.all([...document.querySelectorAll("[data-axis]")].map((holder) => {
     const small = holder.closest(".small") !== null;
+    holder.setAttribute("aria-label", `Score against ${holder.dataset.axis}, ${task}; the table has its numbers`);
     const {data, layout} = themed(figures[task][holder.dataset.axis], small);
     return Plotly.react(holder, data, layout, {...options, displayModeBar: small ? false : "hover"});
   }));
@@ -57,9 +59,9 @@ function drawAll() {
 
 function show() {
   for (const tab of document.querySelectorAll("button[data-task]"))
-    tab.setAttribute("aria-selected", String(tab.dataset.task === task));
+    tab.setAttribute("aria-pressed", String(tab.dataset.task === task));
   for (const tab of document.querySelectorAll("button[data-head]"))
-    tab.setAttribute("aria-selected", String(Number(tab.dataset.head) === convention));
+    tab.setAttribute("aria-pressed", String(Number(tab.dataset.head) === convention));
   for (const row of document.querySelectorAll("tr[data-task]")) row.hidden = row.dataset.task !== task;
   if (figures) draw();
 }
@@ -99,7 +101,7 @@ function sortable(table) {
     const raw = row.cells[i].dataset.v ?? row.cells[i].textContent;
     return raw === "" || isNaN(raw) ? raw : Number(raw);
   };
-  [...table.tHead.rows[0].cells].forEach((head, i) => head.addEventListener("click", () => {
+  [...table.tHead.rows[0].cells].forEach((head, i) => head.firstChild.addEventListener("click", () => {
     const up = head.getAttribute("aria-sort") === "descending" ? 1 : -1;
     for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", up === 1 ? "ascending" : "descending");
@@ -107,6 +109,17 @@ function sortable(table) {
     [...body.rows].sort((a, b) => rank(value(a, i), value(b, i))).forEach((row) => body.append(row));
   }));
 }
+
+// figures have the width of the screen: on paper they take that of the page
+function paper(printing) {
+  if (!figures) return;
+  for (const holder of document.querySelectorAll("[data-axis]")) {
+    holder.style.width = printing ? (holder.closest(".small") ? "210px" : "680px") : "";
+    Plotly.Plots.resize(holder);
+  }
+}
+addEventListener("beforeprint", () => paper(true));
+addEventListener("afterprint", () => paper(false));
 
 document.querySelectorAll("table.sortable").forEach(sortable);
 if (document.querySelector("button[data-task]")) listen();

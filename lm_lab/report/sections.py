@@ -28,7 +28,10 @@ class Data(NamedTuple):
 def table(header: Sequence[str], body: Sequence[tuple[Sequence[Data], str]]) -> str:
     """Return a sortable table; `body` is rows of cells, each with the row's HTML attributes."""
     kinds = [cell.css for cell in body[0][0]] if body else [""] * len(header)
-    heads = "".join(f'<th class="{kind}">{escape(name)}</th>' for name, kind in zip(header, kinds, strict=True))
+    heads = "".join(
+        f'<th class="{kind}" scope="col"><button type="button">{escape(name)}</button></th>'
+        for name, kind in zip(header, kinds, strict=True)
+    )
     lines = "".join(f"<tr {attributes}>{''.join(map(_cell, row))}</tr>" for row, attributes in body)
     return (
         f'<div class="scroll"><table class="sortable"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody>'
@@ -139,8 +142,8 @@ def _score(point: Point | None, marked: bool) -> Data:
     if point is None or not point.scores:
         failed = f"{point.failed} failed" if point and point.failed else text.NONE
         return Data(failed, math.nan)
-    half = point.interval.half
-    spread = "" if math.isnan(half) else f' <span class="half">± {text.score(half)}</span>'
+    around = text.spread(point.interval)
+    spread = f' <span class="half">{around}</span>' if around else ""
     seeds = ", ".join(map(str, point.missing))
     flag = f' <span class="flag" title="missing seeds {seeds}">?</span>' if point.missing else ""
     return Data(text.score(point.mean) + spread + flag, point.mean, "best" if marked else "")

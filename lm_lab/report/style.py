@@ -43,7 +43,7 @@ figcaption { padding: .3rem .4rem .5rem; }
   border-radius: 999px; padding: .18rem .8rem; cursor: pointer;
 }
 .tabs button:hover { color: var(--ink); }
-.tabs button[aria-selected="true"] { color: var(--paper); background: var(--ink); border-color: var(--ink); }
+.tabs button[aria-pressed="true"] { color: var(--paper); background: var(--ink); border-color: var(--ink); }
 .tabs .gap { flex: 1; }
 .tabs label { font-size: .88rem; color: var(--muted); }
 .scroll { overflow-x: auto; border: 1px solid var(--rule); border-radius: 8px; background: var(--card); }
@@ -52,7 +52,12 @@ th, td { padding: .38rem .6rem; text-align: right; white-space: nowrap; border-b
 th:first-child, td:first-child, .word, .wrap { text-align: left; }
 td.wrap { white-space: normal; min-width: 22rem; text-align: left; overflow-wrap: anywhere; }
 tr:last-child td { border-bottom: 0; }
-thead th { font-weight: 600; color: var(--muted); border-bottom: 1px solid var(--muted); cursor: pointer; }
+thead th { font-weight: 600; color: var(--muted); border-bottom: 1px solid var(--muted); }
+th button { font: inherit; color: inherit; background: none; border: 0; padding: 0; cursor: pointer; }
+th button:hover { color: var(--ink); }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; border-radius: 3px; }
+a { color: var(--accent); }
+.contents { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; font-size: .9rem; margin: 1.1rem 0 0; }
 thead th[aria-sort="ascending"]::after { content: " ↑"; }
 thead th[aria-sort="descending"]::after { content: " ↓"; }
 tbody tr:hover { background: var(--hover); }
@@ -75,8 +80,15 @@ details summary { cursor: pointer; color: var(--muted); margin: .6rem 0; }
   dl { grid-template-columns: 1fr; gap: 0 0; } dd { margin-bottom: .5rem; }
 }
 @media print {
-  body { max-width: none; padding: 0; font-size: 10.5pt; }
-  .tabs, button { display: none; }
-  figure, table { break-inside: avoid; }
+  @page { size: A4; margin: 13mm; }
+  body { max-width: none; padding: 0; font-size: 9.5pt; }
+  .tabs, .contents { display: none; }
+  .scroll { overflow: visible; border: 0; }
+  table { font-size: 7.5pt; }
+  th, td { padding: .18rem .3rem; white-space: normal; }
+  td.wrap { min-width: 0; }
+  tr[hidden] { display: table-row; }
+  figure, tr { break-inside: avoid; }
+  h2 { break-after: avoid; }
 }
 """

@@ -42,7 +42,8 @@ def write_svg(points: Sequence[Point], title: str = "", task: str = AVERAGE) -> 
         body += _drawing(shown, listed, points)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
-        f'height="{HEIGHT}" role="img" font-family="Helvetica, Arial, sans-serif">'
+        f'height="{HEIGHT}" role="img" aria-label="Score against trained parameters" '
+        'font-family="Helvetica, Arial, sans-serif">'
         f'<rect width="{WIDTH}" height="{HEIGHT}" rx="10" fill="#ffffff" stroke="{_RULE}"/>'
         f"{''.join(body)}</svg>\n"
     )

@@ -10,14 +10,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from lm_lab.metrics.uncertainty import welch_p
+from lm_lab.metrics.uncertainty import Interval, welch_p
 from lm_lab.report import text
 from lm_lab.report.curves import Point, average, selected, shared_tasks
 from lm_lab.results.coordinates import Coordinates, axis_columns, coordinates
 from lm_lab.results.records import AVERAGE, Baseline, CellRecord, Scan, read_baselines, read_suite, scan
 
-MARK = "*"  # the best of a column, and what Welch's t-test over seeds cannot tell from it at 5%
-BEST = f"{MARK} best of its column, or not significantly different from it"
+MARK = "*"  # of `best`
+BEST = f"{MARK} best of its column, or not significantly different from it and as well measured"
+_NEAR = 0.01  # of a mean that is as good as the best, however wide its interval
 BASELINE = "baseline"  # of lm_lab/benchmark/baselines.py
 _LEDGER = ("backbone_trained", "added", "head", "trained", "total", "delta_bytes")
 
@@ -43,15 +44,22 @@ def columns(points: Iterable[Point]) -> list[str]:
 
 
 def best(points: Iterable[Point]) -> set[tuple[Coordinates, str]]:
-    """Return the (key, task) that have a column's best mean or do not differ significantly from it."""
+    """Return the (key, task) that have a column's best mean, or do not differ significantly from it and are as well
+    measured: by Welch's t-test over seeds at 5%; as many seeds, and an interval that is no wider, or a mean within a
+    point of it. A run that fell over has a wide interval, which is no merit.
+    """
     points = [p for p in points if p.scores and not p.control]
     marked: set[tuple[Coordinates, str]] = set()
     for task in columns(points):
         column = [p for p in points if p.task == task]
         top = max(column, key=lambda p: p.mean)
-        close = (p for p in column if p is top or welch_p(p.interval, top.interval) > 0.05)
-        marked.update((p.key, task) for p in close)
+        marked.update((p.key, task) for p in column if p is top or _as_good(p.interval, top.interval))
     return marked
+
+
+def _as_good(one: Interval, top: Interval) -> bool:
+    sure = one.half <= top.half or top.mean - one.mean <= _NEAR
+    return one.n >= top.n and sure and welch_p(one, top) > 0.05
 
 
 def baseline_scores(points: Sequence[Point], known: Mapping[str, Baseline]) -> dict[str, float]:

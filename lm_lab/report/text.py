@@ -18,9 +18,16 @@ def score(value: float, signed: bool = False) -> str:
 
 
 def plus_minus(interval: Interval) -> str:
-    """Return "81.2 ± 0.9", or the bare mean where one seed gives no interval."""
-    mean = score(interval.mean)
-    return mean if math.isnan(interval.half) else f"{mean} ± {score(interval.half)}"
+    """Return "81.2 ± 0.9", "99.3 −1.5/+0.7" where the scale ends, or the bare mean where one seed has no interval."""
+    return f"{score(interval.mean)} {spread(interval)}".rstrip()
+
+
+def spread(interval: Interval) -> str:
+    """Return how far an interval goes from its mean: "± 0.9", or "−1.5/+0.7" where the scale ends before that."""
+    if math.isnan(interval.half):
+        return ""
+    below, above = score(interval.mean - interval.low), score(interval.high - interval.mean)
+    return f"± {below}" if below == above else f"−{below}/+{above}"
 
 
 def count(value: float) -> str:

@@ -39,7 +39,8 @@ def traces(
         "hovertemplate": "%{text}<extra></extra>",
     }
     shared |= {"meta": {"control": control}}
-    bars = [0 if math.isnan(p.interval.half) else 100 * p.interval.half for p in curve]
+    ends = [(p.interval.high - p.mean, p.mean - p.interval.low) for p in curve]
+    above, below = ([0 if math.isnan(end) else round(100 * end, 3) for end in side] for side in zip(*ends, strict=True))
     means = _scatter(
         name=label,
         x=positions(curve, axis, zero),
@@ -48,7 +49,7 @@ def traces(
         mode="lines+markers",
         line={"color": colour, "width": 2, "dash": "dot" if control else "solid"},
         marker={"size": 9, "symbol": f"{symbol}-open" if control else symbol, "color": colour},
-        error_y={"array": bars, "color": colour, "thickness": 1.3, "width": 3},
+        error_y={"array": above, "arrayminus": below, "color": colour, "thickness": 1.3, "width": 3},
         **shared,
     )
     each = [(p, seed) for p in curve for seed in p.scores]
