@@ -114,7 +114,7 @@ function sortable(table) {
 function paper(printing) {
   if (!figures) return;
   for (const holder of document.querySelectorAll("[data-axis]")) {
-    holder.style.width = printing ? (holder.closest(".small") ? "210px" : "680px") : "";
+    holder.style.width = printing ? (holder.closest(".small") ? "320px" : "670px") : "";
     Plotly.Plots.resize(holder);
   }
 }

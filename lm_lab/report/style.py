@@ -83,6 +83,7 @@ details summary { cursor: pointer; color: var(--muted); margin: .6rem 0; }
   @page { size: A4; margin: 13mm; }
   body { max-width: none; padding: 0; font-size: 9.5pt; }
   .tabs, .contents { display: none; }
+  .small { grid-template-columns: repeat(2, 1fr); }
   .scroll { overflow: visible; border: 0; }
   table { font-size: 7.5pt; }
   th, td { padding: .18rem .3rem; white-space: normal; }
