@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from lm_lab import __version__
+from lm_lab.commands.cached_help import with_cached_help
 from lm_lab.config.mistakes import mistake
 from lm_lab.errors import Terminated, UsageError
 from lm_lab.nearest import did_you_mean
@@ -70,7 +71,7 @@ def _dispatch(args: list[str]) -> int:
         raise UsageError(f"unknown command '{args[0]}'{did_you_mean(args[0], COMMANDS) or listed}")
     _quiet_environment()
     module = {"import": "import_peft"}.get(args[0], args[0])  # `import` is no name for a module
-    return import_module(f"lm_lab.commands.{module}").main(args[1:]) or 0
+    return with_cached_help(lambda: import_module(f"lm_lab.commands.{module}").main(args[1:]), args) or 0
 
 
 def _quiet_environment() -> None:
