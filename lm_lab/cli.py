@@ -21,6 +21,7 @@ COMMANDS = {
     "words": "word vectors: fit, nearest words, analogies, agreement with people, pictures, other file forms",
     "ledger": "what an adaptation costs in parameters, bytes and operations, without training anything",
     "tokenizer": "train a vocabulary of characters or pieces of words",
+    "merge": "write an adaptation as a folder that plain transformers loads",
     "export": "write a trained delta as a PEFT adapter",
     "import": "write a PEFT adapter as a delta",
     "doctor": "check that every strategy keeps its promises on a backbone of yours",

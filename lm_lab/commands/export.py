@@ -1,4 +1,4 @@
-"""`lm-lab export`: a trained delta as a PEFT adapter, or merged into its backbone."""
+"""`lm-lab export`: a trained delta as a PEFT adapter."""
 
 import argparse
 from pathlib import Path
@@ -7,29 +7,27 @@ from lm_lab.commands.arguments import Arguments
 
 
 def main(args: list[str]) -> int:
-    """Write the adapter or the model."""
+    """Write the adapter."""
     options = parse(args)
 
     from lm_lab.atomic import writable
     from lm_lab.config.lightning_cli import quiet
-    from lm_lab.interchange.merged import save_merged
     from lm_lab.interchange.peft_write import export
     from lm_lab.models.loading import load_adaptation
 
     with quiet():
         model = load_adaptation(options.delta, options.allow_import)
         with writable(options.out):
-            folder = save_merged(model, options.out) if options.merged else export(model, options.out)
-    print(f"{'model' if options.merged else 'adapter'}: {folder}")
+            folder = export(model, options.out)
+    print(f"adapter: {folder}")
     return 0
 
 
 def parse(args: list[str]) -> argparse.Namespace:
     """The arguments."""
-    parser = Arguments("lm-lab export", description="Write a trained delta in PEFT's format, or merged.")
+    parser = Arguments("lm-lab export", description="Write a trained delta in PEFT's format.")
     parser.add_argument("--delta", type=Path, required=True, help="folder written by lm-lab adapt fit")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the adapter, or of the merged model")
-    parser.add_argument("--merged", action="store_true", help="write the adapted backbone as a transformers folder")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the adapter")
     parser.add_argument(
         "--allow-import", action="append", default=[], metavar="PACKAGE", help="package its classes may come from"
     )

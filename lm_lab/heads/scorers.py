@@ -1,23 +1,25 @@
 """Heads: pooled vectors (b, d) to scores (b, outputs)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-HeadKind = Literal["linear", "mlp"]
+HeadKind = Literal["linear", "no_bias", "mlp"]
 
 
 class LinearHead(nn.Module):
     """Dropout and one linear layer, N(0, 0.02^2) as in BERT."""
 
-    def __init__(self, inputs: int, outputs: int, dropout: float = 0.1) -> None:
+    def __init__(self, inputs: int, outputs: int, dropout: float = 0.1, bias: bool = True) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(inputs, outputs)
+        self.out = nn.Linear(inputs, outputs, bias)
         nn.init.normal_(self.out.weight, std=0.02)
-        nn.init.zeros_(self.out.bias)
+        if bias:
+            nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, inputs) -> (b, outputs)."""
@@ -39,7 +41,11 @@ class MLPHead(nn.Module):
         return self.classifier(self.hidden(x).tanh())
 
 
-HEADS: dict[HeadKind, type[nn.Module]] = {"linear": LinearHead, "mlp": MLPHead}
+HEADS: dict[HeadKind, Callable[[int, int], nn.Module]] = {
+    "linear": LinearHead,
+    "no_bias": partial(LinearHead, bias=False),
+    "mlp": MLPHead,
+}
 
 
 class Standardise(nn.Module):

@@ -34,8 +34,7 @@ def save_merged(model: AdaptedModel, folder: str | Path) -> Path:
             folder is there already.
     """
     folder = Path(folder)
-    if folder.exists():
-        raise UsageError(f"'{folder}' exists; give a new folder for the merged model.")
+    require_new(folder)
     merge(model)
     with replacing(folder) as new:
         new.mkdir()
@@ -46,6 +45,12 @@ def save_merged(model: AdaptedModel, folder: str | Path) -> Path:
             metadata=reading(model),
         )
     return folder
+
+
+def require_new(folder: Path) -> None:
+    """Raise `UsageError` if there is such a folder."""
+    if folder.exists():
+        raise UsageError(f"'{folder}' exists; give a new folder for the merged model.")
 
 
 @torch.no_grad()

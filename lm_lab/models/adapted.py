@@ -38,7 +38,8 @@ class AdaptedModel(nn.Module):
         pairs: "cross_encoder" encodes a pair as one sequence; "bi_encoder" encodes each text alone and the head reads
             [u, v, |u - v|, u * v], which sentence-tuned backbones need; "both_orders" encodes a pair in both orders
             and adds the two vectors, as GPT does for similarity.
-        head: "linear", or "mlp": BERT's pooler and its classifier. None takes the strategy's own.
+        head: "linear", "no_bias", a linear one as decoders' classifiers in `transformers` are, or "mlp": BERT's pooler
+            and its classifier. None takes the strategy's own.
         delimiter: text between the two texts of one sequence. None takes what the tokenizer puts there, and GPT's " $ "
             where it puts nothing. A decoder's sequences end with an end token, which it is read at.
         frozen_dropout: keep dropout on in frozen parts of the backbone too.

@@ -209,7 +209,7 @@ def adaptation_of(
         pooling: cls, mean, max, last, attention or lstm; None takes the family's.
         pairs: "cross_encoder", "bi_encoder" or "both_orders".
         frozen_dropout: keep dropout on in frozen parts of the backbone too.
-        head: "linear" or "mlp"; None takes the strategy's own.
+        head: "linear", "no_bias" or "mlp"; None takes the strategy's own.
         delimiter: text between the two texts of one sequence; None takes the tokenizer's.
         lm_weight: of the language model's loss, for decoders.
         compile: see `Adaptation`.

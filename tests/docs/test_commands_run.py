@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging inter
 RUN = [page for page in PAGES if {"bash", "python", "yaml"} & {language for language, _ in fenced(page)}]
 # what a command says that it wrote; `--text` and the rest print what was asked for
 _WRITTEN = re.compile(r"^(?:delta|backbone|predictions|tokenizer|adapter|model|report): ([^\s:,]+)", re.MULTILINE)
-_WRITES = re.compile(r"(adapt|pretrain) fit|tokenizer|export|import|bench (run|report)|adapt predict(?!.*--text)")
+_WRITES = re.compile(r"(adapt|pretrain) fit|tokenizer|export|merge|import|bench (run|report)|adapt predict(?!.*--text)")
 
 
 def found(pattern: str, page: Path) -> bool:

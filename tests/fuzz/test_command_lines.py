@@ -36,7 +36,7 @@ COMMANDS = {
     "ledger": "ledger --backbone bert --strategy LoRA --strategy.rank 2 --task sst2 --serve 3 --length 16 --json",
     "tokenizer": "tokenizer --kind wordpiece --source lines.txt --out vocabulary --vocab_size 60 --min_frequency 1",
     "export": "export --delta delta --out adapter --allow-import x",
-    "merged": "export --delta delta --out merged --merged",
+    "merge": "merge --delta delta --out merged --bare",
     "import": "import --peft peft --backbone bert --task mrpc --pooling cls --pairs cross_encoder --out imported",
     "own": "import --peft peft --backbone bert --config data.yaml --fresh-head --out imported",
     "doctor": "doctor --backbone bert --strategy LayerNormTuning --json",

@@ -64,7 +64,7 @@ def test_parts_merge_in_their_own_order_or_not_at_all(make, tmp_path):
 def test_the_command(make, tmp_path, capsys):
     model = trained(make, "bert", s.LoRA(rank=2))
     folder = delta.save(model, tmp_path / "delta")
-    args = ["export", "--delta", str(folder), "--merged", "--out", str(tmp_path / "model")]
+    args = ["merge", "--bare", "--delta", str(folder), "--out", str(tmp_path / "model")]
     assert main(args) == 0
     with torch.no_grad():
         states = AutoModel.from_pretrained(tmp_path / "model").eval()(**TEXT).last_hidden_state
@@ -73,9 +73,9 @@ def test_the_command(make, tmp_path, capsys):
     assert main(args) == 2
     assert "exists; give a new folder" in capsys.readouterr().err
     (tmp_path / "file").touch()
-    for extra in (["--merged"], []):
-        assert main(["export", "--delta", str(folder), *extra, "--out", str(tmp_path / "file" / "x")]) == 2
+    for command in (["merge", "--bare"], ["export"]):
+        assert main([*command, "--delta", str(folder), "--out", str(tmp_path / "file" / "x")]) == 2
         assert "cannot be written" in capsys.readouterr().err
     prompt = delta.save(trained(make, "bert", s.PromptTuning(length=2)), tmp_path / "prompt")
-    assert main(["export", "--delta", str(prompt), "--merged", "--out", str(tmp_path / "x")]) == 2
+    assert main(["merge", "--delta", str(prompt), "--out", str(tmp_path / "x")]) == 2
     assert "PromptTuning cannot be merged" in capsys.readouterr().err
