@@ -16,6 +16,7 @@ import psutil
 from lm_lab.errors import UsageError
 
 WRITING = ".writing-"  # what a kill may leave begins with it
+_PRIVATE = 0o600
 _STALE = 24 * 3600.0  # seconds after which the leavings of another machine are nobody's
 _NAME = re.compile(rf"{re.escape(WRITING)}(?P<host>.+)-(?P<pid>\d+)-[0-9a-f]{{32}}")
 
@@ -42,10 +43,25 @@ def replacing(path: Path) -> Iterator[Path]:
     beside = path.with_name(f"{WRITING}{socket.gethostname()}-{os.getpid()}-{uuid4().hex}")
     try:
         yield beside
+        share(beside)
         os.replace(beside, path)
     except BaseException:
         _remove(beside)
         raise
+
+
+def share(path: Path) -> None:
+    """Let others read a file, or a folder's files, as the umask has it for new ones: safetensors writes private ones."""
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    if not any(file.stat().st_mode & 0o777 == _PRIVATE for file in files):
+        return
+    probe = path.with_name(f"{WRITING}{socket.gethostname()}-{os.getpid()}-{uuid4().hex}")
+    probe.touch()  # the umask itself can be asked for only by changing it, for all threads
+    mode = probe.stat().st_mode & 0o777
+    probe.unlink()
+    for file in files:
+        if file.stat().st_mode & 0o777 == _PRIVATE:
+            file.chmod(mode)
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from lm_lab.atomic import share
 from lm_lab.backbones.transformers_backbone import require_transformers
 from lm_lab.errors import UsageError
 from lm_lab.interchange.peft_config import CONFIG
@@ -47,6 +48,7 @@ def export(model: AdaptedModel, folder: str | Path) -> Path:
     save_file({name: value.detach().contiguous() for name, value in tensors.items()}, folder / TENSORS)
     head = {name: value.detach().contiguous() for name, value in model.head.state_dict().items()}
     save_file(head, folder / HEAD, metadata=reading(model))
+    share(folder)
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return folder
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lm_lab.atomic import share
 from lm_lab.described import plain
 from lm_lab.errors import UsageError
 from lm_lab.models.tensors import read_tensors, require_finite
@@ -75,6 +76,7 @@ def save(model: "AdaptedModel", folder: str | Path, chosen: Mapping[str, Any] | 
     require_finite(tensors, "the delta is not saved")
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / TENSORS)
+    share(folder / TENSORS)
     (folder / DESCRIPTION).write_text(json.dumps(describe(model, chosen), indent=2) + "\n", encoding="utf-8")
     return folder
 

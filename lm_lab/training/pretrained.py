@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors.torch import save as serialised
 from torch import Tensor
 
-from lm_lab.atomic import require_writable
+from lm_lab.atomic import require_writable, share
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.output import FACTS, HEADS
 from lm_lab.errors import UsageError
@@ -47,6 +47,7 @@ def save(
         (new / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         if configuration:
             (new / CONFIGURATION).write_text(configuration, encoding="utf-8")
+        share(new)
         if output.exists():
             os.rename(output, Path(beside, "old"))
         os.rename(new, output)
