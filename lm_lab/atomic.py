@@ -51,7 +51,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def share(path: Path) -> None:
-    """Let others read a file, or a folder's files, as the umask has it for new ones: safetensors writes private ones."""
+    """Let others read a file, or a folder's files, as the umask has it: those of safetensors are private."""
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     if not any(file.stat().st_mode & 0o777 == _PRIVATE for file in files):
         return
