@@ -51,9 +51,9 @@ def _line(name: str, of_tasks: dict[str, Row], tasks: Iterable[str]) -> str:
 
 
 def score(row: Row) -> str:
-    """The mean and half of its interval."""
-    mean, half = row["mean"], (row["high"] - row["low"]) / 2
-    return f"{text.score(mean)} ± {text.score(half)}"
+    """The mean with its interval, which ends where the scale does."""
+    below, above = text.score(row["mean"] - row["low"]), text.score(row["high"] - row["mean"])
+    return f"{text.score(row['mean'])} {text.around(below, above)}"
 
 
 def filled(page: str, found: dict[str, dict[str, Row]]) -> str:

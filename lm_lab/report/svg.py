@@ -78,18 +78,26 @@ def _curve(curve: Sequence[Point], frame: Frame, colour: str, rank: str) -> Iter
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in at)
     yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.2"/>'
     for point, (x, y) in zip(curve, at, strict=True):
-        if not math.isnan(point.interval.half):
-            ends = [100 * value for value in (point.interval.low, point.interval.high)]
-            shown = [_y(min(max(value, frame.bottom), frame.top), frame) for value in ends]
-            yield _line(x, shown[0], x, shown[1], colour)
-            whole = [y for value, y in zip(ends, shown, strict=True) if frame.bottom <= value <= frame.top]
-            yield from (_line(x - 3, end, x + 3, end, colour) for end in whole)  # no cap where it goes on
+        ends = [100 * value for value in (point.interval.low, point.interval.high)]
+        whole = all(frame.bottom <= value <= frame.top for value in ends)
+        if whole:
+            low, high = (_y(value, frame) for value in ends)
+            yield _line(x, low, x, high, colour)
+            yield from (_line(x - 3, end, x + 3, end, colour) for end in (low, high))
         for value in point.scores.values():
             yield f'<circle cx="{x + 9:.1f}" cy="{_y(100 * value, frame):.1f}" r="2" fill="{colour}" opacity=".4"/>'
-        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.8" fill="{colour}" stroke="#fff" stroke-width="1.2">'
+        hollow = not whole and not math.isnan(point.interval.half)  # an interval that is wider than the picture
+        fill = f'fill="#fff" stroke="{colour}"' if hollow else f'fill="{colour}" stroke="#fff"'
+        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.8" {fill} stroke-width="1.2">'
         yield f"<title>{escape(point.key.method.label)}: {text.plus_minus(point.interval)}</title></circle>"
-        if rank or point.key.size is not None:
-            yield _text(x - 8, y - 8, rank or f"{point.key.size:g}", 11, colour, "end")
+        if hollow:
+            yield _text(x + 9, y + 15, f"{rank or _size(point)} ({text.spread(point.interval)})".strip(), 11, colour)
+        elif rank or point.key.size is not None:
+            yield _text(x - 8, y - 8, rank or _size(point), 11, colour, "end")
+
+
+def _size(point: Point) -> str:
+    return "" if point.key.size is None else f"{point.key.size:g}"
 
 
 def _legend(ends: dict[tuple[str, str], Point]) -> Iterable[str]:

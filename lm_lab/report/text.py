@@ -26,7 +26,11 @@ def spread(interval: Interval) -> str:
     """Return how far an interval goes from its mean: "± 0.9", or "−1.5/+0.7" where the scale ends before that."""
     if math.isnan(interval.half):
         return ""
-    below, above = score(interval.mean - interval.low), score(interval.high - interval.mean)
+    return around(score(interval.mean - interval.low), score(interval.high - interval.mean))
+
+
+def around(below: str, above: str) -> str:
+    """Return "± 0.9" where both sides are as long, else "−1.5/+0.7"."""
     return f"± {below}" if below == above else f"−{below}/+{above}"
 
 
