@@ -1,9 +1,13 @@
 """Things as the plain data that builds them again: `class_path` and `init_args`, as in configurations."""
 
 import dataclasses
+import inspect
 import sys
+from functools import partial
 from importlib import import_module
 from typing import Any
+
+_OF_A_RUN = {"params", "optimizer", "lr", "total_steps"}  # what a factory is given
 
 
 def class_path(thing: Any) -> str:
@@ -17,6 +21,16 @@ def class_path(thing: Any) -> str:
 def described(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
     """The plain data of a `kind` with these settings."""
     return {"class_path": class_path(kind), "init_args": settings}
+
+
+def factory(kind: Any) -> dict[str, Any]:
+    """The plain data of a class that is called with what a run gives (an optimiser, a schedule), defaults included."""
+    given: dict[str, Any] = {}
+    if isinstance(kind, partial):
+        kind, given = kind.func, kind.keywords
+    parameters = inspect.signature(kind).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty and p.name not in _OF_A_RUN}
+    return described(kind, defaults | given)
 
 
 def plain(value: Any) -> Any:

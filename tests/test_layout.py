@@ -47,7 +47,7 @@ ALLOWED = {
         *("probing", "results", "strategies", "tasks", "training"),
     },
     "report": {"metrics", "results"},
-    "tracking": {"report", "results"},
+    "tracking": {"models", "report", "results", "training"},
     "commands": {
         *("backbones", "data", "metrics", "models", "objectives", "strategies", "tasks", "training"),
         *("benchmark", "config", "doctor", "interchange", "probing", "report", "results"),

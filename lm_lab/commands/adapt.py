@@ -11,6 +11,8 @@ from lm_lab.config.resume import take_wishes
 from lm_lab.errors import UsageError
 from lm_lab.models import delta
 from lm_lab.models.trust import trusted_config
+from lm_lab.tracking.describing import Described
+from lm_lab.training.callbacks.curves import Curves
 from lm_lab.training.callbacks.delta import SaveDelta
 from lm_lab.training.callbacks.meter import TrainingMeter
 from lm_lab.training.machine.processes import leave
@@ -27,6 +29,13 @@ class Commands(AdaptCLI):
                 "or --trainer.devices 1."
             )
         self.load_delta()
+
+    def before_fit(self) -> None:
+        """Say to the loggers what is trained."""
+        super().before_fit()
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Described):
+                callback.begin(self.trainer, self.model, self.datamodule, self.settings)
 
     def after_predict(self) -> None:
         """Print or write the predictions."""
@@ -49,7 +58,9 @@ def main(words: list[str]) -> int:
         args = [*args[:1], "--config", json.dumps(config), *args[1:]]
     with quiet():
         saved, meter = SaveDelta(), TrainingMeter()
-        callbacks = (meter, saved, AdaptSummary(saved, meter))
+        summary = AdaptSummary(saved, meter)
+        described = Described(lambda _: (saved.folder, summary.scores))
+        callbacks = (meter, Curves(meter), saved, summary, described)
         build(args, callbacks=callbacks, kind=Commands, wishes=wishes, given=given)
     leave()
     return 0

@@ -79,7 +79,7 @@ def _run(options: argparse.Namespace) -> int:
     from lm_lab.benchmark.runner import run_suite
     from lm_lab.report.table import progress as counts
     from lm_lab.results.records import read_suite, scan
-    from lm_lab.tracking.wandb import log_cell, log_summary
+    from lm_lab.tracking.suites import log_cell, log_summary
 
     if options.pack is not None and options.pack < 1:
         raise UsageError(f"--pack {options.pack}: expected 1 or more cells; 1 trains each alone.")

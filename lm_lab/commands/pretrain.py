@@ -1,7 +1,9 @@
 """`lm-lab pretrain fit`: a LightningCLI over Pretraining and a corpus."""
 
+from pathlib import Path
 from typing import Any
 
+import lightning as L
 from lightning.pytorch.cli import LightningArgumentParser
 
 import lm_lab.objectives  # noqa: F401  the parser finds short class names among what is imported
@@ -12,6 +14,8 @@ from lm_lab.config.nulls import require_values
 from lm_lab.config.resume import take_wishes
 from lm_lab.data.corpora.corpus import Corpus
 from lm_lab.models.binding import bind
+from lm_lab.tracking.describing import Described
+from lm_lab.training.callbacks.curves import Curves
 from lm_lab.training.callbacks.throughput import Throughput
 from lm_lab.training.machine.processes import leave
 from lm_lab.training.pretraining import Pretraining, SaveBackbone
@@ -38,12 +42,14 @@ class PretrainCLI(LabCLI):
             require_values("save", SaveBackbone, self._get(self.config, "save"))
 
     def before_fit(self) -> None:
-        """Hand over the whole configuration, to be saved beside the weights."""
+        """Hand over the whole configuration, to be saved beside the weights and logged."""
+        super().before_fit()
         text = self._parser("fit").dump(self.config["fit"], skip_none=False)
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, SaveBackbone):
                 callback.configuration = text
-        super().before_fit()
+            if isinstance(callback, Described):
+                callback.begin(self.trainer, self.model, self.datamodule, self.settings)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -63,6 +69,7 @@ def main(args: list[str]) -> int:
 
 def build(args: Any = None, run: bool = True, **settings: Any) -> PretrainCLI:
     """The command line interface; with `run=False`, model, data and trainer built from a dictionary `args`."""
+    callbacks = [ExactResume(), Throughput(), Curves(), PretrainSummary(), Described(_ended)]
     return PretrainCLI(
         Pretraining,
         Corpus,
@@ -71,6 +78,13 @@ def build(args: Any = None, run: bool = True, **settings: Any) -> PretrainCLI:
         auto_configure_optimizers=False,
         seed_everything_default=0,
         save_config_callback=None,  # SaveBackbone has it
-        trainer_defaults={"callbacks": [ExactResume(), Throughput(), PretrainSummary()], "log_every_n_steps": 10},
+        trainer_defaults={"callbacks": callbacks, "log_every_n_steps": 10},
         **settings,
     )
+
+
+def _ended(trainer: L.Trainer) -> tuple[Path | None, dict[str, float]]:
+    """The folder of the backbone, and the losses it ended with."""
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    folder = next((each.output for each in callbacks if isinstance(each, SaveBackbone)), None)
+    return folder, {name: float(value) for name, value in trainer.callback_metrics.items()}

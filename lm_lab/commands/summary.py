@@ -32,6 +32,7 @@ class AdaptSummary(L.Callback):
 
     def __init__(self, saved: SaveDelta, meter: TrainingMeter) -> None:
         self.saved, self.meter = saved, meter
+        self.scores: dict[str, float] = {}  # of the weights that were saved
         self._known: dict[int, tuple[dict[str, float], dict[str, int]]] = {}  # step -> metrics, examples
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -49,6 +50,7 @@ class AdaptSummary(L.Callback):
         if not chosen and step != trainer.global_step:  # validated before the last steps, which are those saved
             step = -1
         found, counts = self._known.get(step, ({}, {}))
+        self.scores = found
         counted = ledger(pl_module.model)
         said = {split: _scores(split, found, counts[split]) for split in sorted(counts)}
         share = text.percent(counted["trained"] / counted["total"])

@@ -13,7 +13,6 @@ from typing import Any
 import jsonargparse
 import lightning as L
 import torch
-import yaml
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
@@ -23,6 +22,7 @@ from lm_lab.backbones import UNNAMED
 from lm_lab.config import checks
 from lm_lab.config.building import build, refusals_told
 from lm_lab.config.nulls import require_values
+from lm_lab.config.resolved import plain, resolve
 from lm_lab.config.restoring import Begun, naming
 from lm_lab.config.resume import Wishes, place, read, require_local, require_same, require_whole, say
 from lm_lab.errors import UsageError
@@ -76,6 +76,7 @@ class LabCLI(LightningCLI):
         self.wishes, self.given = wishes or Wishes(), given
         self.stoppable: Stoppable | None = None
         self.begun = Begun()
+        self.settings: dict[str, Any] = {}  # of a fit, nulls resolved
         self.words = settings["args"] if isinstance(settings.get("args"), list) else []
         settings["parser_kwargs"] = {"exit_on_error": False} | settings.get("parser_kwargs", {})
         super().__init__(*args, **settings)
@@ -129,8 +130,10 @@ class LabCLI(LightningCLI):
             super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
-        """Go on where the run stands, if it has begun; nothing is unpickled."""
+        """Go on where the run stands, if it has begun; nothing is unpickled. What nulls came to is kept."""
         fit, stoppable = self.config_init["fit"], self.stoppable
+        resolve(self.config["fit"], self.trainer, self.model)
+        self.settings = plain(self._parser("fit"), self.config["fit"])
         if fit.weights_only is False:
             raise UsageError("--weights_only false would run code that a checkpoint holds; leave it out.")
         fit.weights_only = True
@@ -139,15 +142,16 @@ class LabCLI(LightningCLI):
         if fit.ckpt_path is not None:
             found = read(fit.ckpt_path)
             require_whole(fit.ckpt_path, found)
-            require_same(fit.ckpt_path, found, self, stoppable.settings, self.wishes.changed)
+            require_same(fit.ckpt_path, found, self, (stoppable.settings, deciding(self.settings)), self.wishes.changed)
             say(fit.ckpt_path, found)
+        stoppable.settings = deciding(self.settings)
 
     def _watch_fit(self, config: Any) -> None:
         """Let the fit be stopped and go on, say how far it is, and end at a loss that is no number."""
-        plain = yaml.safe_load(self._parser("fit").dump(self.config["fit"], skip_none=False, skip_validation=True))
-        kept = Path(config.default_root_dir or ".") / "unfinished" / f"{key(plain)}.ckpt"
+        given = plain(self._parser("fit"), self.config["fit"])
+        kept = Path(config.default_root_dir or ".") / "unfinished" / f"{key(given)}.ckpt"
         off = config.enable_checkpointing is False
-        self.stoppable = Stoppable(None, deciding(plain)) if off else Unfinished(kept, deciding(plain))
+        self.stoppable = Stoppable(None, deciding(given)) if off else Unfinished(kept, deciding(given))
         watching: list[L.Callback] = [StopAtNaN(), RequireMonitors(), self.stoppable]
         if self.wishes.changed:
             watching.append(TakeNewRates())

@@ -20,6 +20,7 @@ from lm_lab.training.resuming.settings import carries, changes, identity
 from lm_lab.training.resuming.unfinished import KEY
 
 LAST = "last"
+Settings = Sequence[Mapping[str, Any]]
 CHANGED, FRESH = "--resume-changed", "--fresh"
 
 
@@ -90,14 +91,19 @@ def require_whole(path: str, found: Mapping[str, Any]) -> None:
         raise UsageError(f"{path} has no states of random numbers: it is damaged; {FRESH} starts over.")
 
 
-def require_same(path: str, found: Mapping[str, Any], cli: Any, settings: Mapping[str, Any], changed: bool) -> None:
-    """Raise `UsageError` with the name of every setting that is not what it was, unless it may change and is to."""
+def require_same(path: str, found: Mapping[str, Any], cli: Any, given: Settings, changed: bool) -> None:
+    """Raise `UsageError` with the name of every setting that is not what it was, unless it may change and is to.
+
+    `given` are the settings that decide, as the command says them and with what nulls came to: either may stand in a
+    checkpoint, so that the configuration that is kept beside a run goes on with it.
+    """
     about = found.get(KEY)
     if about is None:
         if changed:
             return
         raise UsageError(f"{path} does not say what it is of (a Trainer of one's own wrote it); {CHANGED} takes it.")
-    differing = changes(about, identity(cli.trainer, cli.model, settings, cli.datamodule))
+    now = [identity(cli.trainer, cli.model, settings, cli.datamodule) for settings in given]
+    differing = min((changes(about, one) for one in now), key=len)
     refused = [change for change in differing if not (changed and carries(change[0]))]
     if refused:
         named = "; ".join(f"{name} was {before!r}, is {now!r}" for name, before, now in refused)

@@ -48,6 +48,12 @@ HEADS: dict[HeadKind, Callable[[int, int], nn.Module]] = {
 }
 
 
+def kind_of(head: nn.Module) -> HeadKind | None:
+    """The kind of a head's scorer; None for one of a strategy's own, and for a head that has none."""
+    scorer = getattr(head, "scorer", None)
+    return next((kind for kind, scores in HEADS.items() if type(scorer) is scores), None)
+
+
 class Standardise(nn.Module):
     """Zero mean and unit variance per feature, with statistics of the training set alone.
 

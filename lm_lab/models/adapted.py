@@ -18,6 +18,7 @@ from lm_lab.data.encoding.encoding import Encoding, Pairs
 from lm_lab.data.encoding.template import with_template
 from lm_lab.errors import UsageError
 from lm_lab.heads import HeadKind, build_head
+from lm_lab.heads.scorers import kind_of
 from lm_lab.models import delta, disabling, texts
 from lm_lab.models.modes import freeze_modes, trained_names
 from lm_lab.strategies import AdaptationStrategy
@@ -70,8 +71,9 @@ class AdaptedModel(nn.Module):
         strategy.apply(backbone)
         self.backbone, self.strategy, self.task = backbone, strategy, task
         self.pooling: Pooling = pooling or ("mean" if task.marked else backbone.pooling)
-        self.pairs, self.head_kind, self.delimiter, self.frozen_dropout = pairs, head, delimiter, frozen_dropout
+        self.pairs, self.delimiter, self.frozen_dropout = pairs, delimiter, frozen_dropout
         self.head = build_head(backbone, strategy, task, self.pooling, pairs, head)
+        self.head_kind = head or kind_of(self.head)
         self.trained = trained_names(self)
         if not self.trained and strategy.trains:
             raise UsageError(

@@ -31,17 +31,21 @@ def keys(model: "AdaptedModel") -> frozenset[str]:
     return model.trained | {f"head.{name}" for name in model.head.state_dict()}
 
 
-def describe(model: "AdaptedModel", chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def describe(
+    model: "AdaptedModel", chosen: Mapping[str, Any] | None = None, training: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Plain description: the backbone's fingerprint, and the configuration that builds the model again.
 
     Args:
         model: what was trained.
         chosen: `monitor`, `value` and `step` of the checkpoint that it was taken from; None for the last step's.
+        training: how it was trained, for people to read; None where nobody says.
     """
     glue = {"class_path": "lm_lab.data.GLUE", "init_args": {"task": model.task.name}}
     return {
         "format": FORMAT,
         "chosen": chosen,
+        "training": training,
         "bound": model.read_by is not None,
         "fingerprint": model.fingerprint,
         "task": describe_task(model.task),
@@ -68,7 +72,12 @@ def _strategy(strategy: Any) -> dict[str, Any]:
     return found
 
 
-def save(model: "AdaptedModel", folder: str | Path, chosen: Mapping[str, Any] | None = None) -> Path:
+def save(
+    model: "AdaptedModel",
+    folder: str | Path,
+    chosen: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+) -> Path:
     """Write the delta and its description to `folder`. Raises `UsageError` if the delta is not finite."""
     folder = Path(folder)
     state, names = model.state_dict(), keys(model)
@@ -77,7 +86,8 @@ def save(model: "AdaptedModel", folder: str | Path, chosen: Mapping[str, Any] | 
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / TENSORS)
     share(folder / TENSORS)
-    (folder / DESCRIPTION).write_text(json.dumps(describe(model, chosen), indent=2) + "\n", encoding="utf-8")
+    about = describe(model, chosen, training)
+    (folder / DESCRIPTION).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     return folder
 
 

@@ -22,19 +22,24 @@ def ledger(model: AdaptedModel) -> dict[str, int]:
     backbone_trained: parameters of the backbone itself that train; added: parameters of deltas; head: the head's;
     trained: their sum; total: all parameters; delta_bytes: what a saved delta with its head takes.
     """
+    found = counts(model)
+    model.finish()
+    state = model.state_dict()
+    return found | {
+        "delta_bytes": sum(state[name].numel() * state[name].element_size() for name in delta.keys(model)),
+    }
+
+
+def counts(model: AdaptedModel) -> dict[str, int]:
+    """Those of `ledger` that are numbers of parameters; the model may be about to train."""
     added = {id(p) for m in model.backbone.modules() if isinstance(m, Delta) for p in m.parameters()}
     trained = [p for p in model.backbone.parameters() if p.requires_grad]
-    counts = {
+    found = {
         "backbone_trained": sum(p.numel() for p in trained if id(p) not in added),
         "added": sum(p.numel() for p in trained if id(p) in added),
         "head": sum(p.numel() for p in model.head.parameters()),
     }
-    counts |= {"trained": sum(counts.values()), "total": sum(p.numel() for p in model.parameters())}
-    model.finish()
-    state = model.state_dict()
-    return counts | {
-        "delta_bytes": sum(state[name].numel() * state[name].element_size() for name in delta.keys(model)),
-    }
+    return found | {"trained": sum(found.values()), "total": sum(p.numel() for p in model.parameters())}
 
 
 def full_ledger(

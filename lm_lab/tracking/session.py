@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import wandb
 
 Mode = Literal["online", "offline", "disabled"]
+PROJECT = "lm_lab"
 _MODES = ("online", "offline", "disabled")
 _DIRECTORIES = ("WANDB_DATA_DIR", "WANDB_CACHE_DIR")
 _warned: set[str] = set()
@@ -84,8 +85,8 @@ def open_run(root: Path, run_id: str, mode: str | None, **init: Any) -> Iterator
             run.finish()
 
 
-def settings() -> Any:
-    """Return the settings every run has: quiet, no metrics or name of the machine, no command, no code, short waits."""
+def settings(system_metrics: bool = False) -> Any:
+    """Return the settings every run has: quiet, no command, no code, short waits; metrics of the machine if asked for."""
     import wandb
 
     return wandb.Settings(
@@ -93,9 +94,10 @@ def settings() -> Any:
         console="off",
         disable_code=True,
         disable_git=True,
-        x_disable_stats=True,
+        x_disable_stats=not system_metrics,
         x_disable_meta=True,
         x_disable_machine_info=True,
+        host=None if system_metrics else "",
         init_timeout=30,
         login_timeout=10,
         finish_timeout=120,
@@ -125,7 +127,7 @@ def guarded(action: Callable[[], None]) -> bool:
         text = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
         if text not in _warned:
             _warned.add(text)
-            advice = "The results on disk are complete; docs/report.md says how to log them later"
+            advice = "The results on disk are complete; docs/tracking.md says how to log them later"
             warnings.warn(f"W&B: {text.rstrip('.')}. {advice}.", TrackingWarning, stacklevel=3)
         return False
     return True

@@ -1,10 +1,4 @@
-"""What goes to W&B: a run a benchmark cell, a summary run a suite, and `WandB`, a logger for one training.
-
-    group = suite, job_type = strategy, tags = backbone and task; the run's id is the cell's id, so logging twice
-    gives one run. Loss and learning rate are curves over optimiser steps; scores, ledger, clocks and memory are
-    the run's summary.
-
-In a config of `lm-lab adapt fit`:
+"""`WandB`: the logger of one training, with what a run of W&B has beside curves.
 
     trainer:
       logger:
@@ -15,19 +9,14 @@ In a config of `lm-lab adapt fit`:
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import WandbLogger
 
-from lm_lab.report.curves import Point
-from lm_lab.results.coordinates import BACKBONE, STRATEGY, TASK, Coordinates, axis_columns, coordinates
-from lm_lab.results.records import AVERAGE, CellRecord, read_suite, scan
-from lm_lab.tracking.session import check_online, chosen_mode, guarded, open_run, settings
-
-PROJECT = "lm_lab"
-_SUMMARISED = ("score", "ledger", "clocks", "memory")
+from lm_lab.tracking.names import Names
+from lm_lab.tracking.session import PROJECT, check_online, chosen_mode, guarded, settings
 
 
 class WandB(WandbLogger):
@@ -36,10 +25,12 @@ class WandB(WandbLogger):
     Args:
         project: W&B project.
         save_dir: runs go to `save_dir`/<id>, so that no run's config overwrites another's.
-        name: shown name of the run.
+        name: shown name of the run; None says task, backbone, strategy, size and seed.
         mode: "online", "offline" or "disabled"; default WANDB_MODE, else "offline".
-        group: runs to be shown together.
-        tags: labels to filter by.
+        group: runs to be shown together; None is the task or the corpus.
+        job_type: kind of run; None is the strategy or the objective.
+        tags: labels to filter by; None is backbone and task.
+        system_metrics: log processor, memory and GPU of the machine too, and its name.
 
     Raises:
         UsageError: an unknown mode, or online without a key or a network.
@@ -53,6 +44,8 @@ class WandB(WandbLogger):
         mode: str | None = None,
         group: str | None = None,
         tags: list[str] | None = None,
+        job_type: str | None = None,
+        system_metrics: bool = False,
     ) -> None:
         selected = chosen_mode(mode)
         if selected == "online":
@@ -63,101 +56,51 @@ class WandB(WandbLogger):
         for part in ("data", "cache"):
             # for the whole process: checkpoints are staged long after this constructor
             os.environ.setdefault(f"WANDB_{part.upper()}_DIR", str(Path(save_dir) / part))
-        init = {"mode": selected, "reinit": "create_new", "settings": settings(), "group": group, "tags": tags}
+        init = {"mode": selected, "reinit": "create_new", "settings": settings(system_metrics)}
+        init |= {"group": group, "job_type": job_type, "tags": tags}
         super().__init__(name=name, save_dir=str(folder), project=project, version=run_id, **init)
+        self._wandb_init.pop("anonymous", None)  # which W&B warns of, whatever it is
+
+    def fill(self, names: Names) -> None:
+        """Name what the user has not named; before the run has begun."""
+        given = {"name": names.name, "group": names.group, "job_type": names.job_type, "tags": list(names.tags)}
+        for key, value in given.items():
+            if self._wandb_init.get(key) is None:
+                self._wandb_init[key] = value
+        self._name = self._wandb_init["name"]
+
+    def conclude(self, folder: Path, scores: Mapping[str, float], about: Mapping[str, Any]) -> None:
+        """Log final scores as the summary, the data as a used artifact and `folder` as one of kind model.
+
+        Args:
+            folder: of a delta, or of a pretrained backbone.
+            scores: of the weights in it.
+            about: what the run is of; its `fingerprints` name the data.
+        """
+        guarded(lambda: self._conclude(folder, scores, about))
+
+    def finish(self, code: int) -> None:
+        """End the run, whose file is whole then; `code` is not 0 where it failed."""
+        run, self._experiment = self._experiment, None
+        if run is not None:
+            guarded(lambda: run.finish(exit_code=code))
+
+    def _conclude(self, folder: Path, scores: Mapping[str, float], about: Mapping[str, Any]) -> None:
+        import wandb
+
+        run: Any = self.experiment
+        run.summary.update(dict(scores))
+        data = wandb.Artifact(_named("data", about.get("task") or about["corpus"]), type="dataset", metadata=dict(about["fingerprints"]))
+        with data.new_file("fingerprint.txt") as file:  # an artifact is told from another one by its content
+            file.write(f"{about['fingerprints']['data']}\n")
+        # `use_artifact` refuses to work offline; this is what it does online
+        run._log_artifact(data, is_user_created=True, use_after_commit=True)
+        model = wandb.Artifact(_named("model", str(run.name)), type="model", metadata={**about, **scores})
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            model.add_file(str(path), name=path.relative_to(folder).as_posix())
+        run.log_artifact(model)
 
 
-def log_cell(record: CellRecord, root: Path, project: str = PROJECT, mode: str | None = None) -> bool:
-    """Log one cell, finished or failed, as one run; returns False, with a warning, where W&B fails."""
-    return guarded(lambda: _log_cell(record, root, project, mode))
-
-
-def log_summary(root: Path, project: str = PROJECT, mode: str | None = None) -> bool:
-    """Log the suite: the table of points, the trade-off figures, and `root`/report as an artifact if it is there.
-
-    Returns False, with a warning, where W&B fails. Raises UsageError if `root` holds no results.
-    """
-    from lm_lab.report.table import all_points
-
-    suite = read_suite(root)
-    points = all_points(scan(root).records, suite)
-    return guarded(lambda: _log_summary(root, suite["name"], points, project, mode))
-
-
-def _log_cell(record: CellRecord, root: Path, project: str, mode: str | None) -> None:
-    cell, at = record["cell"], coordinates(record["cell"])
-    config = {**record.get("config", {}), "versions": record.get("versions", {})}
-    config |= {"cell": axis_columns(at) | {name: cell[name] for name in ("tuned", "seed", "control")}}
-    config |= {"git": record.get("git", {}), "hardware": record.get("hardware", {})}
-    config |= {"fingerprints": record.get("fingerprints", {})}
-    tags = [at.backbone, at[TASK], record["status"], *(["control"] if cell["control"] else [])]
-    tags += [*at.place.without(TASK, BACKBONE).words, *(["race"] if "race" in cell else [])]
-    init = {"group": record["suite"], "job_type": at[STRATEGY], "tags": tags, "config": config}
-    with open_run(root, record["id"], mode, project=project, name=_name(record), **init) as run:
-        for row in record.get("history", []):
-            values = {f"train/{name}": value for name, value in row.items() if name != "step"}
-            run.log(values, step=int(row["step"]))
-        run.summary.update(_summary(record))
-
-
-def _name(record: CellRecord) -> str:
-    cell = record["cell"]
-    words = [word.replace(" ", "") for word in coordinates(cell).words]
-    race = ["race"] if "race" in cell else []
-    return "-".join([*words, *map(str, cell["tuned"].values()), f"seed{cell['seed']}", *race])
-
-
-def _summary(record: CellRecord) -> dict[str, Any]:
-    values: dict[str, Any] = {"status": record["status"], "reason": record.get("reason")}
-    for group in _SUMMARISED:
-        part: dict[str, Any] = record.get(group) or {}  # type: ignore[assignment]
-        values |= {f"{group}/{name}": value for name, value in part.items()}
-    for split, scores in (record.get("scores") or {}).items():
-        values |= {f"{split}/{metric}": value for metric, value in scores.items()}
-    return values
-
-
-def _log_summary(root: Path, suite: str, points: Sequence[Point], project: str, mode: str | None) -> None:
-    import wandb
-
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", suite)
-    init = {"project": project, "name": f"{suite} summary", "group": suite, "job_type": "summary"}
-    with open_run(root, f"summary-{name}", mode, **init) as run:
-        run.log({"points": _table(points), **_figures(points)})
-        alone = len({p.task for p in points}) == 1  # one task has no average; of several, none stands for all
-        run.summary.update({_mean_key(p.key): p.mean for p in points if alone or p.task == AVERAGE})
-        if (root / "report").is_dir():
-            artifact = wandb.Artifact(f"{name}-report", type="report")
-            for path in sorted((root / "report").iterdir()):
-                artifact.add_file(str(path))
-            run.log_artifact(artifact)
-
-
-def _mean_key(key: Coordinates) -> str:
-    return "/".join(["mean", *key.words])
-
-
-def _table(points: Sequence[Point]) -> Any:
-    import wandb
-
-    from lm_lab.report.table import point_row
-
-    rows = [point_row(point) for point in points]
-    columns = list(rows[0]) if rows else ["backbone"]
-    # W&B gives a column the type of its first value, and sizes may be numbers or missing
-    return wandb.Table(columns=columns, data=[list(row.values()) for row in rows], allow_mixed_types=True)
-
-
-def _figures(points: Sequence[Point]) -> dict[str, Any]:
-    """Return the figures under keys of their own: W&B keeps a chart's data as `<key>_table`, over any table there."""
-    import wandb
-
-    from lm_lab.report.figures import trade_off
-    from lm_lab.report.traces import AXES
-
-    tasks = dict.fromkeys(p.task for p in points if p.scores)
-    return {
-        f"trade_off/{task}/{axis}": wandb.Plotly(trade_off(points, task, axis, f"{task}: score against {axis}"))
-        for task in tasks
-        for axis in AXES
-    }
+def _named(kind: str, name: str) -> str:
+    """A name that W&B takes."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{kind}-{name}")[:128]

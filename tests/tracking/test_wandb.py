@@ -15,7 +15,8 @@ from lm_lab.results.coordinates import Coordinates
 from lm_lab.results.records import CellRecord, read_records, write_record
 from lm_lab.tracking import session
 from lm_lab.tracking.session import TrackingWarning
-from lm_lab.tracking.wandb import WandB, log_cell, log_summary
+from lm_lab.tracking.suites import log_cell, log_summary
+from lm_lab.tracking.wandb import WandB
 
 
 @pytest.fixture(autouse=True)

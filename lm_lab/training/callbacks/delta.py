@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lm_lab.atomic import require_writable
+from lm_lab.described import factory
 from lm_lab.models import AdaptedModel, delta
 from lm_lab.training.adaptation import Adaptation, delta_of
 
@@ -39,8 +40,19 @@ class SaveDelta(L.Callback):
             self.chosen = chosen = _take_best(trainer, model)
             model.finish()
             said = ", of the best {monitor}: {value:.4g} at step {step}".format(**chosen) if chosen else ""
-            self.folder = delta.save(model, folder, chosen)
+            self.folder = delta.save(model, folder, chosen, _training(trainer, pl_module))
             print(f"delta: {self.folder}{said}")
+
+
+def _training(trainer: L.Trainer, module: Adaptation) -> dict[str, Any]:
+    """How it was trained: what a null in the configuration came to, too."""
+    return {
+        "learning_rate": module.learning_rate,
+        "optimizer": factory(module.optimizer),
+        "scheduler": factory(module.scheduler),
+        "precision": str(trainer.precision),
+        "steps": trainer.global_step,
+    }
 
 
 def _take_best(trainer: L.Trainer, model: AdaptedModel) -> dict[str, Any] | None:
