@@ -178,9 +178,19 @@ class LabCLI(LightningCLI):
         plugins = list(given) if isinstance(given, (list, tuple)) else [given]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(WholeCheckpoints())
-        logger = RunFolder(config.default_root_dir or ".") if config.logger in (None, True) else config.logger
+        logger = _with_folder(config.logger, config.default_root_dir or ".")
         with refusals_told("Trainer"):
             return super().instantiate_trainer(**kwargs | {"plugins": plugins, "logger": logger})
+
+
+def _with_folder(logger: Any, root: str) -> Any:
+    """A run folder where no logger is given, and first beside those that keep nothing on this disk."""
+    given = logger if isinstance(logger, list) else [logger]
+    if logger in (None, True):
+        return RunFolder(root)
+    if logger is False or not given or given[0].save_dir is not None:
+        return logger
+    return [RunFolder(root), *given]
 
 
 def allow_imports(args: Sequence[str]) -> list[str]:

@@ -86,7 +86,7 @@ def open_run(root: Path, run_id: str, mode: str | None, **init: Any) -> Iterator
 
 
 def settings(system_metrics: bool = False) -> Any:
-    """Return the settings every run has: quiet, no command, no code, short waits; metrics of the machine if asked for."""
+    """Return the settings every run has: quiet, no command, no code, short waits; the machine only if asked for."""
     import wandb
 
     return wandb.Settings(

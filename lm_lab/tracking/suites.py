@@ -1,8 +1,8 @@
 """A suite's results in W&B: a run a benchmark cell, and a summary run a suite.
 
-    group = suite, job_type = strategy, tags = backbone and task; the run's id is the cell's id, so logging twice
-    gives one run. Loss and learning rate are curves over optimiser steps; scores, ledger, clocks and memory are
-    the run's summary.
+group = suite, job_type = strategy, tags = backbone and task; the run's id is the cell's id, so logging twice
+gives one run. Loss and learning rate are curves over optimiser steps; scores, ledger, clocks and memory are
+the run's summary.
 """
 
 import re

@@ -1,9 +1,9 @@
 """`WandB`: the logger of one training, with what a run of W&B has beside curves.
 
-    trainer:
-      logger:
-        class_path: lm_lab.tracking.wandb.WandB
-        init_args: {project: my-project, save_dir: runs/wandb}
+trainer:
+  logger:
+    class_path: lm_lab.tracking.wandb.WandB
+    init_args: {project: my-project, save_dir: runs/wandb}
 """
 
 import os
@@ -55,11 +55,13 @@ class WandB(WandbLogger):
         folder.mkdir(parents=True, exist_ok=True)
         for part in ("data", "cache"):
             # for the whole process: checkpoints are staged long after this constructor
-            os.environ.setdefault(f"WANDB_{part.upper()}_DIR", str(Path(save_dir) / part))
+            os.environ.setdefault(f"WANDB_{part.upper()}_DIR", str(Path(save_dir, part).absolute()))
         init = {"mode": selected, "reinit": "create_new", "settings": settings(system_metrics)}
         init |= {"group": group, "job_type": job_type, "tags": tags}
         super().__init__(name=name, save_dir=str(folder), project=project, version=run_id, **init)
         self._wandb_init.pop("anonymous", None)  # which W&B warns of, whatever it is
+        # W&B's process, which several runs share, may have started in another folder
+        self._wandb_init["dir"] = str(folder.absolute())
 
     def fill(self, names: Names) -> None:
         """Name what the user has not named; before the run has begun."""
@@ -90,9 +92,10 @@ class WandB(WandbLogger):
 
         run: Any = self.experiment
         run.summary.update(dict(scores))
-        data = wandb.Artifact(_named("data", about.get("task") or about["corpus"]), type="dataset", metadata=dict(about["fingerprints"]))
+        named, prints = about.get("task") or about["corpus"], about["fingerprints"]
+        data = wandb.Artifact(_named("data", named), type="dataset", metadata=dict(prints))
         with data.new_file("fingerprint.txt") as file:  # an artifact is told from another one by its content
-            file.write(f"{about['fingerprints']['data']}\n")
+            file.write(f"{prints['data']}\n")
         # `use_artifact` refuses to work offline; this is what it does online
         run._log_artifact(data, is_user_created=True, use_after_commit=True)
         model = wandb.Artifact(_named("model", str(run.name)), type="model", metadata={**about, **scores})

@@ -1,6 +1,5 @@
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 import wandb
 from fake_results import records, suite
+from offline_runs import logged, of_kind, summary
 
 from lm_lab.errors import UsageError
 from lm_lab.report.table import all_points
@@ -46,26 +46,7 @@ def results(cells, tmp_path) -> Path:
     return root
 
 
-def logged(folder: Path) -> list[dict[str, Any]]:
-    """The records of the one offline run under `folder`, read by W&B's own inspector."""
-    (path,) = folder.rglob("*.wandb")
-    command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(path)]
-    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    return [json.loads(line) for line in lines]
-
-
 LORA = Coordinates({"backbone": "minilm-l3", "strategy": "lora", "rank": 8}, "rank")
-
-
-def of_kind(lines: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [line[kind] for line in lines if line["type"] == kind]
-
-
-def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for update in of_kind(lines, "summary"):
-        values |= update.get("update", {})
-    return values
 
 
 def test_a_cell_is_one_run_with_its_curve_and_its_numbers(tmp_path, done):

@@ -28,16 +28,19 @@ class Curves(L.Callback):
         self._step: dict[str, Any] = {}  # what is known of the step before it is taken
         self._read = (0.0, 0)  # seconds and examples when the speed was last logged
 
-    def on_before_optimizer_step(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer
-    ) -> None:
+    def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer) -> None:
         """Take the norm and the rate of the step where they will be logged."""
         if trainer.loggers and _due(trainer, trainer.global_step + 1):
             rate = max(group["lr"] for group in optimizer.param_groups)
             self._step = {"train/gradient_norm": gradient_norm(pl_module), "train/learning_rate": rate}
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,
     ) -> None:
         """Log, under the number of the step that the Trainer gives to its loss."""
         if not (trainer.loggers and ends_step(trainer, batch_idx) and _due(trainer, trainer.global_step)):
