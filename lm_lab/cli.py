@@ -15,6 +15,7 @@ COMMANDS = {
     "adapt": "adapt a backbone to a task: fit, validate, test, predict",
     "pretrain": "pretrain a backbone with an objective: fit",
     "bench": "run a suite of adaptations and draw its trade-off curves: run, status, report",
+    "track": "runs in Weights & Biases: upload those that were logged offline, build a workspace of a suite",
     "probe": "what every layer of a frozen backbone holds of a task, beside its controls",
     "senses": "how well every layer of a frozen backbone tells the senses of a word apart",
     "score": "what a pretrained language model knows, without training: minimal pairs, last words",

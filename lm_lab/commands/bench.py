@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,9 +99,19 @@ def _run(options: argparse.Namespace) -> int:
         )
     _report(argparse.Namespace(out=options.out, to=None))
     log_summary(options.out, options.project, options.wandb)
+    _say_where(options.out)
     records, planned = scan(options.out).records, read_suite(options.out)
     print(counts(records, (), planned)[0])
     return 0 if sum(record["status"] == "done" for record in records) == planned["planned_cells"] else EXIT_FAILED
+
+
+def _say_where(out: Path) -> None:
+    """Say where the runs of W&B are that were logged offline, and what uploads them."""
+    from lm_lab.tracking.sync import waiting
+
+    if count := len(waiting(out)):
+        uploads = shlex.join(["lm-lab", "track", "sync", str(out)])
+        print(f"W&B: {count} offline runs in {out / 'wandb'}; this uploads them: {uploads}")
 
 
 def _executor(named: str | None, workers: int, imports: list[str]) -> "Executor":

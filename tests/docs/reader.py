@@ -16,6 +16,7 @@ from lm_lab.words import WordVectors, formats
 NOT_RUN = {
     r"^make ": "installs, tests or trains for minutes; the commands of quickstart stand on its page",
     r"^pip install ": "asks a registry",
+    r"track sync runs/wandb$": "uploads; tests/tracking/test_sync.py does, to a server of its own",
     r"benchmarks/family|benchmarks/prompting_gaps": "six models are pretrained first, by a script of its own",
     r"python benchmarks/objectives.py": "22 processes; tests/benchmark/test_objectives_script.py runs it small",
 }
@@ -73,6 +74,7 @@ BEFORE = {
         f"mkdir -p runs/anna runs/ben && cp -r {_DELTA} runs/anna && cp -r {_DELTA} runs/ben",
     ],
     "docs/strategies/probe.md": [_PRETRAINED],
+    "docs/tracking.md": ["mkdir -p results && cp -r benchmarks/results/choices results/my_suite"],
     "docs/training.md": [f"{_ADAPTED} --config configs/tasks/mnli.yaml --trainer.default_root_dir runs/mnli"],
 }
 # page -> what its examples in Python take for given
@@ -83,6 +85,7 @@ VALUES = {
         "text = {'input_ids': torch.arange(5, 20).view(3, 5), 'attention_mask': torch.ones(3, 5).long()}\n"
         "batch = {'texts': (text, text)}"
     ),
+    "docs/tracking.md": "from pathlib import Path\nroot = Path('results/my_suite')",
     "docs/statistics.md": (
         "import numpy as np\n"
         "labels = np.arange(40) % 2\n"

@@ -1,0 +1,41 @@
+"""`lm-lab track sync`: what becomes of runs that were logged to Weights & Biases offline."""
+
+import argparse
+from pathlib import Path
+
+from lm_lab.commands.arguments import Arguments
+
+EXIT_FAILED = 1  # some runs could not be uploaded
+
+
+def main(args: list[str]) -> int:
+    """Run a subcommand."""
+    options = _parser().parse_args(args)
+    code: int = options.run(options)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Arguments("lm-lab track", description="Runs in Weights & Biases.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    sync = commands.add_parser("sync", help="upload every offline run below a folder that is not uploaded yet")
+    sync.add_argument(
+        "runs", type=Path, metavar="RUN", help="results of a suite, or the folder of a logger or of a run"
+    )
+    sync.add_argument("--dry-run", action="store_true", help="say what would be uploaded")
+    sync.set_defaults(run=_sync)
+    return parser
+
+
+def _sync(options: argparse.Namespace) -> int:
+    from lm_lab.tracking.sync import offline_runs, upload
+
+    done, waiting = offline_runs(options.runs)
+    if options.dry_run:
+        print("\n".join([*map(str, waiting), f"{len(waiting)} to upload, {len(done)} uploaded already"]))
+        return 0
+    left = upload(waiting)
+    print(f"uploaded: {len(waiting) - len(left)} runs; {len(done)} were there already; {len(left)} failed", flush=True)
+    for run in left:
+        print(f"not uploaded: {run}")
+    return EXIT_FAILED if left else 0
