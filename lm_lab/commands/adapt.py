@@ -2,6 +2,7 @@
 
 import json
 
+from lm_lab.commands.card import WriteCard
 from lm_lab.commands.predictions import report_predictions
 from lm_lab.commands.summary import AdaptSummary
 from lm_lab.config import checks
@@ -60,7 +61,7 @@ def main(words: list[str]) -> int:
         saved, meter = SaveDelta(), TrainingMeter()
         summary = AdaptSummary(saved, meter)
         described = Described(lambda _: (saved.folder, summary.scores))
-        callbacks = (meter, Curves(meter), saved, summary, described)
+        callbacks = (meter, Curves(meter), saved, WriteCard(saved, meter), summary, described)
         build(args, callbacks=callbacks, kind=Commands, wishes=wishes, given=given)
     leave()
     return 0

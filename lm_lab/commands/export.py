@@ -12,6 +12,7 @@ def main(args: list[str]) -> int:
 
     from lm_lab.atomic import writable
     from lm_lab.config.lightning_cli import quiet
+    from lm_lab.interchange.card import read_facts, write_card
     from lm_lab.interchange.peft_write import export
     from lm_lab.models.loading import load_adaptation
 
@@ -19,6 +20,7 @@ def main(args: list[str]) -> int:
         model = load_adaptation(options.delta, options.allow_import)
         with writable(options.out):
             folder = export(model, options.out)
+            write_card(folder, model, "peft", read_facts(options.delta))
     print(f"adapter: {folder}")
     return 0
 

@@ -12,6 +12,7 @@ def main(args: list[str]) -> int:
 
     from lm_lab.atomic import writable
     from lm_lab.config.lightning_cli import quiet
+    from lm_lab.interchange.card import read_facts, write_card
     from lm_lab.interchange.merged import save_merged
     from lm_lab.interchange.task_folder import save_task_model
     from lm_lab.models.loading import load_adaptation
@@ -20,6 +21,7 @@ def main(args: list[str]) -> int:
         model = load_adaptation(options.delta, options.allow_import)
         with writable(options.out):
             folder = (save_merged if options.bare else save_task_model)(model, options.out)
+            write_card(folder, model, "transformers", read_facts(options.delta))
     print(f"model: {folder}")
     return 0
 

@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from lm_lab.metrics import Array, Metric, score
+from lm_lab.metrics import Array, Metric, accuracy, score
 from lm_lab.metrics.weighted import resamples
 
 DRAWS = 2000
@@ -120,6 +120,24 @@ def resample(predictions: Array, labels: Array, metric: Metric, draws: int = DRA
     """
     whole = np.array([score(metric, each, labels) for each in predictions])
     return Resampled(whole, resamples(len(labels), draws, seed).scores(metric, predictions, labels))
+
+
+def example_interval(values: Array, labels: Array, metric: Metric, draws: int = DRAWS) -> tuple[float, float]:
+    """95% interval of one run's score over its examples; values (n,) or (n, k), labels (n,); NaN below two examples.
+
+    Wilson's for accuracy (Wilson 1927), else the bootstrap's percentiles: both stay on the score's scale. What another
+    training seed would change is not in it.
+    """
+    n = len(labels)
+    if n < 2:
+        return math.nan, math.nan
+    if metric is not accuracy:
+        found = resample(values[None], labels, metric, draws).draws[:, 0]
+        low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return float(low), float(high)
+    p, z = score(metric, values, labels), _quantile(math.inf)
+    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
 
 
 def average_difference(tasks: Sequence[tuple[Resampled, Resampled]]) -> Difference:

@@ -24,10 +24,12 @@ class Evaluation:
 
     Attributes:
         counts: split -> how many examples the last epoch had.
+        last: split -> those examples, judged.
     """
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
+        self.last: dict[str, Judged] = {}
         self._batches: dict[str, list[_Batch]] = defaultdict(list)
 
     def update(self, split: str, ids: Tensor, judged: Judged) -> None:
@@ -35,12 +37,13 @@ class Evaluation:
         self._batches[split].append(_Batch(ids.cpu(), judged.values.cpu().double(), judged.labels.cpu().double()))
 
     def close(self, task: Task) -> tuple[Task, dict[str, float]]:
-        """The task with what held-out examples decide, and every value to log; forgets the examples.
+        """The task with what held-out examples decide, and every value to log.
 
         Logged are a split's metrics, its details, and its score: the mean of the metrics. All processes must ask, those
         too that a small split has left without a batch.
         """
         found = {split: judged(batches) for split, batches in self._everywhere().items()}
+        self.last = found
         self.counts = {split: len(values) for split, (values, _) in found.items()}
         if HELD_OUT in found:
             task = task.calibrated(*found[HELD_OUT])

@@ -1,0 +1,90 @@
+"""The model card of a fit: scores with their intervals over examples, what trained, of what data, by which command."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from lm_lab import provenance
+from lm_lab.data.modules.base import HELD_OUT, TaskData
+from lm_lab.interchange.card import FACTS, write_card
+from lm_lab.metrics.uncertainty import example_interval
+from lm_lab.models.ledger import ledger
+from lm_lab.report import text
+from lm_lab.tasks import Judged, Task
+from lm_lab.training.adaptation import Adaptation
+from lm_lab.training.callbacks.delta import SaveDelta
+from lm_lab.training.callbacks.meter import TrainingMeter
+
+
+class WriteCard(L.Callback):
+    """Write card.json and README.md beside the delta.
+
+    Args:
+        saved: knows the folder, and which step its weights are of.
+        meter: the clock and the memory of training.
+    """
+
+    def __init__(self, saved: SaveDelta, meter: TrainingMeter) -> None:
+        self.saved, self.meter = saved, meter
+        self._known: dict[int, tuple[float, dict[str, Judged]]] = {}  # step -> what is monitored, examples
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep the last examples, and those of the best step so far."""
+        if not isinstance(pl_module, Adaptation) or trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        monitor, sign = _monitored(trainer)
+        value = float(trainer.callback_metrics.get(monitor, math.nan)) * sign
+        best = max(self._known, key=lambda step: self._known[step][0], default=None)
+        kept = {best: self._known[best]} if best is not None else {}
+        self._known = kept | {trainer.global_step: (value, pl_module.evaluation.last)}
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write it, once the delta is saved."""
+        folder, chosen = self.saved.folder, self.saved.chosen
+        if folder is None or not isinstance(pl_module, Adaptation):
+            return
+        model, step = pl_module.model, chosen["step"] if chosen else trainer.global_step
+        found = self._known.get(step, (0.0, {}))[1]
+        order, counted = sorted(found, key=lambda split: (split == HELD_OUT, split)), ledger(model)
+        size = text.size(counted["delta_bytes"])
+        facts: dict[str, Any] = {
+            "scores": [row for split in order for row in _scores(model.task, split, found[split])],
+            "trained": f"{counted['trained']:,} of {counted['total']:,} parameters; {size}",
+            "training": f"{trainer.global_step:,} steps, {text.seconds(self.meter.seconds)}",
+            "command": provenance.command(),
+            "commit": provenance.git_state()["commit"],
+            "versions": ", ".join(f"{name} {number}" for name, number in provenance.versions().items()),
+        }
+        if isinstance(data := getattr(trainer, "datamodule", None), TaskData):
+            facts["data"] = _described(data)
+        (folder / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        write_card(folder, model, "lm_lab", facts)
+
+
+def _monitored(trainer: L.Trainer) -> tuple[str, int]:
+    """What the best checkpoint is best by, and 1 where more is better, else -1."""
+    for kept in trainer.checkpoint_callbacks:
+        if isinstance(kept, ModelCheckpoint) and kept.monitor:
+            return kept.monitor, 1 if kept.mode == "max" else -1
+    return "", 1
+
+
+def _scores(task: Task, split: str, judged: Judged) -> Iterator[dict[str, Any]]:
+    values, labels = (each.numpy() for each in (task.kept(*judged), judged.labels))
+    for metric in task.metrics:
+        value = task.scores(*judged)[metric.__name__]
+        low, high = example_interval(values, labels, metric)
+        ends = {} if math.isnan(low) else {"low": low, "high": high}
+        yield {"split": split, "metric": metric.__name__, "value": value, "n": len(labels), **ends}
+
+
+def _described(data: TaskData) -> str:
+    """Name, source, counts and a hash of all rows."""
+    counts = ", ".join(f"{len(encoded):,} {split}" for split, encoded in data.encoded.items())
+    source = f" from {Path(data.source).name}" if data.source else ""  # a folder's path may name a person
+    return f"{data.task.name}{source}: {counts}; fingerprint {data.fingerprint()}"
