@@ -40,7 +40,7 @@ def test_a_card_says_what_was_trained_on_what_and_how_well(folders: dict[str, Pa
         assert found["metrics"] == ["accuracy", "f1"]
         (result,) = found["model-index"][0]["results"]
         assert result["metrics"][0] == {"type": "accuracy", "value": facts["scores"][0]["value"]}
-        for part in ("40 train", "24 selection", "40 validation", "; fingerprint ", "| trained | ", "lm-lab", "torch "):
+        for part in ("64 train", "24 selection", "40 validation", "; fingerprint ", "| trained | ", "lm-lab", "torch "):
             assert part in body
 
 
