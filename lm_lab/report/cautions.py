@@ -32,7 +32,9 @@ def _beaten(points: Sequence[Point], known: Mapping[str, Baseline]) -> Iterator[
             continue
         below = [p for p in points if p.task == task and not _above(p, score)]
         if below:
-            names = ", ".join(dict.fromkeys(p.key.label for p in below))
+            several = len({p.key.backbone for p in points}) > 1
+            named = (p.key.method.label + (f" on {p.key.backbone}" if several else "") for p in below)
+            names = "; ".join(dict.fromkeys(named))
             yield f"On {task}, not above the baseline ({known[task]['what']}, {text.score(score)}): {names}."
 
 
@@ -42,23 +44,25 @@ def _above(point: Point, baseline: float) -> bool:
 
 def _undertrained(points: Sequence[Point], by_id: Mapping[str, CellRecord]) -> Iterator[str]:
     """Where the reference of all comparisons is full fine-tuning that a longer or wider search might improve."""
-    full = references(points)
-    for task in (task for task in columns(points) if task != AVERAGE):
-        here = [p for p in points if p.task == task]
-        for point in (p for p in here if p.key in full):
-            if reasons := list(_reasons(point, here, by_id)):
-                yield f"Full fine-tuning may be undertrained on {task}, {point.key.place.label}: {'; '.join(reasons)}."
+    for reference in references(points):
+        found = []
+        for task in (task for task in columns(points) if task != AVERAGE):
+            here = [p for p in points if p.task == task and p.key.place == reference.place]
+            reasons = [reason for p in here if p.key == reference for reason in _reasons(p, here, by_id)]
+            found += [f"{task} ({', '.join(reasons)})"] if reasons else []
+        if found:
+            yield f"Full fine-tuning of {reference.place.label} may be undertrained: {'; '.join(found)}."
 
 
 def _reasons(full: Point, others: Sequence[Point], by_id: Mapping[str, CellRecord]) -> Iterator[str]:
     if edge := on_edge(full.candidates, full.tuned):
         yield f"its selected {', '.join(edge)} is on the edge of its grid"
     if any(_falling([row["loss"] for row in by_id[cell].get("history", [])]) for cell in full.cells):
-        yield "its loss was still falling when training ended"
-    probes = [p for p in others if p.key.place == full.key.place and _on_frozen(p) and p.mean > full.mean]
+        yield "its loss was still falling at the end"
+    probes = [p for p in others if _on_frozen(p) and p.mean > full.mean]
     if probes:
         best = max(probes, key=lambda p: p.mean)
-        yield f"{best.key.method.label}, of the same backbone without any training, is {text.score(best.mean)}"
+        yield f"{best.key.method.label} of the frozen backbone scores {text.score(best.mean)}"
 
 
 def _on_frozen(point: Point) -> bool:

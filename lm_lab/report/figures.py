@@ -181,7 +181,14 @@ def _layout(title: str) -> dict[str, Any]:
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "hoverlabel": {"align": "left", "font": {"family": FONT, "size": 12}},
-        "legend": {"orientation": "v", "x": 1.02, "y": 1, "font": {"size": 12}, "itemsizing": "constant"},
+        "legend": {
+            "orientation": "v",
+            "x": 1.02,
+            "y": 1,
+            "font": {"size": 12},
+            "itemsizing": "constant",
+            "tracegroupgap": 0,
+        },
         "margin": {"l": 56, "r": 16, "t": 48, "b": 52},
         "xaxis": {**line, "type": "log", "tickcolor": GRID, "title": {"standoff": 12, "font": {"size": 13}}},
         "yaxis": {

@@ -22,7 +22,7 @@ from lm_lab.report import sections as sections
 from lm_lab.report.backbones import side_by_side
 from lm_lab.report.cautions import cautions
 from lm_lab.report.comparisons import Comparison, compare
-from lm_lab.report.curves import Point, compares_backbones, shared_tasks
+from lm_lab.report.curves import Point, compares_backbones, curves, shared_tasks
 from lm_lab.report.details import details, domains
 from lm_lab.report.figures import all_figures
 from lm_lab.report.headline import headline
@@ -76,6 +76,8 @@ change is their mean less the score in the task's own domain."""
 
 _BOLD = """Bold: the best of its column, or not significantly different from it by Welch's t-test over seeds at 5% and
 as well measured (as many seeds; an interval no wider, or a mean within a point)."""
+
+_MANY = 8  # curves, from which on a reader wants to see some of them
 
 _CAPTION = """Large markers are means, bars 95% t intervals over seeds (of averages: over tasks and seeds, as in the
 table), and the small markers just right of them the single seeds. The dashed line is full fine-tuning; dotted and open:
@@ -202,7 +204,11 @@ def _figures(points: Sequence[Point]) -> str:
         return ""
     heads = "".join(f'<button data-head="{i}">{w}</button>' for i, w in enumerate(("head included", "head left out")))
     control = '<label><input type="checkbox" id="controls" checked> show controls</label>'
-    extra = f'<span class="gap"></span>{heads}{control if any(p.control for p in points) else ""}'
+    sought = '<input type="search" id="filter" placeholder="filter: lora|adapter bert" aria-label="Filter by name">'
+    many = len(curves(points, tasks[0])) > _MANY
+    extra = (
+        f'<span class="gap"></span>{sought if many else ""}{heads}{control if any(p.control for p in points) else ""}'
+    )
     large, *small = (f'<div class="plot" role="img" data-axis="{axis}"></div>' for axis in AXES)
     rest = "".join(f"<figure>{plot}</figure>" for plot in small)
     return (

@@ -11,6 +11,12 @@ async function inflate(id) {
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
 }
 
+// every word must be in the name, which may be of one of several: "bert lora|adapter"
+function wanted(name) {
+  const words = (byId("filter")?.value ?? "").toLowerCase().split(/\\s+/).filter(Boolean);
+  return words.every((word) => word.split("|").some((part) => part && name.toLowerCase().includes(part)));
+}
+
 function themed(figure, small) {
   const copy = structuredClone(figure), layout = copy.layout, narrow = innerWidth < 760;
   layout.font = {...layout.font, color: css("--ink"), size: small ? 11 : 13};
@@ -37,7 +43,7 @@ function themed(figure, small) {
     }
   }
   const hidden = byId("controls") && !byId("controls").checked;
-  copy.data = copy.data.map((t) => ({...t, visible: !(hidden && t.meta?.control)}));
+  copy.data = copy.data.filter((t) => !(hidden && t.meta?.control) && wanted(t.legendgroup));
   layout.modebar = {bgcolor: "rgba(0,0,0,0)", color: css("--rule"), activecolor: css("--muted")};
   return copy;
 }
@@ -53,6 +59,8 @@ function drawAll() {
     const small = holder.closest(".small") !== null;
     holder.setAttribute("aria-label", `Score against ${holder.dataset.axis}, ${task}; the table has its numbers`);
     const {data, layout} = themed(figures[task][holder.dataset.axis], small);
+    const listed = data.filter((t) => t.showlegend !== false).length;
+    if (!small) holder.style.height = Math.max(innerWidth < 760 ? 520 : 460, 21 * listed + 70) + "px";  // no scrolling
     return Plotly.react(holder, data, layout, {...options, displayModeBar: small ? false : "hover"});
   }));
 }
@@ -72,6 +80,10 @@ function listen() {
   for (const tab of document.querySelectorAll("button[data-head]"))
     tab.addEventListener("click", () => { convention = Number(tab.dataset.head); show(); });
   if (byId("controls")) byId("controls").addEventListener("change", draw);
+  byId("filter")?.addEventListener("input", () => {
+    for (const row of document.querySelectorAll("tr[data-name]")) row.hidden = !wanted(row.dataset.name);
+    if (figures) draw();
+  });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (figures) draw(); });
   task = document.querySelector("button[data-task]").dataset.task;
   show();

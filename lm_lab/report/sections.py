@@ -50,7 +50,9 @@ def results(points: Sequence[Point], known: Mapping[str, Baseline]) -> str:
         named = [Data(dot + escape(key.method.label), key.method.label)]
         named += [Data(escape(key.backbone), css="word")] if many else []
         scores = [_score(by_task.get(task), (key, task) in marked) for task in tasks]
-        body.append(([*named, *scores, *_costs(point)], 'class="control"' if point.control else ""))
+        line = key.line.label if not many and not point.control else f"{key.line.label} · {key.backbone}"
+        about = f'data-name="{escape(line)}"' + (' class="control"' if point.control else "")
+        body.append(([*named, *scores, *_costs(point)], about))
     if known:
         scored = baseline_scores(points, known)
         named = [Data(BASELINE, BASELINE), *([Data("", css="word")] if many else [])]

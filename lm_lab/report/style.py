@@ -27,6 +27,7 @@ p { margin: .45rem 0; max-width: 100ch; }
 .lead { font-size: 1.1rem; line-height: 1.5; margin: 1.2rem 0 1.4rem; padding-left: 1rem; }
 .lead { border-left: 3px solid var(--accent); }
 .lead p { margin: .35rem 0; }
+.lead .flag { font-size: 1rem; font-weight: 450; }
 .warn { background: var(--warn-paper); color: var(--warn); padding: .55rem .9rem; border-radius: 6px; max-width: none; }
 .warn p { margin: .15rem 0; }
 figure { margin: .8rem 0; background: var(--card); border: 1px solid var(--rule); border-radius: 8px; }
@@ -45,6 +46,10 @@ figcaption { padding: .3rem .4rem .5rem; }
 .tabs button:hover { color: var(--ink); }
 .tabs button[aria-pressed="true"] { color: var(--paper); background: var(--ink); border-color: var(--ink); }
 .tabs .gap { flex: 1; }
+.tabs input[type="search"] {
+  font: inherit; font-size: .9rem; color: var(--ink); background: var(--card); border: 1px solid var(--rule);
+  border-radius: 999px; padding: .18rem .8rem; width: 15rem;
+}
 .tabs label { font-size: .88rem; color: var(--muted); }
 .scroll { overflow-x: auto; border: 1px solid var(--rule); border-radius: 8px; background: var(--card); }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
