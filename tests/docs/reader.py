@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def newest(_: re.Match[str]) -> str:
 # regular expression of words that stand for the reader's own -> what they are here
 NAMES: dict[str, str | Callable[[re.Match[str]], str]] = {
     "^LM_LAB_DATA=../shared/data ": "",  # it is set already
+    "^python -c": f"{sys.executable} -c",
     r"\bMNLI_DELTA\b": "runs/mnli/lightning_logs/version_0/delta",
     r"\bFOLDER\b": "configs/backbones/microworld_bert",
     r"\bruns/DELTA\b": newest,
