@@ -77,7 +77,8 @@ def _dispatch(args: list[str]) -> int:
 
 
 def _quiet_environment() -> None:
-    os.environ.setdefault("WANDB_MODE", "offline")  # online is the user's choice; without a network it hangs
+    if "WANDB_SWEEP_ID" not in os.environ:  # an agent of a sweep is online, and waits for the score
+        os.environ.setdefault("WANDB_MODE", "offline")  # online is the user's choice; without a network it hangs
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait in loops keep a busy machine from working

@@ -31,8 +31,8 @@ class TrackingWarning(UserWarning):
 
 
 def chosen_mode(mode: str | None) -> Mode:
-    """Return the argument, else WANDB_MODE, else "offline"; raises UsageError for anything else."""
-    value = mode or os.environ.get("WANDB_MODE") or "offline"
+    """Return the argument, else WANDB_MODE, else "offline", or "online" in a sweep. Raises UsageError for others."""
+    value = mode or os.environ.get("WANDB_MODE") or ("online" if "WANDB_SWEEP_ID" in os.environ else "offline")
     if value not in _MODES:
         raise UsageError(f"W&B mode {value!r}: expected one of {', '.join(_MODES)} (argument or WANDB_MODE).")
     return value  # type: ignore[return-value]
@@ -53,6 +53,16 @@ def check_online(timeout: float = 5.0) -> None:
             f"W&B is to be online but {url.geturl()} cannot be reached ({error}): set WANDB_MODE=offline and "
             "upload later with `wandb sync`."
         ) from error
+
+
+@contextmanager
+def online() -> Iterator[None]:
+    """Ask the server whatever WANDB_MODE says of logging: offline, W&B would not look for a key."""
+    mode = os.environ.pop("WANDB_MODE", None)
+    try:
+        yield
+    finally:
+        os.environ.update({} if mode is None else {"WANDB_MODE": mode})
 
 
 @contextmanager

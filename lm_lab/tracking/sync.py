@@ -1,6 +1,5 @@
 """Uploads what was logged offline: every run below a folder, once, by W&B's own `wandb sync`."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lm_lab.errors import UsageError
-from lm_lab.tracking.session import check_online
+from lm_lab.tracking.session import check_online, online
 
 BATCH = 50  # runs in one command: what is uploaded stays so when the next one is interrupted
 
@@ -43,17 +42,14 @@ def upload(runs: Sequence[Path]) -> list[Path]:
     Raises:
         UsageError: there is no key, or the server does not answer.
     """
-    mode = os.environ.pop("WANDB_MODE", None)  # offline is how they were logged; W&B would not look for a key
-    try:
+    with online():
+        if runs:
+            check_online()
         _upload(runs)
-    finally:
-        os.environ.update({} if mode is None else {"WANDB_MODE": mode})
     return [run for run in runs if not _marked(run)]
 
 
 def _upload(runs: Sequence[Path]) -> None:
-    if runs:
-        check_online()
     for start in range(0, len(runs), BATCH):
         command = [sys.executable, "-m", "wandb", "sync", "--yes", *map(str, runs[start : start + BATCH])]
         subprocess.run(command, check=False)

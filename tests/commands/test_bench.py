@@ -35,6 +35,7 @@ def test_a_suite_ends_with_a_table_a_page_and_offline_runs(ran):
     root, shown = ran
     assert "8 cells; 1 at a time" in shown
     assert shown.splitlines()[-1] == "8 of 8 cells done"
+    assert "W&B: 9 offline runs in out/wandb; this uploads them: lm-lab track sync out" in shown
     assert "[8/8]" in shown
     assert "report: out/report/index.html" in shown
     assert all(name in shown for name in ("probe, at_layer 0", "probe, at_layer 2", "full"))

@@ -17,6 +17,8 @@ from lm_lab.words import WordVectors, formats
 NOT_RUN = {
     r"^make ": "installs, tests or trains for minutes; the commands of quickstart stand on its page",
     r"^pip install ": "asks a registry",
+    r"^wandb (sweep|agent) ": "asks a server; tests/tracking/test_sweep.py runs what the agent does",
+    r"track workspace": "needs wandb-workspaces, or a server; tests/tracking/test_workspace.py reads what is sent",
     r"track sync runs/wandb$": "uploads; tests/tracking/test_sync.py does, to a server of its own",
     r"benchmarks/family|benchmarks/prompting_gaps": "six models are pretrained first, by a script of its own",
     r"python benchmarks/objectives.py": "22 processes; tests/benchmark/test_objectives_script.py runs it small",

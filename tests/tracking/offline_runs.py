@@ -33,7 +33,8 @@ def summary(lines: Lines) -> dict[str, Any]:
 def config(lines: Lines) -> dict[str, Any]:
     """What was logged of the configuration."""
     values: dict[str, Any] = {}
-    for update in of_kind(lines, "config"):
+    begun = [run["config"] for run in of_kind(lines, "run") if "config" in run]  # a sweep's parameters
+    for update in [*begun, *of_kind(lines, "config")]:
         values |= update["update"]
     return values
 

@@ -150,6 +150,8 @@ def test_table_and_figures_do_not_overwrite_one_another(results):
 
 def test_a_mode_is_the_argument_then_the_environment_then_offline(monkeypatch):
     assert session.chosen_mode(None) == "offline"
+    monkeypatch.setenv("WANDB_SWEEP_ID", "abc")  # its agent waits for the score
+    assert session.chosen_mode(None) == "online"
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert session.chosen_mode(None) == "disabled"
     assert session.chosen_mode("online") == "online"
