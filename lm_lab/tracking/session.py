@@ -82,7 +82,7 @@ def open_run(root: Path, run_id: str, mode: str | None, **init: Any) -> Iterator
     with directories(root / "wandb"):
         run = wandb.init(
             id=run_id,
-            dir=str(folder),
+            dir=str(folder.absolute()),  # W&B's process may have started in another folder
             mode=mode,
             reinit="create_new",
             resume="allow" if mode == "online" else None,
@@ -119,7 +119,7 @@ def directories(folder: Path) -> Iterator[None]:
     """Keep W&B's staging and cache under `folder` where the user did not choose: the home folder may be small."""
     added = [name for name in _DIRECTORIES if name not in os.environ]
     for name in added:
-        os.environ[name] = str(folder / name.removeprefix("WANDB_").removesuffix("_DIR").lower())
+        os.environ[name] = str(folder.absolute() / name.removeprefix("WANDB_").removesuffix("_DIR").lower())
     for name in _DIRECTORIES:
         Path(os.environ[name]).mkdir(parents=True, exist_ok=True)
     try:
