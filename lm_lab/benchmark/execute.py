@@ -107,7 +107,7 @@ def _measure(planned: PlannedCell, job: Job) -> tuple[dict[str, Any], Prediction
     fitted = time.perf_counter()
     predictions = _predict(cli.trainer, cli.model, judged_on(planned, cli.datamodule))
     ended = time.perf_counter()
-    measured, predictions = judged(cli.model.model, cli.datamodule, cli.trainer, predictions)
+    measured, predictions = judged(cli.model.model, cli.datamodule, cli.trainer, predictions, job.kept(planned))
     clocks = {
         # a probe's features are one forward pass over the training set, paid once and counted in every probe
         "train_seconds": meter.seconds + cost.seconds,

@@ -33,6 +33,14 @@ class Needs:
 
 
 @dataclass(frozen=True)
+class Keep:
+    """Where the deltas of the cells of a seed go."""
+
+    folder: Path
+    seed: int
+
+
+@dataclass(frozen=True)
 class Job:
     """Cells that run together, with all that a process elsewhere has to know.
 
@@ -43,6 +51,7 @@ class Job:
         needs: of the machine.
         features: folder in which features of frozen backbones are kept from job to job; it may be any machine's own.
         imports: packages beside this one that configurations may name.
+        keep: where deltas go, on a disk that all machines share; None: they are not kept.
     """
 
     cells: tuple[PlannedCell, ...]
@@ -51,6 +60,12 @@ class Job:
     needs: Needs = field(default_factory=Needs)
     features: Path | None = None
     imports: tuple[str, ...] = ()
+    keep: Keep | None = None
+
+    def kept(self, planned: PlannedCell) -> Path | None:
+        """Where the delta of a cell goes, if it is kept: a run of a race does not end its training."""
+        wanted = self.keep is not None and planned.cell["seed"] == self.keep.seed and "race" not in planned.config
+        return self.keep.folder / planned.id if self.keep is not None and wanted else None
 
     @property
     def ids(self) -> frozenset[str]:

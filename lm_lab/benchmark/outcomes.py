@@ -3,6 +3,7 @@
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 
 from lm_lab import provenance
+from lm_lab.benchmark import deltas
 from lm_lab.data.modules.base import HELD_OUT, TaskData
 from lm_lab.errors import UsageError
 from lm_lab.models import AdaptedModel
@@ -24,9 +26,12 @@ Metrics = Callable[[torch.Tensor, torch.Tensor], dict[str, float]]
 
 
 def judged(
-    model: AdaptedModel, data: TaskData, trainer: L.Trainer, predictions: Predictions
+    model: AdaptedModel, data: TaskData, trainer: L.Trainer, predictions: Predictions, kept: Path | None = None
 ) -> tuple[dict[str, Any], Predictions]:
-    """Scores, counts and hardware for the record, and the predictions as the metrics take them."""
+    """Scores, counts and hardware for the record, and the predictions as the metrics take them.
+
+    `kept`: a folder for the delta, with which the model is done.
+    """
     task, predictions = _calibrated(data.task, predictions)
     scores = _by_kind(task, predictions, data.domains, task.scores)
     compiled = getattr(trainer.lightning_module, "compiled", False)
@@ -38,6 +43,8 @@ def judged(
         "layer_weights": model.layer_weights(),
         "hardware": provenance.hardware() | {"precision": str(trainer.precision), "compiled": compiled},
     }
+    if kept is not None:
+        deltas.save(model, task, data, kept)
     return measured, predictions
 
 

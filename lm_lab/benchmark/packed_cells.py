@@ -155,7 +155,7 @@ def _result(
             f"DivergedError: {no_number(module.losses[module.ended[at] - 1][at].item(), module.ended[at])}"
         )
         return found, None
-    measured, predictions = judged(module.runs[at].model, data.data, trainer, predictions)
+    measured, predictions = judged(module.runs[at].model, data.data, trainer, predictions, job.kept(planned))
     found.update(measured)  # type: ignore[typeddict-item]
     share = 1 / len(job.cells)
     prepare, evaluate = times.prepare * share, times.evaluate * share

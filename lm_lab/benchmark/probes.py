@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -137,7 +138,8 @@ def _run_group(job: Job, cli: AdaptCLI, members: Sequence[Member], building: flo
         predictions = None
         try:
             examples = 0 if curves is None else _finished(curves, place)
-            measured, predictions = _measured(cli, each, Cost(took.seconds * share, took.cpu_seconds * share))
+            spent = Cost(took.seconds * share, took.cpu_seconds * share)
+            measured, predictions = _measured(cli, each, spent, job.kept(each.planned))
             measured["clocks"] |= _counted(measured["clocks"], steps, examples, building)
             found.update(measured | {"memory": peak, "history": history(curves, place)})  # type: ignore[typeddict-item]
             found["status"] = "done"
@@ -182,12 +184,12 @@ def _counted(clocks: dict[str, float], steps: int, examples: int, building: floa
     return {"steps": steps, "examples": examples, "examples_per_second": rate, "prepare_seconds": building}
 
 
-def _measured(cli: AdaptCLI, member: Member, spent: Cost) -> tuple[dict[str, Any], Any]:
+def _measured(cli: AdaptCLI, member: Member, spent: Cost, kept: Path | None) -> tuple[dict[str, Any], Any]:
     """What a trained member brings, and its predictions."""
     data, model, clock = cli.datamodule, member.module.model, Clock.start()
     predictions = collected(_judged_batches(member, cli, split) for split in data.evaluated)
     took = clock.read().seconds
-    measured, predictions = judged(model, data, cli.trainer, predictions)
+    measured, predictions = judged(model, data, cli.trainer, predictions, kept)
     seconds = spent.seconds + member.cost.seconds
     clocks = {
         "train_seconds": seconds,

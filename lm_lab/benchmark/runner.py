@@ -11,11 +11,12 @@ from filelock import FileLock, Timeout
 
 from lm_lab import provenance
 from lm_lab.atomic import remove_leftovers, replace_file
+from lm_lab.benchmark import deltas
 from lm_lab.benchmark.baselines import write_baselines
 from lm_lab.benchmark.executors import Executor
 from lm_lab.benchmark.fingerprints import cache_fingerprints
 from lm_lab.benchmark.grouping import grouped, known_apart
-from lm_lab.benchmark.jobs import Job, Needs
+from lm_lab.benchmark.jobs import Job, Keep, Needs
 from lm_lab.benchmark.kept_files import BOUNDARIES, LIMIT, limit
 from lm_lab.benchmark.plan import Plan, Planner
 from lm_lab.benchmark.progress import Progress
@@ -28,7 +29,7 @@ from lm_lab.results.predictions import has_predictions
 from lm_lab.results.records import CellRecord, read_record, read_suite, scan, write_record
 
 Tracker = Callable[[CellRecord], object]
-_PARTS = ("cells", "predictions", "features", "features/boundaries")
+_PARTS = ("cells", "predictions", "features", "features/boundaries", deltas.FOLDER)
 
 
 def run_suite(
@@ -68,7 +69,8 @@ def run_suite(
             remove_leftovers(folder)
         unpack(root)
         restrict(imports)  # before anything that the suite names is imported
-        template = Job((), suite.name, provenance.command(), needs or Needs(), root / "features", tuple(imports))
+        keep = Keep(root / deltas.FOLDER, suite.seeds[0]) if suite.keeps_best else None
+        template = Job((), suite.name, provenance.command(), needs or Needs(), root / "features", tuple(imports), keep)
         try:
             return _run(suite, root, executor, progress, track, template, retry_failed, pack, measure_time)
         finally:
@@ -91,8 +93,7 @@ def _run(
     plan = make_plan(records)
     _prepare_folder(suite, root, plan, records)
     write_baselines(root, plan.cells)
-    if again:
-        records = {key: record for key, record in records.items() if record["status"] == "done"}
+    records = _left_as_they_are(suite, root, plan, records, again)
     running: list[set[str]] = []  # ids of what each job has not brought back
     clocked = suite.seeds[-1] if measure_time else None
     aside = {path.stem for path in (root / "superseded" / "cells").glob("*.json")}
@@ -118,8 +119,24 @@ def _run(
             write_record(root, record, predictions)
             running = [left for ids in running if (left := ids - {record["id"]})]
             records[record["id"]] = record
+            _trim_deltas(suite, root, plan, records)
             progress.advance(record)
             track(record)
+
+
+def _left_as_they_are(
+    suite: Suite, root: Path, plan: Plan, records: dict[str, CellRecord], again: bool
+) -> dict[str, CellRecord]:
+    """Records of cells that do not run again: with `again` of those that ended well."""
+    lost = deltas.lost(root, plan.cells, records, suite.seeds[0]) if suite.keeps_best else set()
+    return {
+        key: record for key, record in records.items() if key not in lost and (record["status"] == "done" or not again)
+    }
+
+
+def _trim_deltas(suite: Suite, root: Path, plan: Plan, records: Mapping[str, CellRecord]) -> None:
+    if suite.keeps_best:
+        deltas.trim(root, plan.cells, records)
 
 
 def _submit(executor: Executor, job: Job) -> set[str]:

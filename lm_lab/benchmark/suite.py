@@ -3,6 +3,7 @@
 name: glue_small
 seeds: [0, 1, 2]
 race: 0.25                                                      share of training after which tuned values may go
+keep: best                                                      the winners' deltas stay, in `deltas` of the results
 defaults:   {trainer: {...}, model: {...}, data: {...}}         settings of every cell, as in `lm-lab adapt`
 backbones:  {NAME: {backbone: {source: ...}, control: false}}   each may override model, data, trainer
 tasks:      {NAME: {data: {task: rte}}}                         with class_path, another data module than GLUE
@@ -54,6 +55,11 @@ class Suite:
         """Share of training after which tuned values that are clearly behind are given up; None: none is."""
         share: float | None = self.source.get("race")
         return share
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the delta of each setting's winner stays."""
+        return self.source.get("keep") == "best"
 
     @property
     def axes(self) -> dict[str, dict[Value, Mapping[str, Any]]]:

@@ -9,7 +9,8 @@ from lm_lab.errors import UsageError
 from lm_lab.results.records import AVERAGE
 
 SECTIONS = ("model", "data", "trainer")
-_SUITE = ("name", "description", "seeds", "selection_seeds", "race", "defaults", *PLURALS.values(), "axes", "exclude")
+_RUNS = ("seeds", "selection_seeds", "race", "keep")
+_SUITE = ("name", "description", *_RUNS, "defaults", *PLURALS.values(), "axes", "exclude")
 _TAKEN = {*PLURALS, "size", "knob", "tuned", "seed", "control", "id", "status", "reason", "mean", "failed", "notes"}
 _KEYS = {
     "backbones": ("backbone", "control", *SECTIONS),
@@ -46,6 +47,7 @@ def _seeds(source: Mapping[str, Any], path: str) -> None:
     _require(fit and len(set(seeds)) == len(seeds), path, "seeds", "a list of different numbers from 0 on", seeds)
     first = source.get("selection_seeds", 1)
     _require(_whole(first) and 1 <= first <= len(seeds), path, "selection_seeds", f"1 to {len(seeds)}", first)
+    _require(source.get("keep", "best") == "best", path, "keep", "best, or nothing", source.get("keep"))
     race = source.get("race", 0.25)
     _require(_number(race) and 0 < race < 1, path, "race", "a share of training between 0 and 1, such as 0.25", race)
 
