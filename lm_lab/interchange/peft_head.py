@@ -50,7 +50,7 @@ def read_head(folder: Path, own: Mapping[str, Tensor], backbone: Backbone, task:
     """
     if (folder / HEAD).is_file():
         tensors = read_tensors(folder / HEAD)
-        return Head("mlp" if "scorer.classifier.out.weight" in tensors else None, tensors, _reading(folder / HEAD))
+        return Head(_kind_of(tensors), tensors, _reading(folder / HEAD))
     if not own:
         return Head()
     first = backbone.kind in ("roberta", "xlm-roberta", "longformer")
@@ -66,6 +66,12 @@ def read_head(folder: Path, own: Mapping[str, Tensor], backbone: Backbone, task:
     if not first:
         tensors["scorer.out.bias"] = tensors["scorer.out.weight"].new_zeros(len(tensors["scorer.out.weight"]))
     return Head(kind, tensors)  # type: ignore[arg-type]
+
+
+def _kind_of(tensors: Mapping[str, Tensor]) -> HeadKind | None:
+    if "scorer.classifier.out.weight" in tensors:
+        return "mlp"
+    return "no_bias" if "scorer.out.weight" in tensors and "scorer.out.bias" not in tensors else None
 
 
 def _reading(path: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ from lm_lab.errors import UsageError
 from lm_lab.interchange.peft_config import CONFIG, Config, rank, read_config, require_target, scale
 from lm_lab.interchange.peft_head import Head, how_read, load_head, read_head
 from lm_lab.interchange.peft_tensors import Module, by_module
-from lm_lab.interchange.peft_write import TENSORS
+from lm_lab.interchange.peft_write import HEAD, TENSORS
 from lm_lab.models import AdaptedModel
 from lm_lab.models.tensors import read_tensors
 from lm_lab.strategies import IA3, AdaptationStrategy, DoRA, LoRA, PromptTuning
@@ -54,7 +54,7 @@ def read(
         raise UsageError(f"'{folder}' holds no PEFT adapter; expected {CONFIG} and {TENSORS}.")
     config, tensors = read_config(folder), read_tensors(folder / TENSORS)
     prompt = tensors.pop(_PROMPT, None) if config["peft_type"] == "PROMPT_TUNING" else None
-    modules, own = by_module(tensors, backbone)
+    modules, own = by_module(tensors, backbone, (folder / HEAD).is_file())
     strategy = _strategy(config, modules, prompt, backbone)
     head = Head() if fresh_head else read_head(folder, own, backbone, task, pooling)
     reading: dict[str, Any] = how_read(head, pooling=pooling, pairs=pairs)

@@ -30,9 +30,9 @@ class Module(NamedTuple):
 
 
 def by_module(
-    tensors: Mapping[str, Tensor], backbone: TransformersBackbone
+    tensors: Mapping[str, Tensor], backbone: TransformersBackbone, beside: bool = False
 ) -> tuple[dict[str, Module], dict[str, Tensor]]:
-    """Module of the backbone -> its tensors; name in the head -> tensor.
+    """Module of the backbone -> its tensors; name in the head -> tensor, none where our own head stands `beside`.
 
     Raises:
         UsageError: a tensor that belongs to neither, such as a whole module that was trained and saved.
@@ -48,6 +48,8 @@ def by_module(
             if own.name != found["module"] or found["part"] in own.tensors:
                 raise UsageError(f"the adapter changes {ours} twice: as {own.name} and as {found['module']}.")
             own.tensors[found["part"]] = value
+        elif beside:  # the same head in the form of a task's model
+            continue
         elif name.split(".")[0] in _HEADS:
             head[name] = value
         else:

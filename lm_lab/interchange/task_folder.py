@@ -37,7 +37,7 @@ def save_task_model(model: AdaptedModel, folder: str | Path) -> Path:
     folder = Path(folder)
     require_new(folder)
     backbone = require_transformers(model.eval().backbone, "a folder of transformers")
-    kind, tokenizer = task_class(model, backbone), _tokenizer(model, backbone)
+    kind, tokenizer = task_class(model, backbone), own_tokenizer(model, backbone)
     expected = agreement(model, tokenizer, *scale(model.task))
     merge(model)
     with loading.quiet():
@@ -54,7 +54,7 @@ def save_task_model(model: AdaptedModel, folder: str | Path) -> Path:
     return folder
 
 
-def _tokenizer(model: AdaptedModel, backbone: TransformersBackbone) -> Any:
+def own_tokenizer(model: AdaptedModel, backbone: TransformersBackbone) -> Any:
     """Ours, with what stands between and behind texts; it cuts where our data does."""
     tokenizer = copy.deepcopy(model.encoding.tokenizer)
     longest = (model.read_by or {}).get("init_args", {}).get("max_length", backbone.max_length)
