@@ -177,3 +177,18 @@ def test_the_curve_of_budgets_is_of_the_records(monkeypatch: pytest.MonkeyPatch)
     svg = budgets.drawn(measured.rows(budgets.RESULTS))
     assert budgets.IMAGE.read_text() == svg
     assert svg.count("<polyline") == len(budgets.TASKS) * len(budgets.STRATEGIES) * len(budgets.SIZES)
+
+
+def test_the_reference_names_every_strategy_and_objective() -> None:
+    named = re.findall(r"^::: (\S+)$", (ROOT / "docs/reference.md").read_text(), re.MULTILINE)
+    found = {path: _named(path) for path in named}
+    for package in ("lm_lab.strategies", "lm_lab.objectives"):
+        module = import_module(package)
+        missing = [name for name in module.__all__ if getattr(module, name) not in found.values()]
+        assert not [name for name in missing if isinstance(getattr(module, name), type)], package
+
+
+def _named(path: str) -> object:
+    """The object of a dotted path. Raises ImportError or AttributeError where there is none."""
+    module, _, name = path.rpartition(".")
+    return import_module(path) if path == "lm_lab.metrics.uncertainty" else getattr(import_module(module), name)
