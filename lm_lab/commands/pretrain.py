@@ -25,6 +25,8 @@ from lm_lab.training.resuming.checkpoints import ExactResume
 class PretrainCLI(LabCLI):
     """Pretraining on a corpus; `--save.output FOLDER` is where the backbone goes when training has ended."""
 
+    logs = "pretraining_logs"  # apart from adaptations, whose numbers the pages name
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the callback that saves the backbone."""
         super().add_arguments_to_parser(parser)

@@ -72,6 +72,8 @@ class LabCLI(LightningCLI):
         settings: those of LightningCLI.
     """
 
+    logs = "lightning_logs"  # folder of the runs that log as csv
+
     def __init__(self, *args: Any, wishes: Wishes | None = None, given: Sequence[str] = (), **settings: Any) -> None:
         self.wishes, self.given = wishes or Wishes(), given
         self.stoppable: Stoppable | None = None
@@ -178,19 +180,19 @@ class LabCLI(LightningCLI):
         plugins = list(given) if isinstance(given, (list, tuple)) else [given]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(WholeCheckpoints())
-        logger = _with_folder(config.logger, config.default_root_dir or ".")
+        logger = _with_folder(config.logger, RunFolder(config.default_root_dir or ".", self.logs))
         with refusals_told("Trainer"):
             return super().instantiate_trainer(**kwargs | {"plugins": plugins, "logger": logger})
 
 
-def _with_folder(logger: Any, root: str) -> Any:
+def _with_folder(logger: Any, folder: RunFolder) -> Any:
     """A run folder where no logger is given, and first beside those that keep nothing on this disk."""
     given = logger if isinstance(logger, list) else [logger]
     if logger in (None, True):
-        return RunFolder(root)
+        return folder
     if logger is False or not given or given[0].save_dir is not None:
         return logger
-    return [RunFolder(root), *given]
+    return [folder, *given]
 
 
 def allow_imports(args: Sequence[str]) -> list[str]:
