@@ -114,7 +114,7 @@ def results_csv(points: Iterable[Point]) -> str:
 
 def cells_csv(records: Iterable[CellRecord]) -> str:
     """Return a row a cell, failed ones included."""
-    return _csv(_cell_row(record) for record in records)
+    return _csv(cell_row(record) for record in records)
 
 
 def point_row(point: Point) -> dict[str, Any]:
@@ -175,7 +175,8 @@ def _rich(header: Sequence[str], body: Sequence[Sequence[str]], title: str) -> s
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def _cell_row(record: CellRecord) -> dict[str, Any]:
+def cell_row(record: CellRecord) -> dict[str, Any]:
+    """Return a cell as a flat row; None for what is not known of it."""
     cell = record["cell"]
     at = axis_columns(coordinates(cell)) | {"tuned": text.setting(cell["tuned"])}
     at |= {"seed": cell["seed"], "control": cell["control"], "race": cell.get("race")}
