@@ -52,6 +52,7 @@ class Job:
         features: folder in which features of frozen backbones are kept from job to job; it may be any machine's own.
         imports: packages beside this one that configurations may name.
         keep: where deltas go, on a disk that all machines share; None: they are not kept.
+        live: folder to which cells that train alone write their curves; None: nobody follows them.
     """
 
     cells: tuple[PlannedCell, ...]
@@ -61,6 +62,7 @@ class Job:
     features: Path | None = None
     imports: tuple[str, ...] = ()
     keep: Keep | None = None
+    live: Path | None = None
 
     def kept(self, planned: PlannedCell) -> Path | None:
         """Where the delta of a cell goes, if it is kept: a run of a race does not end its training."""

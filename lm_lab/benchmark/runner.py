@@ -43,6 +43,7 @@ def run_suite(
     retry_failed: bool = False,
     pack: int = 1,
     measure_time: bool = False,
+    live: Path | None = None,
 ) -> Plan:
     """Run every cell of `suite` that has no record in `root` yet, and write what comes back.
 
@@ -57,6 +58,7 @@ def run_suite(
         retry_failed: run cells again that failed or diverged.
         pack: most cells that train in one pass; 1: each trains alone.
         measure_time: the cells of the last seed run alone, for the clock.
+        live: folder to which cells that train alone write their curves while they run.
 
     Raises:
         UsageError: another run holds `root`, or it belongs to another suite.
@@ -69,8 +71,11 @@ def run_suite(
             remove_leftovers(folder)
         unpack(root)
         restrict(imports)  # before anything that the suite names is imported
+        if live is not None:
+            live.mkdir(exist_ok=True)
         keep = Keep(root / deltas.FOLDER, suite.seeds[0]) if suite.keeps_best else None
-        template = Job((), suite.name, provenance.command(), needs or Needs(), root / "features", tuple(imports), keep)
+        own = (root / "features", tuple(imports), keep, live)
+        template = Job((), suite.name, provenance.command(), needs or Needs(), *own)
         try:
             return _run(suite, root, executor, progress, track, template, retry_failed, pack, measure_time)
         finally:

@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--wandb", choices=("offline", "online", "disabled"), help="default: WANDB_MODE, else offline")
     run.add_argument("--project", default="lm_lab", help="W&B project")
+    run.add_argument("--system-metrics", action="store_true", help="log processor, memory and GPU to W&B too")
     run.set_defaults(run=_run)
 
     status = commands.add_parser("status", help="what is done, failed and missing")
@@ -80,22 +81,25 @@ def _run(options: argparse.Namespace) -> int:
     from lm_lab.benchmark.runner import run_suite
     from lm_lab.report.table import progress as counts
     from lm_lab.results.records import read_suite, scan
-    from lm_lab.tracking.suites import log_cell, log_summary
+    from lm_lab.tracking.live import Live
+    from lm_lab.tracking.suites import log_summary
 
     if options.pack is not None and options.pack < 1:
         raise UsageError(f"--pack {options.pack}: expected 1 or more cells; 1 trains each alone.")
     executor = _executor(options.executor, workers, options.allow_import)
     check_settings(suite, options.trust_remote_code, options.allow_import)
 
-    def track(record: object) -> None:
-        log_cell(record, options.out, options.project, options.wandb)  # type: ignore[arg-type]
-
     gpu = _gpu_bytes() is not None
     needs = Needs(gpu, threads, GPU_SHARE if gpu else None, options.cell_timeout or DAY)
-    more = {"pack": options.pack or (PACK_GPU if gpu else PACK), "measure_time": options.measure_time}
-    with Progress() as progress:
+    more = {
+        "live": options.out / "live",
+        "pack": options.pack or (PACK_GPU if gpu else PACK),
+        "measure_time": options.measure_time,
+    }
+    live = Live(options.out, options.out / "live", options.project, options.wandb, options.system_metrics)
+    with live, Progress() as progress:
         run_suite(
-            suite, options.out, executor, progress, track, needs, options.allow_import, options.retry_failed, **more
+            suite, options.out, executor, progress, live, needs, options.allow_import, options.retry_failed, **more
         )
     _report(argparse.Namespace(out=options.out, to=None))
     log_summary(options.out, options.project, options.wandb)

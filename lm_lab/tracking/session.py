@@ -67,7 +67,17 @@ def online() -> Iterator[None]:
 
 @contextmanager
 def open_run(root: Path, run_id: str, mode: str | None, **init: Any) -> Iterator["wandb.Run"]:
-    """Yield a W&B run with a fixed id in a folder of its own, `root`/wandb/`run_id`, and finish it.
+    """Yield a run as `begin_run` opens it, with W&B's staging under `root`, and finish it."""
+    with directories(root / "wandb"):
+        run = begin_run(root, run_id, mode, **init)
+        try:
+            yield run
+        finally:
+            run.finish()
+
+
+def begin_run(root: Path, run_id: str, mode: str | None, system_metrics: bool = False, **init: Any) -> "wandb.Run":
+    """Open a W&B run with a fixed id in a folder of its own, `root`/wandb/`run_id`.
 
     Logging again replaces the folder, and continues the run of that id on the server.
     """
@@ -79,20 +89,15 @@ def open_run(root: Path, run_id: str, mode: str | None, **init: Any) -> Iterator
     folder = root / "wandb" / run_id
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    with directories(root / "wandb"):
-        run = wandb.init(
-            id=run_id,
-            dir=str(folder.absolute()),  # W&B's process may have started in another folder
-            mode=mode,
-            reinit="create_new",
-            resume="allow" if mode == "online" else None,
-            settings=settings(),
-            **init,
-        )
-        try:
-            yield run
-        finally:
-            run.finish()
+    return wandb.init(
+        id=run_id,
+        dir=str(folder.absolute()),  # W&B's process may have started in another folder
+        mode=mode,
+        reinit="create_new",
+        resume="allow" if mode == "online" else None,
+        settings=settings(system_metrics),
+        **init,
+    )
 
 
 def settings(system_metrics: bool = False) -> Any:

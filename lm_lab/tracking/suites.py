@@ -6,14 +6,18 @@ the run's summary.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lm_lab.report.curves import Point
 from lm_lab.results.coordinates import BACKBONE, STRATEGY, TASK, Coordinates, axis_columns, coordinates
 from lm_lab.results.records import AVERAGE, CellRecord, read_suite, scan
-from lm_lab.tracking.session import PROJECT, guarded, open_run
+from lm_lab.tracking.session import PROJECT, begin_run, directories, guarded, open_run
+
+if TYPE_CHECKING:
+    import wandb
 
 _SUMMARISED = ("score", "ledger", "clocks", "memory")
 
@@ -35,20 +39,54 @@ def log_summary(root: Path, project: str = PROJECT, mode: str | None = None) -> 
     return guarded(lambda: _log_summary(root, suite["name"], points, project, mode))
 
 
-def _log_cell(record: CellRecord, root: Path, project: str, mode: str | None) -> None:
+def begin(record: CellRecord, root: Path, project: str, mode: str | None, system_metrics: bool = False) -> "wandb.Run":
+    """Open the run of a cell; of its record, what is known before it ends is enough."""
     cell, at = record["cell"], coordinates(record["cell"])
-    config = {**record.get("config", {}), "versions": record.get("versions", {})}
+    config = {**record.get("config", {}), "versions": record.get("versions", {}), "started": record.get("started")}
     config |= {"cell": axis_columns(at) | {name: cell[name] for name in ("tuned", "seed", "control")}}
     config |= {"git": record.get("git", {}), "hardware": record.get("hardware", {})}
     config |= {"fingerprints": record.get("fingerprints", {})}
-    tags = [at.backbone, at[TASK], record["status"], *(["control"] if cell["control"] else [])]
-    tags += [*at.place.without(TASK, BACKBONE).words, *(["race"] if "race" in cell else [])]
-    init = {"group": record["suite"], "job_type": at[STRATEGY], "tags": tags, "config": config}
-    with open_run(root, record["id"], mode, project=project, name=_name(record), **init) as run:
-        for row in record.get("history", []):
-            values = {f"train/{name}": value for name, value in row.items() if name != "step"}
-            run.log(values, step=int(row["step"]))
-        run.summary.update(_summary(record))
+    init = {"group": record["suite"], "job_type": at[STRATEGY], "tags": _tags(record), "config": config}
+    return begin_run(root, record["id"], mode, system_metrics, project=project, name=_name(record), **init)
+
+
+def end(run: "wandb.Run", record: CellRecord, after: int = -1) -> None:
+    """Log what is left of the curve behind step `after`, the scores and the summary, and close the run."""
+    rows = [row for row in record.get("history", []) if row["step"] > after]
+    for row in rows:
+        values = {f"train/{name}": value for name, value in row.items() if name != "step"}
+        run.log(values | _time(record, row["step"]), step=int(row["step"]))
+    if scores := _scores(record):
+        last = int(max([after, 0, *(row["step"] for row in rows)]))
+        run.log(scores | _time(record, last), step=last)
+    run.tags = (*_tags(record), record["status"])
+    run.summary.update(_summary(record))
+    run.finish(exit_code=0 if record["status"] == "done" else 1)
+
+
+def _log_cell(record: CellRecord, root: Path, project: str, mode: str | None) -> None:
+    with directories(root / "wandb"):
+        end(begin(record, root, project, mode), record)
+
+
+def _tags(record: CellRecord) -> list[str]:
+    cell, at = record["cell"], coordinates(record["cell"])
+    tags = [at.backbone, str(at[TASK]), *(["control"] if cell["control"] else [])]
+    return [*tags, *at.place.without(TASK, BACKBONE).words, *(["race"] if "race" in cell else [])]
+
+
+def _time(record: CellRecord, step: float) -> dict[str, float]:
+    """When a step was, as the record's clocks have it: steps are taken to be equally long."""
+    clocks: Mapping[str, float] = record.get("clocks") or {}
+    if not clocks.get("steps") or "started" not in record:
+        return {}
+    started = datetime.fromisoformat(record["started"]).timestamp() + clocks.get("prepare_seconds", 0.0)
+    return {"_timestamp": started + clocks["train_seconds"] * step / clocks["steps"]}
+
+
+def _scores(record: CellRecord) -> dict[str, float]:
+    found = (record.get("scores") or {}).items()
+    return {f"{split}/{metric}": value for split, scores in found for metric, value in scores.items()}
 
 
 def _name(record: CellRecord) -> str:
@@ -63,9 +101,7 @@ def _summary(record: CellRecord) -> dict[str, Any]:
     for group in _SUMMARISED:
         part: dict[str, Any] = record.get(group) or {}  # type: ignore[assignment]
         values |= {f"{group}/{name}": value for name, value in part.items()}
-    for split, scores in (record.get("scores") or {}).items():
-        values |= {f"{split}/{metric}": value for metric, value in scores.items()}
-    return values
+    return values | _scores(record)
 
 
 def _log_summary(root: Path, suite: str, points: Sequence[Point], project: str, mode: str | None) -> None:

@@ -55,7 +55,7 @@ def test_a_cell_is_one_run_with_its_curve_and_its_numbers(tmp_path, done):
     (run,) = of_kind(lines, "run")[:1]
     assert (run["run_id"], run["project"], run["run_group"]) == (done["id"], "mine", "glue_small")
     assert run["job_type"] == "lora"
-    assert {"minilm-l3", "cola", "done"} <= set(run["tags"])
+    assert {"minilm-l3", "cola", "done"} <= set(of_kind(lines, "run")[-1]["tags"])  # known when it has ended
     assert run["display_name"] == "cola-minilm-l3-lora-rank2-0.0001-seed0"
     assert run["config"]["update"]["model"] == done["config"]["model"]
     steps = [row["step"]["num"] for row in of_kind(lines, "history")]
@@ -93,7 +93,8 @@ def test_a_failed_cell_is_logged_with_its_reason(tmp_path, cells):
     assert log_cell(diverged, tmp_path)
     lines = logged(tmp_path / "wandb")
     assert summary(lines)["reason"] == "loss became nan at step 41"
-    assert "diverged" in of_kind(lines, "run")[0]["tags"]
+    assert "diverged" in of_kind(lines, "run")[-1]["tags"]
+    assert of_kind(lines, "exit")[0]["exit_code"] == 1
 
 
 def test_nothing_is_written_outside_the_results(results, done, tmp_path):
