@@ -91,12 +91,12 @@ def _run(options: argparse.Namespace) -> int:
 
     gpu = _gpu_bytes() is not None
     needs = Needs(gpu, threads, GPU_SHARE if gpu else None, options.cell_timeout or DAY)
+    live = Live(options.out, options.out / "live", options.project, options.wandb, options.system_metrics)
     more = {
-        "live": options.out / "live",
+        "live": live.folder if live.follows else None,
         "pack": options.pack or (PACK_GPU if gpu else PACK),
         "measure_time": options.measure_time,
     }
-    live = Live(options.out, options.out / "live", options.project, options.wandb, options.system_metrics)
     with live, Progress() as progress:
         run_suite(
             suite, options.out, executor, progress, live, needs, options.allow_import, options.retry_failed, **more

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from lm_lab.atomic import writable
 from lm_lab.results.records import CellRecord
 from lm_lab.tracking.session import chosen_mode, directories, guarded
 from lm_lab.tracking.suites import begin, end, log_cell
@@ -30,6 +31,9 @@ class Live:
         project: W&B project.
         mode: as of `log_cell`.
         system_metrics: log processor, memory and GPU of this machine beside each live run.
+
+    Attributes:
+        follows: whether anything is logged.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class Live:
     ) -> None:
         self.root, self.folder, self.project, self.mode = root, folder, project, mode
         self.system_metrics = system_metrics
+        self.follows = chosen_mode(mode) != "disabled"
         self._runs: dict[str, wandb.Run] = {}
         self._read: dict[str, int] = {}  # lines of each file
         self._last: dict[str, int] = {}  # step of the last row that was logged
@@ -47,10 +52,9 @@ class Live:
     def __enter__(self) -> Self:
         for left in self.folder.glob("*.jsonl"):  # of a suite that was interrupted: not followed
             self._read[left.stem] = len(left.read_text(encoding="utf-8").splitlines())
-        if chosen_mode(self.mode) != "disabled":
-            self._stack.enter_context(
-                directories(self.root / "wandb")
-            )  # here, not in a thread: it sets the environment
+        if self.follows:
+            with writable(self.root):  # here, not in a thread: it sets the environment
+                self._stack.enter_context(directories(self.root / "wandb"))
             self._thread.start()
         return self
 

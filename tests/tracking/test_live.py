@@ -25,6 +25,7 @@ def done() -> CellRecord:
 
 def follow(folder: Path, record: CellRecord, count: int) -> None:
     """Write the first rows of a record's history, as the cell's own process does."""
+    folder.mkdir(exist_ok=True)
     meter = TrainingMeter()
     known: Any = {**record, "status": "failed", "scores": {}, "score": {}, "history": []}
     writes = Follow(folder / f"{record['id']}.jsonl", known, meter)
