@@ -71,7 +71,7 @@ def run_suite(
             remove_leftovers(folder)
         unpack(root)
         restrict(imports)  # before anything that the suite names is imported
-        own = (root / "features", tuple(imports), _keep(suite, root), live)
+        own = _places(suite, root, imports, live)
         template = Job((), suite.name, provenance.command(), needs or Needs(), *own)
         try:
             return _run(suite, root, executor, progress, track, template, retry_failed, pack, measure_time)
@@ -79,8 +79,14 @@ def run_suite(
             executor.stop()
 
 
-def _keep(suite: Suite, root: Path) -> Keep | None:
-    return Keep(root / deltas.FOLDER, suite.seeds[0]) if suite.keeps_best else None
+def _places(
+    suite: Suite, root: Path, imports: Sequence[str], live: Path | None
+) -> tuple[Path, tuple[str, ...], Keep | None, Path | None]:
+    """What a job is told last: where features, deltas and curves go."""
+    if live is not None:
+        live.mkdir(exist_ok=True)
+    keep = Keep(root / deltas.FOLDER, suite.seeds[0]) if suite.keeps_best else None
+    return root / "features", tuple(imports), keep, live
 
 
 def _run(
@@ -98,8 +104,6 @@ def _run(
     records = {record["id"]: record for record in scan(root).records if _whole(root, record)}
     plan = make_plan(records)
     _prepare_folder(suite, root, plan, records)
-    if template.live is not None:
-        template.live.mkdir(exist_ok=True)
     write_baselines(root, plan.cells)
     records = _left_as_they_are(suite, root, plan, records, again)
     running: list[set[str]] = []  # ids of what each job has not brought back

@@ -125,9 +125,9 @@ def directories(folder: Path) -> Iterator[None]:
     added = [name for name in _DIRECTORIES if name not in os.environ]
     for name in added:
         os.environ[name] = str(folder.absolute() / name.removeprefix("WANDB_").removesuffix("_DIR").lower())
-    for name in _DIRECTORIES:
-        Path(os.environ[name]).mkdir(parents=True, exist_ok=True)
     try:
+        for name in _DIRECTORIES:
+            Path(os.environ[name]).mkdir(parents=True, exist_ok=True)
         yield
     finally:
         for name in added:
