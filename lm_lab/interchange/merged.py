@@ -56,7 +56,7 @@ def require_new(folder: Path) -> None:
 @torch.no_grad()
 def merge(model: AdaptedModel) -> None:
     """Merge the delta into the weights, and see on random tokens that states stay; errors as of `save_merged`."""
-    backbone, name = model.backbone.eval(), type(model.strategy).__name__
+    backbone, name = model.cpu().backbone.eval(), type(model.strategy).__name__
     before = _states(backbone)
     for part in _parts(model.strategy):
         if part.merges:

@@ -44,7 +44,7 @@ def export_for_task(model: AdaptedModel, folder: Path) -> str:
     Raises:
         UsageError: the head is none that the family's class has, or the method none that PEFT has or that merges.
     """
-    backbone = require_transformers(model.eval().backbone, "PEFT's format")
+    backbone = require_transformers(model.eval().cpu().backbone, "PEFT's format")
     kind, tokenizer = task_class(model, backbone), own_tokenizer(model, backbone)
     if kind.__name__ not in _TYPES:
         raise UsageError(f"PEFT has no form for {kind.__name__}.")

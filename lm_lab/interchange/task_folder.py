@@ -28,7 +28,7 @@ _PAD = "<|pad|>"
 
 
 def save_task_model(model: AdaptedModel, folder: str | Path) -> Path:
-    """Merge the delta of `model` into its backbone, in place, and write that with its head and tokenizer to `folder`.
+    """Merge the delta of `model` into its backbone, in place, on the CPU; write that, head and tokenizer to `folder`.
 
     Raises:
         UsageError: the delta cannot be merged, the head is none that `transformers` has for the family, or the folder
@@ -36,7 +36,7 @@ def save_task_model(model: AdaptedModel, folder: str | Path) -> Path:
     """
     folder = Path(folder)
     require_new(folder)
-    backbone = require_transformers(model.eval().backbone, "a folder of transformers")
+    backbone = require_transformers(model.eval().cpu().backbone, "a folder of transformers")
     kind, tokenizer = task_class(model, backbone), own_tokenizer(model, backbone)
     expected = agreement(model, tokenizer, *scale(model.task))
     merge(model)
