@@ -2,7 +2,9 @@
 
 import json
 import math
+import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lm_lab import provenance
 from lm_lab.data.modules.base import HELD_OUT, TaskData
+from lm_lab.errors import UsageError
 from lm_lab.interchange.card import FACTS, write_card
 from lm_lab.metrics.uncertainty import example_interval
 from lm_lab.models.ledger import ledger
@@ -87,4 +90,8 @@ def _described(data: TaskData) -> str:
     """Name, source, counts and a hash of all rows."""
     counts = ", ".join(f"{len(encoded):,} {split}" for split, encoded in data.encoded.items())
     source = f" from {Path(data.source).name}" if data.source else ""  # a folder's path may name a person
-    return f"{data.task.name}{source}: {counts}; fingerprint {data.fingerprint()}"
+    print_ = ""
+    with suppress(UsageError, OSError), warnings.catch_warnings():  # files may be gone since they were read
+        warnings.simplefilter("ignore")  # what is wrong with rows was told then
+        print_ = f"; fingerprint {data.fingerprint()}"
+    return f"{data.task.name}{source}: {counts}{print_}"
