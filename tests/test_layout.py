@@ -132,3 +132,8 @@ def test_functions_are_short():
             if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno + 1 > 45:
                 long[f"{path.name}:{node.name}"] = node.end_lineno - node.lineno + 1
     assert long == {}
+
+
+def test_files_of_tests_have_names_of_their_own():
+    names = sorted(path.name for path in (ROOT.parent / "tests").rglob("test_*.py"))
+    assert [name for name in names if names.count(name) > 1] == []  # pytest would collect the first alone

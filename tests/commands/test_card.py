@@ -15,7 +15,10 @@ from lm_lab.metrics.uncertainty import example_interval
 BEST = Path(__file__).parents[2] / "configs/trainer/best.yaml"
 
 
-def test_a_card_says_what_was_trained_on_what_and_how_well(folders: dict[str, Path]) -> None:
+def test_a_card_says_what_was_trained_on_what_and_how_well(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["lm-lab", "adapt", "fit"])
     try:
         assert main([
             "adapt", "fit", f"--model.backbone.source={folders['bert']}", "--model.strategy=LoRA", "--data=GLUE",

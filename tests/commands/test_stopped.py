@@ -123,7 +123,7 @@ def test_what_decides_may_not_change(
     resume = [*words(folders, "adapt", "other"), f"--ckpt_path={checkpoint}"]
     cases: list[tuple[list[str], str]] = [
         (["--data.batch_size=4"], "data.init_args.batch_size was 8, is 4; --resume-changed goes on"),
-        (["--model.learning_rate=0.5"], "model.learning_rate was None, is 0.5"),
+        (["--model.learning_rate=0.5"], "model.learning_rate was 0.0005, is 0.5"),
         (["--data.train_limit=48"], "data.init_args.train_limit was 64, is 48; data was"),
         (["--model.strategy.rank=4"], "model.strategy.init_args.rank was 8, is 4, which a run cannot go on with"),
         (["--model.strategy.rank=4", "--resume-changed"], "rank was 8, is 4, which a run cannot go on with"),
