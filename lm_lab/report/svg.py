@@ -91,7 +91,9 @@ def _curve(curve: Sequence[Point], frame: Frame, colour: str, rank: str) -> Iter
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.8" {fill} stroke-width="1.2">'
         yield f"<title>{escape(point.key.method.label)}: {text.plus_minus(point.interval)}</title></circle>"
         if hollow:
-            yield _text(x + 9, y + 15, f"{rank or _size(point)} ({text.spread(point.interval)})".strip(), 11, colour)
+            side = -1 if x > WIDTH - _RIGHT - 80 else 1  # the legend begins there
+            words = f"{rank or _size(point)} ({text.spread(point.interval)})".strip()
+            yield _text(x + 9 * side, y + 15, words, 11, colour, "end" if side < 0 else "start")
         elif rank or point.key.size is not None:
             yield _text(x - 8, y - 8, rank or _size(point), 11, colour, "end")
 
