@@ -29,6 +29,11 @@ def _is_list(value: Any) -> bool:
     return value is None or (isinstance(value, list) and all(isinstance(name, str) for name in value))
 
 
+def _is_layers(value: Any) -> bool:
+    numbers = value if isinstance(value, list) else [value]
+    return value is None or all(type(number) is int and number >= 0 for number in numbers)
+
+
 def _is_rank(value: Any) -> bool:
     return type(value) is int and value >= 1
 
@@ -59,6 +64,8 @@ _READ: dict[str, dict[str, tuple[Any, Callable[[Any], bool], str]]] = {
         "alpha_pattern": ({}, _pattern_of(_is_factor), "numbers other than 0 by module"),
         "use_rslora": (False, _is_switch, "true or false"),
         "use_dora": (False, _is_switch, "true or false"),
+        "layers_to_transform": (None, _is_layers, "numbers of layers"),
+        "layers_pattern": (None, _is_names, "a list of names"),
         "bias": ("none", lambda value: value == "none", "none: trained biases have no place in LoRA here"),
         # the others (pissa, olora, corda, loftq, lora_ga, mica) change the weights under the adapter
         "init_lora_weights": (
@@ -81,7 +88,7 @@ _PLACES: dict[str, tuple[Any, Callable[[Any], bool], str]] = {
 # no output depends on them: names and versions, how training starts, and what the tensors show by themselves
 FREE = {
     *("peft_type", "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision"),
-    *("inference_mode", "fan_in_fan_out", "feedforward_modules", "init_ia3_weights", "layers_pattern"),
+    *("inference_mode", "fan_in_fan_out", "feedforward_modules", "init_ia3_weights"),
     *("loftq_config", "eva_config", "corda_config", "lora_ga_config", "runtime_config"),
     *("megatron_core", "qalora_group_size"),  # of megatron_config and use_qalora, which are refused
     *("token_dim", "num_attention_heads", "num_layers"),
@@ -134,6 +141,19 @@ def require_target(config: Config, module: str) -> None:
     targets, excluded = config["target_modules"], config["exclude_modules"]
     if (targets is not None and not _matches(targets, module)) or (excluded and _matches(excluded, module)):
         raise UsageError(f"the adapter has tensors for {module}, which target_modules does not name; PEFT drops them.")
+    layers = config.get("layers_to_transform")
+    if layers not in (None, []) and _layer(config, module) not in (layers if isinstance(layers, list) else [layers]):
+        raise UsageError(
+            f"the adapter has tensors for {module}, which is in none of layers_to_transform={layers}; PEFT drops them."
+        )
+
+
+def _layer(config: Config, module: str) -> int | None:
+    """The number of the layer that PEFT reads in a module's name: behind one of `layers_pattern`, or behind any."""
+    given = config["layers_pattern"] or [r"[^.]*"]
+    patterns = [given] if isinstance(given, str) else given
+    found = (_match(rf"(.*\.)?{pattern}\.(?P<layer>\d+)\..*", module) for pattern in patterns)
+    return next((int(match["layer"]) for match in found if match), None)
 
 
 def _by_pattern(patterns: Mapping[str, Any] | None, module: str, default: Any) -> Any:
@@ -143,15 +163,15 @@ def _by_pattern(patterns: Mapping[str, Any] | None, module: str, default: Any) -
 
 def _matches(names: str | list[str], module: str) -> bool:
     if isinstance(names, str):
-        return names.lower() == "all-linear" or _match(names, module)
+        return names.lower() == "all-linear" or _match(names, module) is not None
     return any(module == name or module.endswith(f".{name}") for name in names)
 
 
-def _match(pattern: str, module: str) -> bool:
-    """Whether all of a module's name is matched. `re`, which PEFT uses, would try a hostile pattern for years."""
+def _match(pattern: str, module: str) -> "regex.Match[str] | None":
+    """The match of all of a module's name. `re`, which PEFT uses, would try a hostile pattern for years."""
     try:
         re.compile(pattern)
-        return regex.fullmatch(pattern, module, timeout=_LONGEST) is not None
+        return regex.fullmatch(pattern, module, timeout=_LONGEST)
     except TimeoutError as error:
         raise UsageError(f"the pattern {pattern!r:.120} takes too long to match; expected a simple one.") from error
     except (re.error, regex.error, RecursionError, OverflowError) as error:

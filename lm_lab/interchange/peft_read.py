@@ -72,9 +72,11 @@ def _strategy(
         return _prompt(config, modules, prompt, backbone)
     for module in modules.values():
         require_target(config, module.name)
-    roles = _roles(backbone, modules)
     if config["peft_type"] == "IA3":
+        _roles(backbone, modules, 0)
         return IA3()
+    skip = min((backbone.depth(name) for name in modules), default=1) - 1
+    roles = _roles(backbone, modules, skip)
     for name, module in modules.items():  # before anything of that size is made
         module.take("lora_A", rank(config, module.name), linear_sizes(backbone.model.get_submodule(name))[0])
     ranks = {rank(config, module.name) for module in modules.values()}
@@ -84,7 +86,7 @@ def _strategy(
     cls = DoRA if config["use_dora"] else LoRA
     # other scales of single modules go into their updates
     alpha = scale(config, next(iter(modules.values())).name) * (r**0.5 if config["use_rslora"] else r)
-    return cls(r, float(alpha), float(config["lora_dropout"]), roles, config["use_rslora"])
+    return cls(r, float(alpha), float(config["lora_dropout"]), roles, config["use_rslora"], max(skip, 0))
 
 
 def _prompt(
@@ -101,20 +103,23 @@ def _prompt(
     return PromptTuning(length=len(prompt))
 
 
-def _roles(backbone: TransformersBackbone, modules: Collection[str]) -> tuple[str, ...]:
-    """Roles whose sites are exactly `modules`."""
+def _roles(backbone: TransformersBackbone, modules: Collection[str], skip: int) -> tuple[str, ...]:
+    """Roles whose sites above the lowest `skip` blocks are exactly `modules`."""
     if not modules:
         raise UsageError("the adapter has no tensor of any module; was it saved empty?")
-    sites = {role: {match.name for match in backbone.sites(role)} for role in _ROLES if role in backbone.linear_roles}
-    if "qkv" not in sites:
-        sites |= {r: {m.name for m in backbone.sites(r)} for r in ("query", "key", "value") if backbone.has(r)}
+    found = {role for role in _ROLES if role in backbone.linear_roles}
+    if "qkv" not in found:
+        found |= {role for role in ("query", "key", "value") if backbone.has(role)}
+    sites = {
+        role: {match.name for match in backbone.sites(role) if match.layer > skip} for role in _ROLES if role in found
+    }
     roles = tuple(role for role, names in sites.items() if names & set(modules))
     covered: set[str] = set().union(*(sites[role] for role in roles))
     if covered != set(modules):
         odd = sorted(covered ^ set(modules))[0]
         raise UsageError(
-            f"the adapter covers {'not' if odd in covered else 'also'} {odd}: a role here is adapted in every layer, "
-            "and nothing but linear layers of the blocks is."
+            f"the adapter covers {'not' if odd in covered else 'also'} {odd}: a role here is adapted in every layer "
+            "above the lowest that are skipped, and nothing but linear layers of the blocks is."
         )
     return roles
 

@@ -65,6 +65,7 @@ class LoRA(SiteUpdates):
         dropout: on the input of the update.
         roles: sites to adapt; the paper's are query and value; "all" takes every linear layer of the blocks.
         rank_stabilised: scale by alpha / sqrt r instead.
+        skip: lowest blocks that get no update, as AdapterDrop leaves out adapters.
     """
 
     group: ClassVar[Group] = "updates"
@@ -82,6 +83,7 @@ class LoRA(SiteUpdates):
     dropout: float = 0.0
     roles: Roles = ("query", "value")
     rank_stabilised: bool = False
+    skip: int = 0
 
     def __post_init__(self) -> None:
         limits.between(1, limits.WIDEST, rank=self.rank)
@@ -96,7 +98,7 @@ class LoRA(SiteUpdates):
 
     def named_sites(self, backbone: Backbone) -> list[tuple[str, Match]]:
         """Those of the roles."""
-        return role_sites(backbone, self.roles, "lora")
+        return role_sites(backbone, self.roles, "lora", self.skip)
 
     def updates(self, backbone: Backbone) -> Iterator[tuple[str, Match, LowRank]]:
         """A low-rank update of every site."""

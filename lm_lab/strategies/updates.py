@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lm_lab.backbones import Backbone
 from lm_lab.backbones.sites import LINEAR, Match, Part, linear_sizes
 from lm_lab.errors import UsageError
-from lm_lab.strategies.base import AdaptationStrategy, Delta, attach, detach
+from lm_lab.strategies.base import AdaptationStrategy, Delta, above, attach, detach
 
 Roles = Sequence[str] | Literal["all"]
 LINEAR_LAYERS = f"linear layers of the blocks ({', '.join(LINEAR)})"
@@ -88,10 +88,10 @@ class SiteUpdates(AdaptationStrategy):
         return [match.sizes for _, match in self.named_sites(backbone)]
 
 
-def role_sites(backbone: Backbone, roles: Roles, prefix: str) -> list[tuple[str, Match]]:
-    """(PREFIX_ROLE, site) for every site of `roles`, or of all linear layers of the blocks."""
+def role_sites(backbone: Backbone, roles: Roles, prefix: str, skip: int = 0) -> list[tuple[str, Match]]:
+    """(PREFIX_ROLE, site) for every site of `roles`, or of all linear layers, above the lowest `skip` blocks."""
     chosen = backbone.linear_roles if roles == "all" else roles
-    return [(f"{prefix}_{role}", match) for role in chosen for match in backbone.sites(role)]
+    return [(f"{prefix}_{role}", match) for role in chosen for match in above(backbone, backbone.sites(role), skip)]
 
 
 def require_roles(strategy: AdaptationStrategy, roles: Roles) -> None:

@@ -70,6 +70,7 @@ class VeRA(SiteUpdates):
         dropout: on the input of the update.
         roles: sites to adapt; "all" takes every linear layer of the blocks.
         seed: of A and B.
+        skip: lowest blocks that get no update, as AdapterDrop leaves out adapters.
     """
 
     group: ClassVar[Group] = "updates"
@@ -87,6 +88,7 @@ class VeRA(SiteUpdates):
     dropout: float = 0.0
     roles: Roles = ("query", "value")
     seed: int = 0
+    skip: int = 0
 
     def __post_init__(self) -> None:
         limits.between(1, limits.WIDEST, rank=self.rank)
@@ -97,7 +99,7 @@ class VeRA(SiteUpdates):
 
     def named_sites(self, backbone: Backbone) -> list[tuple[str, Match]]:
         """Those of the roles."""
-        return role_sites(backbone, self.roles, "vera")
+        return role_sites(backbone, self.roles, "vera", self.skip)
 
     def updates(self, backbone: Backbone) -> Iterator[tuple[str, Match, VectorUpdate]]:
         """The vectors of every site, over the matrices of its shape."""

@@ -25,6 +25,7 @@ from lm_lab.tasks import glue_task
 STRATEGIES: dict[str, dict[str, Any]] = {
     "partial": {"class_path": "PartialFineTuning", "init_args": {"blocks": 1}},
     "adapter": {"class_path": "PfeifferAdapter", "init_args": {"size": 4, "skip": 1}},
+    "lora": {"class_path": "LoRA", "init_args": {"rank": 4, "skip": 1}},
     "upper adapter": {"class_path": "PfeifferAdapter", "init_args": {"size": 4, "skip": 2}},
     "gradual": {"class_path": "GradualUnfreezing"},
     "whole": {"class_path": "PartialFineTuning", "init_args": {"blocks": 2}},
@@ -88,7 +89,7 @@ def deep(folders: dict[str, Path], tmp_path: Path) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("strategy", ["partial", "adapter"])
+@pytest.mark.parametrize("strategy", ["partial", "adapter", "lora"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_is_trained_is_what_tokens_train(folders, tmp_path, family, strategy):
     cell = planned(tmp_path / "s.yaml", folders[family], strategy)
@@ -163,8 +164,8 @@ def test_the_states_that_spare_most_blocks_are_stored(deep, epochs, expected):
 
 
 PACKED = [
-    ("bert", "partial", {}), ("bert", "adapter", {}), ("gpt2", "partial", {}), ("bart", "partial", {}),
-    ("t5", "partial", {}), ("deep", "gradual", {"epochs": 4}),
+    ("bert", "partial", {}), ("bert", "adapter", {}), ("bert", "lora", {}), ("gpt2", "partial", {}),
+    ("bart", "partial", {}), ("t5", "partial", {}), ("deep", "gradual", {"epochs": 4}),
     ("bert", "partial", {"data": {"task": "stsb", "source": "microworld"}, "model": {"pairs": "bi_encoder"}}),
 ]  # fmt: skip
 
@@ -216,6 +217,8 @@ def test_it_is_used_where_it_pays_and_fits(folders, tmp_path, monkeypatch, epoch
         (s.PfeifferAdapter(size=4, skip=1), {}, 1),
         (s.Combination([s.PfeifferAdapter(size=4, skip=1), s.BitFit()]), {}, None),
         (s.LoRA(rank=2), {}, None),
+        (s.LoRA(rank=2, skip=1), {}, 1),
+        (s.VeRA(rank=2, skip=1), {}, 1),
         (s.PTuningV2(length=2), {}, None),
         (s.PromptTuning(length=2), {}, None),
         (s.GradualUnfreezing(), {}, None),

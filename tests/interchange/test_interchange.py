@@ -23,6 +23,7 @@ from lm_lab.tasks import glue_task
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 CASES = [
     ("bert", LoRA(rank=2, alpha=6.0)),
+    ("bert", LoRA(rank=2, roles="all", skip=1)),
     ("bert", LoRA(rank=2, roles="all", rank_stabilised=True)),
     ("bert", DoRA(rank=2)),
     ("bert", IA3()),
@@ -34,6 +35,7 @@ CASES = [
     ("llama", LoRA(rank=2, roles="all")),
     ("llama", PromptTuning(length=3)),
     ("t5", LoRA(rank=2)),
+    ("t5", LoRA(rank=2, skip=2)),
     ("t5", IA3()),
 ]
 IDS = torch.randint(5, 100, (3, 7), generator=torch.Generator().manual_seed(0))

@@ -68,9 +68,22 @@ def test_a_hostile_pattern_is_refused_and_not_tried_for_years(make, folders, tmp
         peft.LoraConfig(r=4, target_modules=r".*attention\.self\.(query|key)"),
         peft.LoraConfig(r=4, target_modules=["query", "value"], exclude_modules=["value"]),
         peft.LoraConfig(r=4, target_modules=["query"], init_lora_weights="gaussian"),
+        peft.LoraConfig(r=4, target_modules=["query", "key"], layers_to_transform=[1]),
+        peft.LoraConfig(r=4, target_modules=["query"], layers_to_transform=1, layers_pattern="layer", use_dora=True),
         peft.IA3Config(target_modules=r".*(key|value|\d\.output\.dense)", feedforward_modules=r".*\d\.output\.dense"),
     ],
-    ids=["alphas", "alphas by expression", "alphas of DoRA", "ranks", "expression", "excluded", "gaussian", "IA3"],
+    ids=[
+        "alphas",
+        "alphas by expression",
+        "alphas of DoRA",
+        "ranks",
+        "expression",
+        "excluded",
+        "gaussian",
+        "layers",
+        "a layer",
+        "IA3",
+    ],
 )
 def test_outputs_are_peft_s(make, folders, tmp_path, config):
     theirs = saved(folders, tmp_path / "a", "bert", config)
@@ -106,7 +119,7 @@ def test_heads_that_are_ours_too_come_along(make, folders, tmp_path, family, tar
         (peft.LoraConfig(target_modules=["query"], bias="lora_only"), "bias='lora_only'"),
         (peft.LoraConfig(target_modules=["query", "word_embeddings"]), "replaces .*lora_embedding"),
         (peft.LoraConfig(target_modules=["query"], trainable_token_indices=[3]), "trainable_token_indices"),
-        (peft.LoraConfig(target_modules=["query"], layers_to_transform=[0]), "layers_to_transform=.0."),
+        (peft.LoraConfig(target_modules=["query"], layers_to_transform=[0]), "covers not encoder.layer.1.*lowest"),
     ],
 )
 def test_what_has_no_counterpart_is_refused(make, folders, tmp_path, config, message):
@@ -118,6 +131,7 @@ def test_what_has_no_counterpart_is_refused(make, folders, tmp_path, config, mes
 OTHER = {  # of fields whose default is None, or whose type allows few values
     "bias": "all", "init_lora_weights": "pissa", "runtime_config": LoraRuntimeConfig(True), "rank_pattern": {"x": "y"},
     "alpha_pattern": [1], "target_modules": {"a": 1}, "exclude_modules": 3, "modules_to_save": "x",
+    "layers_pattern": 3,
     "num_virtual_tokens": 0, "lora_alpha": 0, "num_transformer_submodules": 2,
 }  # fmt: skip
 KINDS = {"LORA": peft.LoraConfig, "IA3": peft.IA3Config, "PROMPT_TUNING": peft.PromptTuningConfig}
@@ -168,6 +182,20 @@ def test_tensors_that_peft_would_not_use_are_refused(make, folders, tmp_path):
     ):
         with pytest.raises(UsageError, match=message):
             read(edited(tmp_path, **fields), make("bert"), glue_task("sst2"))
+
+
+def test_tensors_of_layers_that_peft_would_not_use_are_refused(make, folders, tmp_path):
+    config = peft.LoraConfig(r=4, target_modules=["query"], layers_to_transform=[1])
+    saved(folders, tmp_path / "a", "bert", config)
+    edited(tmp_path / "a", layers_to_transform=[0])
+    with pytest.raises(UsageError, match=r"encoder\.layer\.1\..*in none of layers_to_transform=.0.; PEFT drops them"):
+        read(tmp_path / "a", make("bert"), glue_task("sst2"))
+    edited(tmp_path / "a", layers_to_transform=[1], layers_pattern="blocks")
+    with pytest.raises(UsageError, match="in none of layers_to_transform"):
+        read(tmp_path / "a", make("bert"), glue_task("sst2"))
+    edited(tmp_path / "a", layers_to_transform=["1"], layers_pattern=None)
+    with pytest.raises(UsageError, match=r"layers_to_transform=\['1'\] cannot be imported; expected numbers of layers"):
+        read(tmp_path / "a", make("bert"), glue_task("sst2"))
 
 
 def test_prompts_of_other_lengths_are_refused(make, folders, tmp_path):

@@ -1,6 +1,7 @@
 """Each method against its formula, written apart from it."""
 
 from dataclasses import replace
+from functools import partial
 
 import lightning as L
 import pytest
@@ -17,6 +18,7 @@ from lm_lab.heads.readout import AttentionPooling
 from lm_lab.strategies import (
     BitFit,
     Combination,
+    DoRA,
     FullFineTuning,
     GradualUnfreezing,
     HoulsbyAdapter,
@@ -29,6 +31,7 @@ from lm_lab.strategies import (
     PromptTuning,
     PTuningV2,
     RandomMask,
+    VeRA,
     WeightedFeatures,
 )
 from lm_lab.strategies.random_mask import SparseUpdate
@@ -101,17 +104,45 @@ def test_lora_of_a_whole_layer_is_one_kernel_and_its_formula(make):
         assert delta.float().after(nn.Identity(), x.float(), y.bfloat16()).dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize("strategy", [HoulsbyAdapter, PfeifferAdapter, ParallelAdapter])
-def test_adapterdrop_leaves_the_lowest_blocks_alone(make, strategy):
+@pytest.mark.parametrize(
+    ("strategy", "norms"),
+    [
+        (partial(HoulsbyAdapter, size=4), True),
+        (partial(PfeifferAdapter, size=4), False),
+        (partial(ParallelAdapter, size=4), False),
+        (partial(LoRA, rank=2, roles="all"), False),
+        (partial(DoRA, rank=2), False),
+        (partial(VeRA, rank=2), False),
+    ],
+    ids=lambda value: value.func.__name__ if isinstance(value, partial) else "",
+)
+def test_the_lowest_blocks_are_left_alone(make, strategy, norms):
     backbone = make("bert")
-    strategy(size=4, skip=1).apply(backbone)
-    names = {name for name, p in backbone.named_parameters() if p.requires_grad and "adapter" in name}
+    strategy(skip=1).apply(backbone)
+    trained = {name: p for name, p in backbone.named_parameters() if p.requires_grad}
+    assert sum(p.numel() for p in trained.values()) == strategy(skip=1).parameters(make("bert"))
+    names = [name for name in trained if not (norms and "LayerNorm" in name)]
     assert names
     assert all("encoder.layer.1." in name for name in names)
     with pytest.raises(UsageError, match="skip=2: give 0 to 1"):
-        strategy(size=4, skip=2).apply(make("bert"))
+        strategy(skip=2).apply(make("bert"))
     with pytest.raises(UsageError, match="skip=1: give 0 to 0"):
-        strategy(size=4, skip=1).apply(make("albert"))
+        strategy(skip=1).apply(make("albert"))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("strategy", [LoRA, DoRA, VeRA])
+def test_updates_above_skipped_blocks_merge(make, strategy):
+    backbone = make("bert")
+    strategy(rank=2, skip=1).apply(backbone)
+    for parameter in backbone.parameters():
+        if parameter.requires_grad:
+            nn.init.normal_(parameter)
+    text = {"input_ids": torch.arange(6, 18).view(2, 6), "attention_mask": torch.ones(2, 6, dtype=torch.long)}
+    adapted = backbone.last(**text)
+    strategy(rank=2, skip=1).merge(backbone)
+    assert torch.allclose(backbone.last(**text), adapted, atol=1e-5)
+    assert not any("lora" in name or "vera" in name for name, _ in backbone.named_parameters())
 
 
 def test_mix_of_layers_by_hand():
