@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lm_lab import provenance
 from lm_lab.data.modules.base import HELD_OUT, TaskData
+from lm_lab.data.reading.hub_sets import hub_set
 from lm_lab.errors import UsageError
 from lm_lab.interchange.card import FACTS, write_card
 from lm_lab.metrics.uncertainty import example_interval
@@ -89,7 +90,8 @@ def _scores(task: Task, split: str, judged: Judged) -> Iterator[dict[str, Any]]:
 def _described(data: TaskData) -> str:
     """Name, source, counts and a hash of all rows."""
     counts = ", ".join(f"{len(encoded):,} {split}" for split, encoded in data.encoded.items())
-    source = f" from {Path(data.source).name}" if data.source else ""  # a folder's path may name a person
+    kept = data.source if hub_set(data.source or "") else Path(data.source or "").name  # a path may name a person
+    source = f" from {kept}" if kept else ""
     print_ = ""
     with suppress(UsageError, OSError), warnings.catch_warnings():  # files may be gone since they were read
         warnings.simplefilter("ignore")  # what is wrong with rows was told then

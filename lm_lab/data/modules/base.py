@@ -15,6 +15,7 @@ from lm_lab.data.binding import BoundData
 from lm_lab.data.encoding.encoding import Encoding, Side
 from lm_lab.data.limits import at_least
 from lm_lab.data.protocols import Encoded, Rows
+from lm_lab.data.reading.hub_sets import commit
 from lm_lab.data.reading.lines import TEXT, Lines, given_lines, read_lines
 from lm_lab.data.reading.texts import UTF_8, codec
 from lm_lab.data.token_budget import TokenBudgetBatches
@@ -32,8 +33,8 @@ class TaskData(BoundData, ABC):
 
     Args:
         task: what is read and put out.
-        source: a folder, a file (divided into train and validation), "hub", "microworld", or None: `LM_LAB_DATA`
-            where set, else the hub.
+        source: a folder, a file (divided), "hub", `hub:OWNER/NAME:SUBSET@REVISION`, "microworld", or None:
+            `LM_LAB_DATA` where set, else the hub.
         batch_size: examples a training step.
         tokens_per_batch: tokens a training step, padding counted, in place of `batch_size`: many short texts or few
             long ones. The loss is the mean over a batch's examples, so one among few weighs more.
@@ -44,7 +45,7 @@ class TaskData(BoundData, ABC):
         holdout: examples taken out of train to select hyper-parameters on, evaluated as the split `selection`.
         validation: split to evaluate in place of the task's own, such as `test`.
         predict: split to predict; None: the task's test splits.
-        columns: the form's column -> its name in the data, where that is another one.
+        columns, splits: the form's column, or train, validation, ... -> its name in the data, where that is another.
         text: a file of lines to predict on, "-" for standard input; it takes the place of a split.
         num_workers: processes that collate batches.
         encoding: of text files, such as latin-1.
@@ -53,7 +54,7 @@ class TaskData(BoundData, ABC):
             such as the parents of a tree: they go to a model that asks for them. Of two texts NAME1 and NAME2.
 
     Raises:
-        UsageError: a number out of range, a name that is no name of a split, or word columns where none are read.
+        UsageError: a number out of range, no name of a split, or word columns where none are read.
     """
 
     truncates: ClassVar[bool] = True  # False: the form has its own way with what is too long
@@ -79,6 +80,7 @@ class TaskData(BoundData, ABC):
         truncation: Side = "right",
         word_columns: Sequence[str] = (),
         tokens_per_batch: int | None = None,
+        splits: dict[str, str] | None = None,
     ) -> None:
         super().__init__()
         at_least(1, batch_size=batch_size, eval_batch_size=eval_batch_size)
@@ -92,7 +94,7 @@ class TaskData(BoundData, ABC):
             raise UsageError(f"word_columns={list(word_columns)}: {type(self).__name__} reads none.")
         for split in filter(None, (validation, predict)):
             require_split(split)
-        self.task, self.columns, self.text = task, columns, text
+        self.task, self.columns, self.text, self.splits = task, columns, text, splits or {}
         self.given: Lines | None = None
         self.source, self.num_workers, self.max_length = source, num_workers, max_length
         self.encoding, self.truncation, self.word_columns = encoding, truncation, list(word_columns)
@@ -156,13 +158,14 @@ class TaskData(BoundData, ABC):
         return self.given_rows(given_lines(examples, self.given_columns, self.more))
 
     def fingerprint(self) -> str:
-        """Hash of every row that is trained or evaluated on."""
+        """Hash of every row that is trained or evaluated on; of a set of the hub by name `@COMMIT` follows."""
         digest = hashlib.sha256()
         for split in ("train", *([HELD_OUT] if self.holdout else []), *self.validation_splits, *self.domains):
             digest.update(split.encode())
             for part in self.rows(split).content():
                 digest.update(part)
-        return digest.hexdigest()[:16]
+        revision = commit(self.source)
+        return digest.hexdigest()[:16] + (f"@{revision}" if revision else "")
 
     def bind(self, encoding: Encoding) -> None:
         """Keep how the model reads, within the settings of what is too long."""
@@ -178,8 +181,7 @@ class TaskData(BoundData, ABC):
             "test": (*self.validation_splits, *self.domains),
             "predict": self.predict_splits,
         }[stage]
-        missing = [split for split in splits if split not in self.encoded]
-        if missing:
+        if missing := [split for split in splits if split not in self.encoded]:
             self.encode(missing)
 
     def encode(self, splits: Iterable[str]) -> None:
@@ -227,9 +229,7 @@ class TaskData(BoundData, ABC):
         if not self.holdout and self.train_limit is None:
             return rows
         order = _order(rows)
-        if split == HELD_OUT:
-            return rows.take(order[: self.holdout])
-        return rows.take(order[self.holdout :][: self.train_limit])
+        return rows.take(order[: self.holdout] if split == HELD_OUT else order[self.holdout :][: self.train_limit])
 
     def _loader(self, split: str, shuffle: bool = False) -> ResumableLoader:
         encoded = self.encoded[split]

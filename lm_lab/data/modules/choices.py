@@ -26,7 +26,7 @@ class MultipleChoice(TaskData):
     """Questions with options.
 
     The columns: `context`; `question`, which may be absent or empty; `options`, a list of texts (in a csv: `option_0`,
-    `option_1`, ...); `answer`, a position from 0 or the option itself.
+    `option_1`, ...); `answer`, a position from 0, the option itself, or one of `option_names`, such as A, B, C.
 
     Args:
         task: hellaswag, or the name of a folder of your own.
@@ -42,7 +42,7 @@ class MultipleChoice(TaskData):
     def __init__(self, task: str = "hellaswag", **settings: Any) -> None:
         name = file_name(task)
         super().__init__(ChoiceTask(name, test=(("test", name),)), **settings)
-        self.place = Place(task, (task,), _HUB.get(task, task))
+        self.place = Place(task, (task,), _HUB.get(task, task), splits=self.splits)
 
     def read(self, split: str, labelled: bool) -> ChoiceRows:
         """The checked rows of a split."""

@@ -25,7 +25,7 @@ class GLUE(TextData):
 
     def read(self, split: str, labelled: bool) -> TextRows:
         """The checked rows of a split."""
-        rows = read_split(self.task, split, self.source, self.columns, self.encoding, self.word_columns)
+        rows = read_split(self.task, split, self.source, self.columns, self.encoding, self.word_columns, self.splits)
         return labelled_rows(self.task, rows, split) if labelled else rows
 
     def settings(self) -> dict[str, Any]:

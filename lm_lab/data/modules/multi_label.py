@@ -11,7 +11,7 @@ from lm_lab.data.encoding.texts import EncodedTexts, encode_texts
 from lm_lab.data.modules.base import TaskData
 from lm_lab.data.modules.own_settings import COLUMNS, known_columns
 from lm_lab.data.reading.checks import read_beside, read_columns, read_ids, require_labels, require_written
-from lm_lab.data.reading.labels import Label, classes, given_labels, key, word
+from lm_lab.data.reading.labels import Label, classes, given_labels, hub_names, key, word
 from lm_lab.data.reading.lines import Lines
 from lm_lab.data.reading.sources import Place, read_table
 from lm_lab.data.reading.text_rows import TextRows, text_rows
@@ -57,7 +57,8 @@ class MultiLabelTexts(TaskData):
             raise UsageError(f"metrics: {wrong[0]!r} is none of {', '.join(METRICS)}.")
         if not separator:
             raise UsageError("separator='': expected what stands between the classes of a text, such as a comma.")
-        self.place, self.separator = Place(name, (name,), name), separator
+        self.place = Place(name, (name,), name, splits=settings.get("splits") or {})
+        self.separator = separator
         columns, file = known_columns(columns), file_name(name)
         words = given_labels(labels) or self._found(source, columns, settings.get("encoding", UTF_8))
         task = MultiLabelTask(
@@ -131,12 +132,15 @@ class MultiLabelTexts(TaskData):
 
     def _words(self, table: pa.Table, origin: str) -> list[list[str] | None]:
         """The classes of each row, None where a row has no label."""
-        return [self._split(value, f"{origin}, row {row}") for row, value in enumerate(table["label"].to_pylist())]
+        names = dict(enumerate(hub_names(table, "label")))
+        rows = enumerate(table["label"].to_pylist())
+        return [self._split(value, names, f"{origin}, row {row}") for row, value in rows]
 
-    def _split(self, value: Any, where: str) -> list[str] | None:
+    def _split(self, value: Any, names: dict[int, str], where: str) -> list[str] | None:
         if value is None:
             return None
         parts: Sequence[Any] = value.split(self.separator) if isinstance(value, str) else value
         if not isinstance(parts, list) or not all(isinstance(part, str | bool | int | float) for part in parts):
             raise UsageError(f"{where}, column 'label': expected a list of words, found {value!r:.80}.")
-        return [text for part in parts if (text := (word(part) or "").strip())]
+        named = [names.get(part, part) if isinstance(part, int) else part for part in parts]
+        return [text for part in named if (text := (word(part) or "").strip())]

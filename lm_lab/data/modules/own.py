@@ -72,7 +72,8 @@ class OwnTexts(TextData):
         source: str | None = None,
         **settings: Any,
     ) -> None:
-        self.place, columns = Place(name, (name,), name), known_columns(columns)
+        self.place = Place(name, (name,), name, splits=settings.get("splits") or {})
+        columns = known_columns(columns)
         file = file_name(name)
         words, limits = given_labels(labels), bounds(label_range)
         self.numbered, encoding = numbered and bool(words), settings.get("encoding", UTF_8)

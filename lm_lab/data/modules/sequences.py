@@ -57,7 +57,7 @@ class Sequences(TaskData):
     ) -> None:
         at_least(1, max_target=max_target, beams=beams)
         finite(length_penalty=length_penalty)
-        self.place = Place(task, (task,), _HUB.get(task, task))
+        self.place = Place(task, (task,), _HUB.get(task, task), splits=settings.get("splits") or {})
         form = SequenceTask(file_name(task), beams=beams, max_target=max_target, length_penalty=length_penalty)
         super().__init__(form, max_length=max_length, eval_batch_size=eval_batch_size, **settings)
         self.prompt = prompt
@@ -108,7 +108,7 @@ class TextToTextGLUE(TaskData):
 
     def read(self, split: str, labelled: bool) -> SequenceRows:
         """The checked rows of a split."""
-        rows = read_split(self.texts, split, self.source, self.columns, self.encoding)
+        rows = read_split(self.texts, split, self.source, self.columns, self.encoding, splits=self.splits)
         rows = labelled_rows(self.texts, rows, split) if labelled else rows
         sources = [cast(self.texts, texts) for texts in zip(*rows.texts, strict=True)]
         known = rows.labelled

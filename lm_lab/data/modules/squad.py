@@ -111,11 +111,14 @@ class SQuAD(TaskData):
             table, origin = read_squad_json(path, self.encoding), str(path)
         else:
             folder, _, name = split.rpartition("/")
-            place = Place("squad", (folder,) if folder else (_FOLDER[self.version],), _HUB[self.version])
+            place = Place(
+                "squad", (folder,) if folder else (_FOLDER[self.version],), _HUB[self.version], splits=self.splits
+            )
             table, origin = read_table(place, name, self.source, self.columns, encoding=self.encoding)
         return check_questions(table, origin, all_answered=labelled and self.version == 1)
 
     def _own_layout(self, split: str) -> Path | None:
+        split = self.splits.get(split, split)
         name = {"train": "train", "validation": "dev"}.get(split, split)
         root = Path(self.source or "")
         suffixes = {1: ("-v1.1.json", ".json"), 2: ("-v2.0.json", ".json")}[self.version]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ class TokenClassification(TaskData):
         scheme: Scheme = "entities",
         **settings: Any,
     ) -> None:
-        self.place, name = PLACES.get(task) or Place(task, (task,), task), file_name(task)
+        place, name = PLACES.get(task) or Place(task, (task,), task), file_name(task)
+        self.place = replace(place, splits=settings.get("splits") or {})
         given = given_labels(labels) or LABELS.get(task)
         self.numbered = bool(given)  # numbers are places in tags that are given, and none in those that are found
         tags = given or self._collected(source, scheme, **settings)
@@ -135,8 +137,9 @@ def read_tagged(
 ) -> Read:
     """The table of one split: as `read_table` has it, or from CoNLL text in a folder."""
     root = Path(source or os.environ.get("LM_LAB_DATA") or "hub")
-    if root.is_dir() and not find(place, split, root):
+    named = place.splits.get(split, split)
+    if root.is_dir() and not find(place, named, root):
         folders = [*(root / folder for folder in place.folders), root]
-        if path := conll.find(split, folders):
+        if path := conll.find(named, folders):
             return conll.read(path, encoding), str(path)
     return read_table(place, split, source, columns, encoding=encoding)

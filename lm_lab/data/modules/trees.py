@@ -62,7 +62,9 @@ class SSTTrees(TaskData):
 
     def read(self, split: str, labelled: bool) -> TaggedRows:  # noqa: ARG002  every split has labels
         """The checked rows of a split."""
-        table, origin = read_table(PLACE, split, self.source, self.columns, encoding=self.encoding)
+        table, origin = read_table(
+            replace(PLACE, splits=self.splits), split, self.source, self.columns, encoding=self.encoding
+        )
         if "tree" not in table.column_names:
             raise UsageError(f"{origin} has no column 'tree'; it has {', '.join(table.column_names)}.")
         trees = [self._classed(tree) for tree in parsed(table["tree"].to_pylist(), origin)]

@@ -39,7 +39,9 @@ class WiC(TextData):
 
     def read(self, split: str, labelled: bool) -> TextRows:
         """The checked rows of a split, with their words marked."""
-        table, origin = read_table(_WHERE, split, self.source, self.columns, encoding=self.encoding)
+        table, origin = read_table(
+            replace(_WHERE, splits=self.splits), split, self.source, self.columns, encoding=self.encoding
+        )
         texts = read_columns(self.task.name, self.task.columns, table, origin)
         for number, column in enumerate(texts, start=1):
             marks = pa.array(_marks(column, _places(table, column, number, origin), number, origin))

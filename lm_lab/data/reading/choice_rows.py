@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from lm_lab.data.reading.checks import read_ids, read_texts
-from lm_lab.data.reading.labels import MISSING, UNLABELLED, column_words, key
+from lm_lab.data.reading.labels import MISSING, UNLABELLED, column_words, key, word
 from lm_lab.errors import UsageError
 
 _EXPECTED = (
@@ -114,14 +114,30 @@ def _labels(table: pa.Table, options: list[list[str]], origin: str) -> tuple[np.
     if "answer" not in table.column_names:
         return np.full(table.num_rows, UNLABELLED), Counter()
     words = column_words(table, "answer", origin)
-    rows = zip(words, options, table["answer"].to_pylist(), strict=True)
-    found = [_label(text, own, given, f"{origin}, row {row}") for row, (text, own, given) in enumerate(rows)]
+    named = _option_names(table, options, origin)
+    rows = zip(words, options, named, table["answer"].to_pylist(), strict=True)
+    found = [_label(*each, f"{origin}, row {row}") for row, each in enumerate(rows)]
     missing = Counter(text for text, place in zip(words, found, strict=True) if text and place == UNLABELLED)
     return np.array(found, dtype=np.int64), missing
 
 
-def _label(text: str | None, options: list[str], given: object, where: str) -> int:
-    """The position of an option given by itself, or as a number from 0."""
+def _option_names(table: pa.Table, options: list[list[str]], origin: str) -> list[list[str]]:
+    """What the options of each question are called, such as A, B, C; [] where they have no names."""
+    if "option_names" not in table.column_names:
+        return [[]] * len(options)
+    names = table["option_names"].to_pylist()
+    for row, (found, own) in enumerate(zip(names, options, strict=True)):
+        if not isinstance(found, list) or len(found) != len(own) or len(set(found)) < len(own):
+            raise UsageError(
+                f"{origin}, row {row}, column 'option_names': expected {len(own)} different names, found {found!r:.80}."
+            )
+    return [[word(name) or "" for name in found] for found in names]
+
+
+def _label(text: str | None, options: list[str], names: list[str], given: object, where: str) -> int:
+    """The position of an option given by its name, by itself, or as a number from 0."""
+    if text in names:
+        return names.index(text)
     meant = {place for place, option in enumerate(options) if option == text} | _position(text, len(options))
     if len(meant) == 1:
         return meant.pop()

@@ -3,23 +3,24 @@
 Whatever the source, the result is one table with the columns of the task's form, not checked yet.
 """
 
-import json
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from lm_lab import hub
 from lm_lab.data.reading import classic
 from lm_lab.data.reading.checks import check
-from lm_lab.data.reading.files import FORMATS, plain, read_file
+from lm_lab.data.reading.column_names import renamed
+from lm_lab.data.reading.files import FORMATS, read_file
+from lm_lab.data.reading.hub_sets import HubSet, hub_set, read_hub
 from lm_lab.data.reading.text_rows import TextRows
 from lm_lab.data.reading.texts import UTF_8
 from lm_lab.errors import UsageError
 from lm_lab.tasks import TextTask
+from lm_lab.tasks.names import require_split
 
 VALIDATION_SHARE = 0.1  # of a single file
 WHOLE = "train and validation"  # of a single file, not divided
@@ -39,12 +40,14 @@ class Place:
         folders: below a data folder, in the order of looking.
         hub: name on the hub.
         subset: its configuration there, if it has several.
+        splits: a split of the task -> what it is called in the data, where that is another name.
     """
 
     name: str
     folders: Sequence[str]
     hub: str
     subset: str | None = None
+    splits: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_table(
@@ -60,8 +63,9 @@ def read_table(
     Args:
         place: where to look.
         split: a split's name in the hub's schema, such as `validation_matched`.
-        source: "microworld", "hub", a folder, a file, or None: `LM_LAB_DATA` where that is set, else the hub. Of a
-            single file, every tenth row or so is `validation` and the rest is `train`, always the same ones.
+        source: "microworld", "hub", a set of the hub (`hub_set`), a folder, a file, or None: `LM_LAB_DATA` where that
+            is set, else the hub. Of a single file, every tenth row or so is `validation` and the rest is `train`,
+            always the same ones.
         columns: the form's column -> the name that it has in the data, where that is another one.
         words: the form's columns whose values are what is written in a csv, though they look like numbers.
         encoding: of text files.
@@ -70,9 +74,9 @@ def read_table(
         UsageError: the split is not there, cannot be read, or lacks a column that `columns` names.
     """
     source = source or os.environ.get("LM_LAB_DATA") or "hub"
-    columns = columns or {}
+    columns, split = columns or {}, place.splits.get(split, split)
     table, origin = _read(place, split, source, [columns.get(name, name) for name in words], encoding)
-    return _renamed(table, columns, origin), origin
+    return renamed(table, columns, origin), origin
 
 
 def read_split(
@@ -82,6 +86,7 @@ def read_split(
     columns: Mapping[str, str] | None = None,
     encoding: str = UTF_8,
     beside: Sequence[str] = (),
+    splits: Mapping[str, str] | None = None,
 ) -> TextRows:
     """The checked rows of one split of a task on texts, with numbers of their words from the columns `beside`.
 
@@ -89,12 +94,13 @@ def read_split(
         UsageError: something is wrong; it names file, row and column.
     """
     source = source or os.environ.get("LM_LAB_DATA") or "hub"
-    found = find(place_of(task), split, Path(source)) if Path(source).is_dir() else None
+    place = replace(place_of(task), splits=splits or {})
+    found = find(place, place.splits.get(split, split), Path(source)) if Path(source).is_dir() else None
     if task.name in classic.LAYOUTS and Path(source).is_dir() and (not found or found.suffix == ".tsv"):
         roots = [Path(source), Path(source) / "glue"]
         if path := classic.find(task.name, split, roots):
             return check(task, classic.read(task, split, path, encoding), str(path), beside=beside)
-    return check(task, *read_table(place_of(task), split, source, columns, encoding=encoding), beside=beside)
+    return check(task, *read_table(place, split, source, columns, encoding=encoding), beside=beside)
 
 
 def place_of(task: TextTask) -> Place:
@@ -119,15 +125,16 @@ def _read(place: Place, split: str, source: str, words: Collection[str], encodin
         from lm_lab.data import microworld
 
         return microworld.table(place.name, split), f"microworld {place.name} {split}"
-    if source == "hub":
-        return _from_hub(place, split), f"hub {place.name} {split}"
+    if wanted := HubSet(place.hub, place.subset) if source == "hub" else hub_set(source):
+        return read_hub(wanted, split, _REMEDY)
+    require_split(split)
     path = Path(source)
     if path.is_file():
         return _part(read_file(path, words, encoding), path, split), f"{path} ({split})"
     if not path.is_dir():
         raise UsageError(
-            f"the data source '{source}' is no folder and no file; give one of these, 'microworld' or 'hub' "
-            "(--data.source), or set LM_LAB_DATA."
+            f"the data source '{source}' is no folder and no file; give one of these, 'microworld', 'hub' or "
+            "'hub:OWNER/NAME' (--data.source), or set LM_LAB_DATA."
         )
     if found := find(place, split, path):
         return read_file(found, words, encoding), str(found)
@@ -151,58 +158,3 @@ def _part(table: pa.Table, path: Path, split: str) -> pa.Table:
         raise UsageError(f"{path} is one file, divided into train and validation; it has no split '{split}'.")
     held_out = np.random.default_rng(_DIVISION_SEED).random(table.num_rows) < VALIDATION_SHARE
     return table.filter(pa.array(held_out if split == "validation" else ~held_out))
-
-
-def _renamed(table: pa.Table, columns: Mapping[str, str], origin: str) -> pa.Table:
-    for ours, theirs in columns.items():
-        if theirs not in table.column_names:
-            raise UsageError(
-                f"{origin} has no column '{theirs}' to take '{ours}' from (--data.columns); "
-                f"it has {', '.join(table.column_names)}."
-            )
-    named = {theirs: ours for ours, theirs in columns.items()}
-    kept = [name for name in table.column_names if name in named or name not in columns]
-    renamed = table.select(kept).rename_columns([named.get(name, name) for name in kept])
-    return renamed.replace_schema_metadata(_renamed_metadata(table.schema.metadata, named))
-
-
-def _renamed_metadata(metadata: Mapping[bytes, bytes] | None, named: Mapping[str, str]) -> Mapping[bytes, bytes] | None:
-    """The hub keeps the names of classes there."""
-    if not (metadata and b"huggingface" in metadata):
-        return metadata
-    kept = json.loads(metadata[b"huggingface"])
-    if features := kept.get("info", {}).get("features"):
-        kept["info"]["features"] = {named.get(name, name): feature for name, feature in features.items()}
-    return dict(metadata) | {b"huggingface": json.dumps(kept).encode()}
-
-
-def _from_hub(place: Place, split: str) -> pa.Table:
-    import datasets
-
-    try:  # what is in the cache needs no hub
-        with _offline():
-            return _plain(datasets.load_dataset(place.hub, place.subset, split=split))
-    except (ConnectionError, OSError, ValueError):
-        hub.require(place.hub, _REMEDY)
-    try:
-        return _plain(datasets.load_dataset(place.hub, place.subset, split=split))
-    except (ConnectionError, OSError, ValueError) as error:
-        raise UsageError(f"the hub gave no '{place.name}' {split}: {error}. {_REMEDY}.") from error
-
-
-class _offline:  # noqa: N801
-    """Keep `datasets` from asking the hub."""
-
-    def __enter__(self) -> None:
-        import datasets
-
-        self.before, datasets.config.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE, True
-
-    def __exit__(self, *_: object) -> None:
-        import datasets
-
-        datasets.config.HF_HUB_OFFLINE = self.before
-
-
-def _plain(dataset: "datasets.Dataset") -> pa.Table:  # type: ignore[name-defined]  # noqa: F821
-    return plain(dataset.with_format("arrow")[:], dataset.info.dataset_name or "the hub's set")
