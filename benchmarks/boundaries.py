@@ -34,7 +34,7 @@ class Case(NamedTuple):
     """A strategy, settings that name a block counted from the top, how many runs go together, and on what model."""
 
     strategy: str
-    settings: dict[str, Any] = {}
+    settings: dict[str, int]
     runs: int = 1
     small: str = ""
 
@@ -43,7 +43,7 @@ CASES = {
     "top block": Case("PartialFineTuning", {"blocks": 1}),
     "LoRA in the top block": Case("LoRA", {"skip": -1}),
     "adapter in the top block": Case("PfeifferAdapter", {"skip": -1}),
-    "gradual unfreezing": Case("GradualUnfreezing"),
+    "gradual unfreezing": Case("GradualUnfreezing", {}),
     "top block of a small BERT": Case("PartialFineTuning", {"blocks": 1}, small="bert"),
     "the same, a pack of four": Case("PartialFineTuning", {"blocks": 1}, runs=4, small="bert"),
     "decoder of a small T5": Case("PartialFineTuning", {"blocks": 1}, small="t5"),
