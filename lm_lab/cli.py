@@ -6,27 +6,12 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from lm_lab import __version__
+from lm_lab.commands import COMMANDS, module_of
 from lm_lab.commands.cached_help import with_cached_help
 from lm_lab.config.mistakes import mistake
 from lm_lab.errors import Terminated, UsageError
 from lm_lab.nearest import did_you_mean
 
-COMMANDS = {
-    "adapt": "adapt a backbone to a task: fit, validate, test, predict",
-    "pretrain": "pretrain a backbone with an objective: fit",
-    "bench": "run a suite of adaptations and draw its trade-off curves: run, status, report",
-    "track": "runs in Weights & Biases: upload those that were logged offline, build a workspace of a suite",
-    "probe": "what every layer of a frozen backbone holds of a task, beside its controls",
-    "senses": "how well every layer of a frozen backbone tells the senses of a word apart",
-    "score": "what a pretrained language model knows, without training: minimal pairs, last words",
-    "words": "word vectors: fit, nearest words, analogies, agreement with people, pictures, other file forms",
-    "ledger": "what an adaptation costs in parameters, bytes and operations, without training anything",
-    "tokenizer": "train a vocabulary of characters or pieces of words",
-    "merge": "write an adaptation as a folder that plain transformers loads",
-    "export": "write a trained delta as a PEFT adapter",
-    "import": "write a PEFT adapter as a delta",
-    "doctor": "check that every strategy keeps its promises on a backbone of yours",
-}
 EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 2, 130, 143
 
 
@@ -72,8 +57,7 @@ def _dispatch(args: list[str]) -> int:
         listed = f"; the commands are: {', '.join(COMMANDS)}."
         raise UsageError(f"unknown command '{args[0]}'{did_you_mean(args[0], COMMANDS) or listed}")
     _quiet_environment()
-    module = {"import": "import_peft"}.get(args[0], args[0])  # `import` is no name for a module
-    return with_cached_help(lambda: import_module(f"lm_lab.commands.{module}").main(args[1:]), args) or 0
+    return with_cached_help(lambda: import_module(module_of(args[0])).main(args[1:]), args) or 0
 
 
 def _quiet_environment() -> None:

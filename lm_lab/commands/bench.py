@@ -20,11 +20,12 @@ EXIT_FAILED = 1  # of `run`: some cells failed or diverged; their reasons are in
 
 def main(args: list[str]) -> int:
     """Run a subcommand; `run` returns 0 if every cell is done, else 1."""
-    options = _parser().parse_args(args)
+    options = parser().parse_args(args)
     return options.run(options)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """What reads its arguments."""
     parser = Arguments("lm-lab bench", description="Trade-off curves from a grid of adaptations.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

@@ -26,8 +26,8 @@ def main(args: list[str]) -> int:
     return 0 if all(row.ok for row in results) else 1
 
 
-def parse(args: list[str]) -> Namespace:
-    """The arguments, with the strategy built."""
+def parser() -> ArgumentParser:
+    """What reads its arguments."""
     parser = ArgumentParser(
         "lm-lab doctor", description="Does every strategy keep its promises on this backbone?", exit_on_error=False
     )
@@ -39,5 +39,10 @@ def parse(args: list[str]) -> Namespace:
         help="one class, with settings as --strategy.NAME VALUE; default: an example of each",
     )
     parser.add_argument("--json", action="store_true", help="print a list of strategy, family, check, ok, detail")
-    options = parser.parse_args(args)
-    return parser.instantiate(options)
+    return parser
+
+
+def parse(args: list[str]) -> Namespace:
+    """The arguments, with the strategy built."""
+    made = parser()
+    return made.instantiate(made.parse_args(args))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def main(args: list[str]) -> int:
     """Write the adapter."""
-    options = parse(args)
+    options = parser().parse_args(args)
 
     from lm_lab.atomic import writable
     from lm_lab.config.lightning_cli import quiet
@@ -48,8 +48,8 @@ def _write(model: "AdaptedModel", out: Path, bare: bool) -> str:
     return f"AutoModel.from_pretrained({model.backbone.settings['source']!r})"
 
 
-def parse(args: list[str]) -> argparse.Namespace:
-    """The arguments."""
+def parser() -> argparse.ArgumentParser:
+    """What reads its arguments."""
     parser = Arguments("lm-lab export", description="Write a trained delta in PEFT's format.")
     parser.add_argument("--delta", type=Path, required=True, help="folder written by lm-lab adapt fit")
     parser.add_argument("--out", type=Path, required=True, help="folder of the adapter")
@@ -57,4 +57,4 @@ def parse(args: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--allow-import", action="append", default=[], metavar="PACKAGE", help="package its classes may come from"
     )
-    return parser.parse_args(args)
+    return parser

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def main(args: list[str]) -> int:
     """Write the delta."""
-    options = parse(args)
+    options = parser().parse_args(args)
 
     from lm_lab.atomic import writable
     from lm_lab.backbones import TransformersBackbone
@@ -41,8 +41,8 @@ def main(args: list[str]) -> int:
     return 0
 
 
-def parse(args: list[str]) -> argparse.Namespace:
-    """The arguments."""
+def parser() -> argparse.ArgumentParser:
+    """What reads its arguments."""
     parser = Arguments("lm-lab import", description="Write a PEFT adapter as a delta.")
     parser.add_argument("--peft", type=Path, required=True, help="folder of the adapter")
     parser.add_argument("--backbone", required=True, help="hub id or folder of the model it was trained on")
@@ -60,7 +60,7 @@ def parse(args: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--allow-import", action="append", default=[], metavar="PACKAGE", help="package the data module may come from"
     )
-    return parser.parse_args(args)
+    return parser
 
 
 def _data(path: Path) -> "TaskData":

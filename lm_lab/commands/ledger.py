@@ -43,8 +43,8 @@ def main(args: list[str]) -> int:
     return 0
 
 
-def parse(args: list[str]) -> Namespace:
-    """The arguments, with the strategy built."""
+def parser() -> ArgumentParser:
+    """What reads its arguments."""
     parser = ArgumentParser(
         "lm-lab ledger", description="What an adaptation costs, without training anything.", exit_on_error=False
     )
@@ -56,5 +56,10 @@ def parse(args: list[str]) -> Namespace:
     parser.add_argument("--serve", type=int, default=10, help="how many tasks share the backbone")
     parser.add_argument("--length", type=int | None, help="tokens of a text (default: 128, if there is room)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args(args)
-    return parser.instantiate(options)
+    return parser
+
+
+def parse(args: list[str]) -> Namespace:
+    """The arguments, with the strategy built."""
+    made = parser()
+    return made.instantiate(made.parse_args(args))

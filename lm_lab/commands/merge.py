@@ -8,7 +8,7 @@ from lm_lab.commands.arguments import Arguments
 
 def main(args: list[str]) -> int:
     """Write the model."""
-    options = parse(args)
+    options = parser().parse_args(args)
 
     from lm_lab.atomic import writable
     from lm_lab.config.lightning_cli import quiet
@@ -26,8 +26,8 @@ def main(args: list[str]) -> int:
     return 0
 
 
-def parse(args: list[str]) -> argparse.Namespace:
-    """The arguments."""
+def parser() -> argparse.ArgumentParser:
+    """What reads its arguments."""
     parser = Arguments("lm-lab merge", description="Write an adaptation as an ordinary transformers folder.")
     parser.add_argument("--delta", type=Path, required=True, help="folder written by lm-lab adapt fit")
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
@@ -37,4 +37,4 @@ def parse(args: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--allow-import", action="append", default=[], metavar="PACKAGE", help="package its classes may come from"
     )
-    return parser.parse_args(args)
+    return parser

@@ -15,7 +15,7 @@ EXAMPLES, TESTED = 4000, 2000  # of these
 
 def main(args: list[str]) -> int:
     """Print the table, and write it if asked."""
-    options, settings = parse(args)
+    options, settings = parser().parse_known_args(args)
     if options.limit is not None and options.limit < 20:
         raise UsageError(f"--limit {options.limit}: a probe needs at least 20 training examples.")
 
@@ -91,8 +91,8 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}"
 
 
-def parse(args: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The arguments, and those that are the backbone's own."""
+def parser() -> argparse.ArgumentParser:
+    """What reads its arguments; others are the backbone's own."""
     parser = Arguments("lm-lab probe", description="Probe every layer of a frozen backbone.")
     parser.add_argument(
         "--backbone", required=True, help="hub id or folder; or a class, settings as --backbone.NAME VALUE"
@@ -113,4 +113,4 @@ def parse(args: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument(
         "--allow-import", action="append", default=[], metavar="PACKAGE", help="package the backbone may come from"
     )
-    return parser.parse_known_args(args)
+    return parser

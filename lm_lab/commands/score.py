@@ -13,7 +13,7 @@ _TASK = "blimp: minimal pairs; lambada: last words; sts: cosines of sentence vec
 
 def main(args: list[str]) -> int:
     """Print the table, and write it if asked."""
-    options, settings = _parser().parse_known_args(args)
+    options, settings = parser().parse_known_args(args)
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"--limit {options.limit}: expected 1 or more.")
 
@@ -73,7 +73,8 @@ def _cell(name: str, value: Any) -> str:
     return f"{value:.1f}" if isinstance(value, float) else str(value)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """What reads its arguments."""
     parser = Arguments(
         "lm-lab score", description="What a pretrained language model knows, without training.", allow_abbrev=False
     )

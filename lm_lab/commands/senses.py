@@ -12,7 +12,7 @@ from lm_lab.errors import UsageError
 
 def main(args: list[str]) -> int:
     """Print the table, and write it and the picture if asked."""
-    options, settings = _parser().parse_known_args(args)
+    options, settings = parser().parse_known_args(args)
     for name in ("lemmas", "tokens"):
         if (value := getattr(options, name)) is not None and value < 2:
             raise UsageError(f"--{name} {value}: expected 2 or more.")
@@ -52,7 +52,8 @@ def _cell(name: str, value: Any) -> str:  # noqa: ARG001
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """What reads its arguments."""
     parser = Arguments(
         "lm-lab senses", description="How well layers tell the senses of a word apart.", allow_abbrev=False
     )

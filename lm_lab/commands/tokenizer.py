@@ -10,7 +10,7 @@ KINDS = ("character", "word", "wordpiece", "bpe", "unigram")
 
 def main(args: list[str]) -> int:
     """Train the tokenizer, write it, and say how much of the texts it does not know."""
-    options = parse(args)
+    options = parser().parse_args(args)
 
     from lm_lab.data import tokenizers
     from lm_lab.data.corpora.raw import documents
@@ -26,8 +26,8 @@ def main(args: list[str]) -> int:
     return 0
 
 
-def parse(args: list[str]) -> argparse.Namespace:
-    """The arguments."""
+def parser() -> argparse.ArgumentParser:
+    """What reads its arguments."""
     parser = Arguments("lm-lab tokenizer", description="Train a tokenizer with BERT's special tokens.")
     parser.add_argument("--kind", choices=KINDS, default="character", help="what a token is (default: character)")
     parser.add_argument(
@@ -40,4 +40,4 @@ def parse(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--min_frequency", type=int, default=2, help="how often a token must occur")
     parser.add_argument("--lowercase", action="store_true", help="read capitals as small letters")
     parser.add_argument("--max_length", type=int, default=512, help="longest sequence that the tokenizer states")
-    return parser.parse_args(args)
+    return parser

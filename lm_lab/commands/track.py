@@ -11,12 +11,13 @@ EXIT_FAILED = 1  # some runs could not be uploaded
 
 def main(args: list[str]) -> int:
     """Run a subcommand."""
-    options = _parser().parse_args(args)
+    options = parser().parse_args(args)
     code: int = options.run(options)
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """What reads its arguments."""
     parser = Arguments("lm-lab track", description="Runs in Weights & Biases.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     sync = commands.add_parser("sync", help="upload every offline run below a folder that is not uploaded yet")

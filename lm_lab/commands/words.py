@@ -13,7 +13,7 @@ from lm_lab.errors import UsageError
 
 def main(args: list[str]) -> int:
     """Run a subcommand."""
-    options = _parser().parse_args(args)
+    options = parser().parse_args(args)
     for name in ("count", "limit"):
         if (value := getattr(options, name, None)) is not None and value < 1:
             raise UsageError(f"--{name} {value}: expected 1 or more.")
@@ -70,7 +70,8 @@ def _cell(name: str, value: Any) -> str:  # noqa: ARG001
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """What reads its arguments."""
     parser = Arguments("lm-lab words", description="Word vectors, and how well they agree with people.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     helps = {

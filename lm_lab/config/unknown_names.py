@@ -2,15 +2,20 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+from lm_lab.config.class_names import HOMES, classes, settings
 from lm_lab.nearest import did_you_mean
 
 # where classes of a key live; any other key may mean one of any of them
-_HOMES = {"strategy": ("strategies",), "objective": ("objectives",), "data": ("data",), "backbone": ("backbones",)}
-_ALL = ("strategies", "objectives", "data", "backbones", "training.optimizers", "training.schedules")
+_HOMES = {
+    "strategy": ("lm_lab.strategies",),
+    "objective": ("lm_lab.objectives",),
+    "data": ("lm_lab.data",),
+    "backbone": ("lm_lab.backbones",),
+}
 _GROUPS = ("model", "data", "trainer", "save")
 _BASES = {"LightningDataModule": "--data", "Callback": "--trainer.callbacks"}
 
@@ -34,9 +39,9 @@ def explained(message: str) -> str | None:
 
 
 def _class(key: str, name: str) -> str:
-    homes = _HOMES.get(key.rpartition(".")[2], _ALL)
-    known = [each for home in homes for each in _classes(home)]
-    listed = f"; the classes are: {', '.join(sorted(known))}" if homes is not _ALL else ""
+    homes = _HOMES.get(key.rpartition(".")[2], HOMES)
+    known = [each for home in homes for each in classes(home)]
+    listed = f"; the classes are: {', '.join(sorted(known))}" if homes is not HOMES else ""
     return f"--{key} {name}: there is no such class{did_you_mean(name.rpartition('.')[2], known) or listed}"
 
 
@@ -45,7 +50,7 @@ def _setting(path: str, name: str) -> str:
     if kind in _BASES:
         option = _BASES[kind]
         return f"{option}.{name}: name the class of {option} before its settings, such as {option} GLUE {option}.{name}"
-    known = _settings(module, kind)
+    known = settings(getattr(import_module(module), kind))
     return f"{kind} has no setting '{name}'{did_you_mean(name, known) or '; it has: ' + ', '.join(known)}"
 
 
@@ -71,7 +76,7 @@ def _shortened(path: str) -> str:
 def _option(word: str | None, key: str | None) -> str:
     option = (word or key or "").partition("=")[0]
     group, _, last = option.rpartition(".")
-    known = [f"trainer.{each}" for each in _settings("lightning", "Trainer")]
+    known = [f"trainer.{each}" for each in settings(import_module("lightning").Trainer)]
     models = (import_module(f"lm_lab.training.{module}") for module in ("adaptation", "pretraining"))
     takes = (
         inspect.signature(getattr(each, name))
@@ -81,26 +86,3 @@ def _option(word: str | None, key: str | None) -> str:
     known += ["config", "seed_everything", "ckpt_path", "delta", "text", "fresh"]
     known += [] if not group or group in _GROUPS else [f"{each}.{last}" for each in _GROUPS]
     return f"--{option}: there is no such option{did_you_mean(option, known)}"
-
-
-def _classes(home: str) -> Iterable[str]:
-    module = import_module(f"lm_lab.{home}")
-    found = {name: getattr(module, name) for name in getattr(module, "__all__", None) or vars(module)}
-    return [name for name, each in found.items() if inspect.isclass(each) and not inspect.isabstract(each)]
-
-
-def _settings(module: str, kind: str) -> list[str]:
-    """Names of the arguments of a class, and of those that it passes on."""
-    found = getattr(import_module(module), kind)
-    return list(dict.fromkeys(_arguments(found)))
-
-
-def _arguments(kind: type) -> Iterator[str]:
-    for each in kind.__mro__:
-        if "__init__" not in vars(each):
-            continue
-        parameters = inspect.signature(each.__init__).parameters.values()  # type: ignore[misc]
-        named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-        yield from (p.name for p in named if p.name != "self")
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return
