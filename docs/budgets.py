@@ -7,7 +7,7 @@ from pathlib import Path
 
 import measured
 
-from lm_lab.report.figures import COLOURS
+from lm_lab.report.palette import FAMILIES
 
 ROOT = Path(__file__).parents[1]
 RESULTS, IMAGE = ROOT / "benchmarks/results/budgets", ROOT / "docs/images/budgets.svg"
@@ -15,6 +15,7 @@ TOKENS = {"none": 0.0, "200k": 0.2, "2M": 2.0, "20M": 20.0, "wide_none": 0.0, "w
 SIZES = {"2 layers of 128": ("none", "200k", "2M", "20M"), "3 blocks of 512": ("wide_none", "wide_299M")}
 TASKS = {"sst2": "SST-2: accuracy", "stsb": "STS-B: correlation", "cola": "CoLA: Matthews"}
 STRATEGIES = {"full": "fine-tuned in full", "probe": "probed"}
+COLOURS = {"full": FAMILIES["fine-tuning"], "probe": FAMILIES["features"]}
 _WIDTH, _HEIGHT, _LEFT, _TOP, _GAP = 190, 190, 34, 30, 46
 _INK, _MUTED, _RULE = "#1f2328", "#59636e", "#e4e7eb"
 _ASIDE = 5  # so far the wide model stands to the right

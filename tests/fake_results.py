@@ -28,6 +28,14 @@ STRATEGIES: dict[str, tuple[str | None, dict[int | None, tuple[int, int, float]]
     "full": (None, {None: (17_360_256, 0, 0.0)}),
 }
 TOTAL = 17_360_256
+CLASSES = {
+    "probe": "LinearProbe",
+    "bitfit": "BitFit",
+    "partial": "PartialFineTuning",
+    "adapter": "PfeifferAdapter",
+    "lora": "LoRA",
+    "full": "FullFineTuning",
+}
 
 
 def suite(seeds: int = 3) -> dict[str, Any]:
@@ -145,7 +153,10 @@ def _config(cell: Any) -> dict[str, Any]:
     return {
         "seed_everything": cell["seed"],
         "trainer": {"max_epochs": 3},
-        "model": {"strategy": cell["strategy"], "learning_rate": cell["tuned"]["learning_rate"]},
+        "model": {
+            "strategy": {"class_path": f"lm_lab.strategies.{CLASSES[cell['strategy']]}"},
+            "learning_rate": cell["tuned"]["learning_rate"],
+        },
         "data": {"task": cell["task"]},
     }
 

@@ -1,4 +1,4 @@
-"""Backbones side by side: a row a backbone, a dot a strategy, for suites that compare what to start from."""
+"""Backbones side by side: a row a backbone, a marker a strategy, for suites that compare what to start from."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,12 +7,14 @@ from statistics import fmean
 
 from lm_lab.report import text
 from lm_lab.report.curves import Point
-from lm_lab.report.figures import colours
+from lm_lab.report.figures import strategies
+from lm_lab.report.marks import mark, named
+from lm_lab.report.palette import Look
 from lm_lab.report.table import columns
 from lm_lab.results.coordinates import Coordinates
 from lm_lab.results.records import AVERAGE
 
-_LEFT, _WIDTH, _ROW, _TOP = 150, 700, 22, 40
+_LEFT, _WIDTH, _ROW, _TOP, _LINE = 190, 820, 22, 26, 18
 _SHIFT = 4  # how far apart the strategies of a row are drawn, so that intervals do not cover each other
 _GREY = "rgba(128,128,128,0.35)"
 PointsByBackbone = dict[str, list[Point]]
@@ -23,7 +25,7 @@ def side_by_side(points: Sequence[Point]) -> str:
     scored = [point for point in points if point.scores]
     if len({point.key.backbone for point in scored if not point.control}) < 2:
         return ""
-    palette = colours(point.key.line.label for point in scored)
+    palette = strategies(scored)
     tasks = sorted(columns(scored), key=lambda task: task != AVERAGE)
     figures = [_figure(_rows(scored, task), palette, task) for task in tasks]
     others = f"<details><summary>Each task</summary>{''.join(figures[1:])}</details>" if figures[1:] else ""
@@ -39,17 +41,19 @@ def _rows(points: Sequence[Point], task: str) -> PointsByBackbone:
     return dict(sorted(found.items(), key=lambda row: (row[1][0].control, -fmean(point.mean for point in row[1]))))
 
 
-def _figure(rows: PointsByBackbone, palette: Mapping[str, str], task: str) -> str:
+def _figure(rows: PointsByBackbone, palette: Mapping[str, Look], task: str) -> str:
     every = [point for row in rows.values() for point in row]
     low = min(point.mean - _half(point) for point in every)
     high = max(point.mean + _half(point) for point in every)
     methods = list(dict.fromkeys(point.key.method for point in every))
-    height = _TOP + _ROW * len(rows) + 26
-    parts = [_legend(every, palette), *(_tick(value, low, high, height) for value in _ticks(low, high))]
+    legend, lines = _legend(every, palette)
+    top, tall = _TOP + _LINE * lines, max(_ROW, _SHIFT * len(methods) + 10)
+    height = top + tall * len(rows) + 26
+    parts = [*legend, *(_tick(value, (low, high), top, height) for value in _ticks(low, high))]
     for place, (name, row) in enumerate(rows.items()):
-        y = _TOP + _ROW * (place + 0.5)
+        y = top + tall * (place + 0.5)
         faded = ' opacity="0.6"' if row[0].control else ""
-        label = f'<text x="{_LEFT - 10}" y="{y + 4:.0f}" text-anchor="end">{escape(name)}</text>'
+        label = named(_LEFT - 10, y + 4, name, _LEFT - 14, 12, 'text-anchor="end"')
         dots = [_dot(p, _x(low, high), y + _offset(methods, p.key.method), palette[p.key.line.label]) for p in row]
         parts.append(f"<g{faded}>{label}{''.join(dots)}</g>")
     box = f'viewBox="0 0 {_WIDTH + 20} {height}" width="{_WIDTH + 20}" height="{height}"'
@@ -58,31 +62,33 @@ def _figure(rows: PointsByBackbone, palette: Mapping[str, str], task: str) -> st
     return f"<figure>{caption}<svg {box} {style}>{''.join(parts)}</svg></figure>"
 
 
-def _dot(point: Point, scale: tuple[float, float], y: float, colour: str) -> str:
+def _dot(point: Point, scale: tuple[float, float], y: float, look: Look) -> str:
     start, by = scale
     x, half = start + by * point.mean, by * _half(point)
     name = f"{point.key.method.label}, {point.key.backbone}: {text.plus_minus(point.interval)}"
-    return (
-        f'<line x1="{x - half:.1f}" y1="{y:.1f}" x2="{x + half:.1f}" y2="{y:.1f}" stroke="{colour}"/>'
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{escape(name)}</title></circle>'
-    )
+    line = f'<line x1="{x - half:.1f}" y1="{y:.1f}" x2="{x + half:.1f}" y2="{y:.1f}" stroke="{look.colour}"/>'
+    return line + mark(look, x, y, 4, name)
 
 
-def _legend(points: Sequence[Point], palette: Mapping[str, str]) -> str:
-    parts, x = [], float(_LEFT)
+def _legend(points: Sequence[Point], palette: Mapping[str, Look]) -> tuple[list[str], int]:
+    """Names after another, in as many lines as they need, and how many these are."""
+    x, line, parts = float(_LEFT), 0, []
     for name in dict.fromkeys(point.key.method.label for point in points):
-        line = next(p.key.line.label for p in points if p.key.method.label == name)
-        parts.append(f'<circle cx="{x:.0f}" cy="12" r="4" fill="{palette[line]}"/>')
-        parts.append(f'<text x="{x + 9:.0f}" y="16">{escape(name)}</text>')
-        x += 30 + 7 * len(name)
-    return "".join(parts)
+        label = next(p.key.line.label for p in points if p.key.method.label == name)
+        wide = 30 + 7 * len(name)
+        if x + wide > _WIDTH and x > _LEFT:
+            x, line = float(_LEFT), line + 1
+        parts.append(mark(palette[label], x, 12 + _LINE * line, 4))
+        parts.append(named(x + 9, 16 + _LINE * line, name, _WIDTH - x, 12))
+        x += wide
+    return parts, line + 1
 
 
-def _tick(value: float, low: float, high: float, height: int) -> str:
-    start, by = _x(low, high)
+def _tick(value: float, ends: tuple[float, float], top: int, height: int) -> str:
+    start, by = _x(*ends)
     x = start + by * value
     return (
-        f'<line x1="{x:.1f}" y1="{_TOP - 8}" x2="{x:.1f}" y2="{height - 22}" stroke="{_GREY}"/>'
+        f'<line x1="{x:.1f}" y1="{top - 8}" x2="{x:.1f}" y2="{height - 22}" stroke="{_GREY}"/>'
         f'<text x="{x:.1f}" y="{height - 6}" text-anchor="middle">{100 * value:g}</text>'
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from lm_lab.metrics import lowest
 from lm_lab.metrics.uncertainty import Interval, average_interval, t_interval
+from lm_lab.report.families import OWN, family
 from lm_lab.results.coordinates import TASK, Coordinates, coordinates
 from lm_lab.results.records import AVERAGE, CellRecord
 from lm_lab.results.selection import Candidate, choose, considered, on_edge
@@ -39,6 +40,7 @@ class Point:
     failed: int  # cells that failed or diverged, over all candidates
     missing: tuple[int, ...]  # seeds of the suite without a finished cell of the winner
     notes: tuple[str, ...]
+    family: str = OWN  # what kind of strategy it is
 
     @property
     def mean(self) -> float:
@@ -144,6 +146,7 @@ def _point(key: Coordinates, task: str, group: list[CellRecord], seeds: Sequence
         failed=sum(option.failed for option in options),
         missing=missing,
         notes=tuple(_notes(winner, options, missing)),
+        family=family(group[0]),
     )
 
 

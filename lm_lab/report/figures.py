@@ -1,43 +1,31 @@
 """Trade-off curves as Plotly figures: score against trained parameters, time, stored bytes and peak memory.
 
-A colour is a strategy everywhere, a marker is a backbone. Large markers are means with the t interval over seeds,
-the small ones just right of them the seeds; the dashed line is full fine-tuning; controls are faded and dotted.
-Backgrounds are transparent, and every colour is readable on white and on near-black.
+A strategy has one colour and one marker everywhere (`palette.py`). Large markers are means with the t interval over
+seeds, the small ones just right of them the seeds; the dashed line is full fine-tuning; controls are faded and dotted.
+What lies beyond the axis (`scale.py`) is an arrow at its end. Backgrounds are transparent.
 """
 
 import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lm_lab.report import text
 from lm_lab.report.curves import Point, compares_backbones, curves
+from lm_lab.report.palette import REFERENCE, Look, looks
+from lm_lab.report.scale import scale
 from lm_lab.report.traces import AXES, HEADLESS, Axis, positions, traces, zero_slot
 from lm_lab.results.coordinates import STRATEGY, Coordinates
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-# Okabe and Ito's colour-blind-safe set without its black and yellow; grey is kept for full fine-tuning.
-COLOURS = {
-    "probe": "#CC79A7",
-    "partial": "#E69F00",
-    "full": "#7A808C",
-    "adapter": "#009E73",
-    "lora": "#1B7FC4",
-    "bitfit": "#D55E00",
-}
-_SPARE = (
-    "#56B4E9", "#A58AFF", "#B8860B", "#17A2A2", "#E377C2", "#8C6D46", "#7CB342", "#C2185B", "#5C6BC0", "#00ACC1",
-    "#F06292", "#6D8B00", "#9C4DCC", "#FF8A65", "#4DB6AC", "#A1887F", "#3D8BFF", "#D4A017",
-)  # fmt: skip
-_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star")
 FONT = "Inter, 'Helvetica Neue', Helvetica, Arial, sans-serif"
 GRID = "rgba(128,128,128,0.22)"
 
 
-def colours(strategies: Iterable[str]) -> dict[str, str]:
-    """Return a colour for each strategy; the common ones always keep theirs."""
-    spare = iter(_SPARE * 9)
-    return {name: COLOURS.get(name) or next(spare) for name in sorted(set(strategies))}
+def strategies(points: Iterable[Point]) -> dict[str, Look]:
+    """How each strategy looks in every figure of these points, by its name without the backbone and the size."""
+    return looks({point.key.line.label: point.family for point in points})
 
 
 def references(points: Iterable[Point]) -> frozenset[Coordinates]:
@@ -87,21 +75,22 @@ def _drawn(points: Sequence[Point], task: str, axis: str, title: str = "") -> tu
     import plotly.graph_objects as go
 
     shown = curves(points, task)
-    palette = colours(point.key.line.label for point in points)
-    backbones = sorted({(p.control, p.key.backbone) for p in points})
+    palette, ends = strategies(points), scale([point for curve in shown.values() for point in curve])
     ranked = sorted(shown.items(), key=lambda item: (item[1][0].control, -max(p.mean for p in item[1])))
-    symbols = {name: _SYMBOLS[i % len(_SYMBOLS)] for i, (_, name) in enumerate(backbones)}
-    alone = len({backbone for control, backbone in backbones if not control}) == 1
+    alone = len({p.key.backbone for p in points if not p.control}) == 1
     figure = go.Figure(layout=_layout(title))
     every = [curve for _, curve in ranked]
     zero = zero_slot([value for curve in every for value in map(AXES[axis].value, curve) if value > 0])
-    found: list[dict[str, Any]] = []
+    full, found = references(points), list[dict[str, Any]]()
     for (backbone, strategy), curve in ranked:
         label = strategy if alone and not curve[0].control else f"{strategy} · {backbone}"
-        found += traces(curve, AXES[axis], zero, label, palette[strategy], symbols[backbone])
+        found += traces(curve, AXES[axis], zero, label, palette[strategy], ends, any(p.key in full for p in curve))
     if not compares_backbones(points):
         _full_lines(figure, every, not alone)
-    figure.update_layout(_ticks(every, AXES[axis]))
+    beyond = [
+        f"{task}, {p.key.label}: {text.score(p.mean)}" for curve in every for p in curve if ends.beyond(100 * p.mean)
+    ]
+    figure.update_layout({**_ticks(every, AXES[axis]), "yaxis.range": list(ends), "meta": {"beyond": beyond}})
     if axis == "parameters":
         _head_buttons(figure, every)
     return found, figure
@@ -114,10 +103,10 @@ def _full_lines(figure: "go.Figure", shown: Sequence[Sequence[Point]], named: bo
             if point.key in full and not point.control:
                 figure.add_hline(
                     y=100 * point.mean,
-                    line={"dash": "dash", "width": 1.2, "color": COLOURS["full"]},
+                    line={"dash": "dash", "width": 1.2, "color": REFERENCE},
                     annotation_text=f"full · {point.key.place.label}" if named else "full fine-tuning",
                     annotation_position="top left",
-                    annotation_font={"size": 11, "color": COLOURS["full"]},
+                    annotation_font={"size": 11, "color": REFERENCE},
                     layer="below",
                 )
 
@@ -168,12 +157,12 @@ def _head_buttons(figure: "go.Figure", shown: Sequence[Sequence[Point]]) -> None
             xs += [positions(curve, axis, zero), positions(repeated, axis, zero, beside=True)]
         buttons.append({"label": label, "method": "update", "args": [{"x": xs}, _ticks(shown, axis)]})
     menu = {"type": "buttons", "direction": "right", "buttons": buttons, "x": 0, "xanchor": "left", "y": 1.02}
-    style = {"yanchor": "bottom", "pad": {"t": 0, "b": 4}, "font": {"size": 11, "color": COLOURS["full"]}}
+    style = {"yanchor": "bottom", "pad": {"t": 0, "b": 4}, "font": {"size": 11, "color": REFERENCE}}
     figure.update_layout(updatemenus=[{**menu, **style, "bgcolor": "rgba(0,0,0,0)", "bordercolor": GRID}])
 
 
 def _layout(title: str) -> dict[str, Any]:
-    line = {"gridcolor": GRID, "linecolor": COLOURS["full"], "zeroline": False, "ticks": "outside", "ticklen": 4}
+    line = {"gridcolor": GRID, "linecolor": REFERENCE, "zeroline": False, "ticks": "outside", "ticklen": 4}
     return {
         "template": {},
         "title": {"text": title, "font": {"size": 16}, "x": 0},

@@ -8,9 +8,6 @@ Plotly's library and the figures travel inside the page as gzip in base64 and ar
 (`DecompressionStream`); without it, or without scripts, the page shows the static picture and every table.
 """
 
-import base64
-import gzip
-import json
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -18,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from lm_lab.metrics.uncertainty import DRAWS
-from lm_lab.report import sections as sections
+from lm_lab.report import interactive, sections
 from lm_lab.report.backbones import side_by_side
 from lm_lab.report.cautions import cautions
 from lm_lab.report.comparisons import Comparison, compare
-from lm_lab.report.curves import Point, compares_backbones, curves, shared_tasks
+from lm_lab.report.curves import Point, compares_backbones, shared_tasks
 from lm_lab.report.details import details, domains
-from lm_lab.report.figures import all_figures
 from lm_lab.report.headline import headline
 from lm_lab.report.layers import layer_weights
 from lm_lab.report.losses import training_losses
@@ -41,7 +37,6 @@ from lm_lab.report.table import (
     rows,
     terminal_table,
 )
-from lm_lab.report.traces import AXES
 from lm_lab.results.records import AVERAGE, Baseline, Scan, read_baselines, read_suite, scan
 
 __all__ = ["terminal_table", "write_report", "write_svg"]
@@ -64,7 +59,8 @@ zero: read its interval."""
 _MIXED = """Learned weights of the layers, summing to 1: 0 is the embeddings. Bars are means, dots seeds; the upper line
 is an equal share."""
 
-_LOSSES = """Loss of single batches at equal steps, averaged over seeds and five records; dotted: random weights."""
+_LOSSES = """Loss of single batches at equal steps, averaged over seeds and five records; dotted: random weights.
+The number is the last one."""
 
 _BACKBONES = """Each row is a backbone, best mean of its strategies first; faded rows are controls with random weights.
 Intervals longer than 10 points are cut there."""
@@ -74,14 +70,10 @@ _BESIDE = """Means over seeds of what a task reports beside its metrics; none of
 _DOMAINS = """Scores, as means over seeds, on splits of other domains that nothing was trained or selected on. The
 change is their mean less the score in the task's own domain."""
 
+_SCREEN = 1500  # letters
+
 _BOLD = """Bold: the best of its column, or not significantly different from it by Welch's t-test over seeds at 5% and
 as well measured (as many seeds; an interval no wider, or a mean within a point)."""
-
-_MANY = 8  # curves, from which on a reader wants to see some of them
-
-_CAPTION = """Large markers are means, bars 95% t intervals over seeds (of averages: over tasks and seeds, as in the
-table), and the small markers just right of them the single seeds. The dashed line is full fine-tuning; dotted and open:
-controls with random weights. Hover for the numbers, click a name to hide it."""
 
 
 def write_report(
@@ -121,16 +113,24 @@ def _page(
 ) -> str:
     name = escape(str(suite.get("name", "results")))
     sentences = "".join(f"<p>{escape(line)}</p>" for line in headline(points, gaps))
-    sentences += "".join(f'<p class="flag">{escape(line)}</p>' for line in cautions(points, found.records, known))
+    sentences += _cautions(cautions(points, found.records, known))
     beside = _optional("Backbones side by side", side_by_side(points), _BACKBONES)
     body = [
         f"<h1>What each way of adapting costs: {name}</h1>",
         f'<p class="muted">{escape(str(suite.get("description", "")))} {_counts(suite, points, found)}</p>',
         f'<div class="lead">{sentences}</div>',
         _warnings(suite, found, points, problems),
-        *([beside, _figures(points)] if compares_backbones(points) else [_figures(points), beside]),
+        *(
+            [beside, interactive.section(points)]
+            if compares_backbones(points)
+            else [interactive.section(points), beside]
+        ),
         _section("Scores and costs", sections.results(points, known), _table_note(points, known)),
-        _section("Against full fine-tuning", _tab_bar(points) + sections.comparisons(gaps, rows(points)), _COMPARED),
+        _section(
+            "Against full fine-tuning",
+            interactive.tab_bar(points) + sections.comparisons(gaps, rows(points)),
+            _COMPARED,
+        ),
         _optional("Beside the score", details(points, found.records), _BESIDE),
         _optional("Other domains", domains(points, found.records), _DOMAINS),
         _optional("What a mix gives to each layer", layer_weights(points, found.records), _MIXED),
@@ -143,8 +143,17 @@ def _page(
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}: adaptation trade-off</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{CSS}</style></head>\n'
-        f"<body>\n{''.join(body)}\n{_payload(points)}<script>{JS}</script>\n</body></html>\n"
+        f"<body>\n{''.join(body)}\n{interactive.payload(points)}<script>{JS}</script>\n</body></html>\n"
     )
+
+
+def _cautions(lines: Sequence[str]) -> str:
+    """All of them, or behind their number where they would fill the screen."""
+    listed = "".join(f'<p class="flag">{escape(line)}</p>' for line in lines)
+    if sum(map(len, lines)) <= _SCREEN:
+        return listed
+    summary = f"{len(lines)} cautions: read them before the figures"
+    return f'<details class="flag"><summary>{summary}</summary>{listed}</details>'
 
 
 def _optional(title: str, html: str, note: str) -> str:
@@ -196,53 +205,6 @@ def _table_note(points: Sequence[Point], known: Mapping[str, Baseline]) -> str:
     over = f"The average is over {escape(shared)}. " if AVERAGE in columns(points) else ""
     beat = f"What any model has to beat, {escape(baselines_line(points, known))}. " if known else ""
     return f"{marked}{over}{beat}Click a heading to sort."
-
-
-def _figures(points: Sequence[Point]) -> str:
-    tasks = _tabs(points)
-    if not tasks:
-        return ""
-    heads = "".join(f'<button data-head="{i}">{w}</button>' for i, w in enumerate(("head included", "head left out")))
-    control = '<label><input type="checkbox" id="controls" checked> show controls</label>'
-    sought = '<input type="search" id="filter" placeholder="filter: lora|adapter bert" aria-label="Filter by name">'
-    many = len(curves(points, tasks[0])) > _MANY
-    extra = (
-        f'<span class="gap"></span>{sought if many else ""}{heads}{control if any(p.control for p in points) else ""}'
-    )
-    large, *small = (f'<div class="plot" role="img" data-axis="{axis}"></div>' for axis in AXES)
-    rest = "".join(f"<figure>{plot}</figure>" for plot in small)
-    return (
-        f'<section id="score-against-cost"><h2>Score against cost</h2><p class="warn" id="no-figures" hidden></p>'
-        f'<figure id="static">{write_svg(points, task=tasks[0])}</figure>'
-        f'<div class="interactive" hidden>{_tab_bar(points, extra)}<figure>{large}'
-        f'<figcaption>{_CAPTION}</figcaption></figure><div class="small">{rest}</div></div></section>\n'
-    )
-
-
-def _tab_bar(points: Sequence[Point], extra: str = "") -> str:
-    tabs = "".join(f'<button data-task="{escape(task)}">{escape(task)}</button>' for task in _tabs(points))
-    return f'<div class="tabs">{tabs}{extra}</div>'
-
-
-def _tabs(points: Sequence[Point]) -> list[str]:
-    tasks = columns([p for p in points if p.scores])
-    return sorted(tasks, key=lambda task: task != AVERAGE)
-
-
-def _payload(points: Sequence[Point]) -> str:
-    """Return Plotly and the figures as compressed blocks; nothing when there is no figure to draw."""
-    from plotly.offline import get_plotlyjs
-
-    tasks = _tabs(points)
-    if not tasks:
-        return ""
-    blocks = {"plotly": get_plotlyjs(), "figures": json.dumps(all_figures(points, tasks))}
-    return "".join(f'<script type="text/plain" id="{k}">{_packed(v)}</script>\n' for k, v in blocks.items())
-
-
-def _packed(content: str) -> str:
-    # mtime=0: the same results give the same page, byte for byte
-    return base64.b64encode(gzip.compress(content.encode(), 9, mtime=0)).decode()
 
 
 def _protocol(suite: Mapping[str, Any]) -> str:

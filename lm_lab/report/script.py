@@ -1,89 +1,59 @@
-"""The report page's script: unpacks Plotly and the figures, draws them, switches tasks and sorts tables."""
+"""The report page's script: unpacks Plotly and the figures, filters, switches tasks and sorts tables."""
 
-JS = """
+from lm_lab.report.drawing import DRAWING
+
+JS = (
+    """
 "use strict";
-const byId = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id), all = (which) => [...document.querySelectorAll(which)];
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-let figures = null, task = null, convention = 0, drawing = Promise.resolve();
+const EACH = "each task", host = document.querySelector(".interactive");
+let figures = null, task = null, axis = "parameters", convention = 0, drawing = Promise.resolve();
 
 async function inflate(id) {
   const bytes = Uint8Array.from(atob(byId(id).textContent.trim()), (c) => c.charCodeAt(0));
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
 }
 
-// every word must be in the name, which may be of one of several: "bert lora|adapter"
-function wanted(name) {
-  const words = (byId("filter")?.value ?? "").toLowerCase().split(/\\s+/).filter(Boolean);
+// every word must be in the name, which may be of one of several: "bert lora|adapter"; a word in quotes is all of it
+function wanted({name, family, backbone}) {
+  const asked = (byId("filter")?.value ?? "").toLowerCase(), exact = asked.match(/^"(.*)"$/);
+  const isA = (id, value) => !byId(id)?.value || byId(id).value === "=" + value;
+  if (!isA("family", family) || !isA("backbone", backbone)) return false;
+  if (exact) return name.toLowerCase().split(" · ")[0] === exact[1];
+  const words = asked.split(/\\s+/).filter(Boolean);
   return words.every((word) => word.split("|").some((part) => part && name.toLowerCase().includes(part)));
 }
-
-function themed(figure, small) {
-  const copy = structuredClone(figure), layout = copy.layout, narrow = innerWidth < 760;
-  layout.font = {...layout.font, color: css("--ink"), size: small ? 11 : 13};
-  layout.hoverlabel = {...layout.hoverlabel, bgcolor: css("--card"), bordercolor: css("--rule")};
-  layout.hoverlabel.font = {...layout.hoverlabel.font, color: css("--ink")};
-  layout.xaxis.title.font = layout.yaxis.title.font = {size: small ? 12 : 13, color: css("--muted")};
-  layout.autosize = true;
-  if (small) {
-    layout.showlegend = false;
-    layout.margin = {l: 46, r: 14, t: 14, b: 46};
-    layout.annotations = [];
-  } else if (narrow) {
-    layout.legend = {...layout.legend, orientation: "h", x: 0, y: -0.2, yanchor: "top"};
-    layout.margin = {l: 46, r: 8, t: 16, b: 50};
-  }
-  const menu = layout.updatemenus;
-  delete layout.updatemenus;
-  if (menu) {
-    const [restyle, relayout] = menu[0].buttons[convention].args;
-    restyle.x.forEach((x, i) => { copy.data[i].x = x; });
-    for (const [path, value] of Object.entries(relayout)) {
-      const keys = path.split("."), last = keys.pop();
-      keys.reduce((node, key) => (node[key] ??= {}), layout)[last] = value;
-    }
-  }
-  const hidden = byId("controls") && !byId("controls").checked;
-  copy.data = copy.data.filter((t) => !(hidden && t.meta?.control) && wanted(t.legendgroup));
-  layout.modebar = {bgcolor: "rgba(0,0,0,0)", color: css("--rule"), activecolor: css("--muted")};
-  return copy;
-}
-
-// one after the other: Plotly loses an update that comes while it draws
-function draw() { drawing = drawing.then(drawAll); }
-
-function drawAll() {
-  const options = {responsive: true, displaylogo: false, showSendToCloud: false};  // nothing on this page uploads
-  options.modeBarButtonsToRemove = ["select2d", "lasso2d"];
-  options.toImageButtonOptions = {format: "svg", filename: "lm_lab-" + task};
-  return Promise.all([...document.querySelectorAll("[data-axis]")].map((holder) => {
-    const small = holder.closest(".small") !== null;
-    holder.setAttribute("aria-label", `Score against ${holder.dataset.axis}, ${task}; the table has its numbers`);
-    const {data, layout} = themed(figures[task][holder.dataset.axis], small);
-    const listed = data.filter((t) => t.showlegend !== false).length;
-    if (!small) holder.style.height = Math.max(innerWidth < 760 ? 520 : 460, 21 * listed + 70) + "px";  // no scrolling
-    return Plotly.react(holder, data, layout, {...options, displayModeBar: small ? false : "hover"});
-  }));
-}
-
+"""
+    + DRAWING
+    + """
 function show() {
-  for (const tab of document.querySelectorAll("button[data-task]"))
-    tab.setAttribute("aria-pressed", String(tab.dataset.task === task));
-  for (const tab of document.querySelectorAll("button[data-head]"))
-    tab.setAttribute("aria-pressed", String(Number(tab.dataset.head) === convention));
-  for (const row of document.querySelectorAll("tr[data-task]")) row.hidden = row.dataset.task !== task;
+  const pressed = {task, head: String(convention), shown: axis};
+  for (const [kind, value] of Object.entries(pressed))
+    for (const tab of all(`button[data-${kind}]`))
+      tab.setAttribute("aria-pressed", String(tab.dataset[kind] === value));
+  const listed = task === EACH ? all("button[data-task]")[0].dataset.task : task;
+  for (const row of all("tr[data-name]"))
+    row.hidden = !wanted(row.dataset) || (row.dataset.task !== undefined && row.dataset.task !== listed);
   if (figures) draw();
 }
 
+function alone(name) {
+  const quoted = `"${name}"`;
+  byId("filter").value = byId("filter").value === quoted ? "" : quoted;
+  show();
+}
+
 function listen() {
-  for (const tab of document.querySelectorAll("button[data-task]"))
-    tab.addEventListener("click", () => { task = tab.dataset.task; show(); });
-  for (const tab of document.querySelectorAll("button[data-head]"))
-    tab.addEventListener("click", () => { convention = Number(tab.dataset.head); show(); });
-  if (byId("controls")) byId("controls").addEventListener("change", draw);
-  byId("filter")?.addEventListener("input", () => {
-    for (const row of document.querySelectorAll("tr[data-name]")) row.hidden = !wanted(row.dataset.name);
-    if (figures) draw();
-  });
+  const on = (which, act) => {
+    for (const tab of all(which)) tab.addEventListener("click", () => { act(tab.dataset); show(); });
+  };
+  on("button[data-task]", (data) => { task = data.task; });
+  on("button[data-head]", (data) => { convention = Number(data.head); });
+  on("button[data-shown]", (data) => { axis = data.shown; });
+  for (const entry of all("button[data-line]")) entry.addEventListener("click", () => alone(entry.dataset.line));
+  for (const id of ["controls", "family", "backbone"]) byId(id)?.addEventListener("change", show);
+  byId("filter")?.addEventListener("input", show);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (figures) draw(); });
   task = document.querySelector("button[data-task]").dataset.task;
   show();
@@ -103,7 +73,7 @@ async function start() {
   document.head.append(script);
   figures = JSON.parse(data);
   byId("static").remove();
-  for (const holder of document.querySelectorAll(".interactive")) holder.hidden = false;
+  host.hidden = false;
   draw();
 }
 
@@ -122,18 +92,10 @@ function sortable(table) {
   }));
 }
 
-// figures have the width of the screen: on paper they take that of the page
-function paper(printing) {
-  if (!figures) return;
-  for (const holder of document.querySelectorAll("[data-axis]")) {
-    holder.style.width = printing ? (holder.closest(".small") ? "320px" : "670px") : "";
-    Plotly.Plots.resize(holder);
-  }
-}
 addEventListener("beforeprint", () => paper(true));
 addEventListener("afterprint", () => paper(false));
-
-document.querySelectorAll("table.sortable").forEach(sortable);
+all("table.sortable").forEach(sortable);
 if (document.querySelector("button[data-task]")) listen();
 if (byId("plotly")) start();
 """
+)

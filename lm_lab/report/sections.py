@@ -10,7 +10,8 @@ from lm_lab.redaction import redacted
 from lm_lab.report import text
 from lm_lab.report.comparisons import Comparison
 from lm_lab.report.curves import Point
-from lm_lab.report.figures import colours
+from lm_lab.report.figures import strategies
+from lm_lab.report.marks import swatch
 from lm_lab.report.table import BASELINE, baseline_scores, best, columns, rows
 from lm_lab.results.coordinates import BACKBONE, TASK, Coordinates, coordinates
 from lm_lab.results.records import AVERAGE, Baseline, CellRecord
@@ -41,17 +42,15 @@ def table(header: Sequence[str], body: Sequence[tuple[Sequence[Data], str]]) -> 
 
 def results(points: Sequence[Point], known: Mapping[str, Baseline]) -> str:
     """Return the table of scores: a row a strategy and size, a column a task, what it costs; the baseline last."""
-    tasks, marked, palette = columns(points), best(points), colours(p.key.line.label for p in points)
+    tasks, marked, palette = columns(points), best(points), strategies(points)
     many = len({p.key.backbone for p in points}) > 1
     body = []
     for key, by_task in rows(points).items():
         point = by_task.get(AVERAGE) or next(iter(by_task.values()))
-        dot = f'<span class="swatch" style="background:{palette[key.line.label]}"></span>'
-        named = [Data(dot + escape(key.method.label), key.method.label)]
+        named = [Data(swatch(palette[key.line.label]) + escape(key.method.label), key.method.label)]
         named += [Data(escape(key.backbone), css="word")] if many else []
         scores = [_score(by_task.get(task), (key, task) in marked) for task in tasks]
-        line = key.line.label if not many and not point.control else f"{key.line.label} · {key.backbone}"
-        about = f'data-name="{escape(line)}"' + (' class="control"' if point.control else "")
+        about = _about(point) + (' class="control"' if point.control else "")
         body.append(([*named, *scores, *_costs(point)], about))
     if known:
         scored = baseline_scores(points, known)
@@ -62,7 +61,7 @@ def results(points: Sequence[Point], known: Mapping[str, Baseline]) -> str:
     return table([*header, "trained", "share", "train time", "stored", "peak memory"], body)
 
 
-def comparisons(found: Sequence[Comparison], order: Iterable[Coordinates]) -> str:
+def comparisons(found: Sequence[Comparison], order: Mapping[Coordinates, Mapping[str, Point]]) -> str:
     """Return the table of differences from full fine-tuning, the average first, rows in the order of the keys."""
     if not found:
         return "<p>No comparison can be made: it takes finished cells of full fine-tuning and of another strategy.</p>"
@@ -78,9 +77,16 @@ def comparisons(found: Sequence[Comparison], order: Iterable[Coordinates]) -> st
         numbers = [Data(text.score(gap.estimate, signed=True), gap.estimate, "best" if clear else "")]
         numbers += [Data(interval, gap.low), Data(text.p_value(gap.p), gap.p), Data(text.p_value(c.p_holm), c.p_holm)]
         row = [*named, *numbers, Data(f"{c.seeds[0]} / {c.seeds[1]}")]
-        body.append((row, f'data-task="{escape(c.task)}"'))
+        about = _about(next(iter(order[c.key].values())))
+        body.append((row, f'data-task="{escape(c.task)}" {about}'))
     header = ["task", "strategy", *(["backbone"] if many else []), "difference", "95% interval", "p", "p (Holm)"]
     return table([*header, "seeds"], body)
+
+
+def _about(point: Point) -> str:
+    """What a row can be filtered by."""
+    known = {"name": f"{point.key.line.label} · {point.key.backbone}", "backbone": point.key.backbone}
+    return " ".join(f'data-{key}="{escape(value)}"' for key, value in {**known, "family": point.family}.items())
 
 
 def selection(points: Sequence[Point]) -> str:

@@ -28,6 +28,7 @@ p { margin: .45rem 0; max-width: 100ch; }
 .lead { border-left: 3px solid var(--accent); }
 .lead p { margin: .35rem 0; }
 .lead .flag { font-size: 1rem; font-weight: 450; }
+.lead .flag summary { color: inherit; font-weight: 600; }
 .warn { background: var(--warn-paper); color: var(--warn); padding: .55rem .9rem; border-radius: 6px; max-width: none; }
 .warn p { margin: .15rem 0; }
 figure { margin: .8rem 0; background: var(--card); border: 1px solid var(--rule); border-radius: 8px; }
@@ -48,8 +49,14 @@ figcaption { padding: .3rem .4rem .5rem; }
 .tabs .gap { flex: 1; }
 .tabs input[type="search"] {
   font: inherit; font-size: .9rem; color: var(--ink); background: var(--card); border: 1px solid var(--rule);
-  border-radius: 999px; padding: .18rem .8rem; width: 15rem;
+  border-radius: 999px; padding: .18rem .8rem; width: 12.5rem;
 }
+.tabs select {
+  font: inherit; font-size: .9rem; color: var(--ink); background: var(--card); border: 1px solid var(--rule);
+  border-radius: 999px; padding: .18rem .6rem; max-width: 12rem;
+}
+#beyond { padding: 0 .4rem; }
+#shown { display: flex; gap: .35rem; }
 .tabs label { font-size: .88rem; color: var(--muted); }
 .scroll { overflow-x: auto; border: 1px solid var(--rule); border-radius: 8px; background: var(--card); }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
@@ -68,7 +75,11 @@ thead th[aria-sort="descending"]::after { content: " ↓"; }
 tbody tr:hover { background: var(--hover); }
 td.best { font-weight: 650; }
 tr.control td { color: var(--muted); font-style: italic; }
-.swatch { display: inline-block; width: .62em; height: .62em; border-radius: 50%; margin-right: .5em; }
+.swatch { width: .95em; height: .95em; margin-right: .4em; vertical-align: -.1em; }
+.key { display: flex; flex-wrap: wrap; gap: .1rem .9rem; padding: .1rem .4rem .4rem; }
+.key button { font: inherit; font-size: .85rem; color: var(--ink); background: none; border: 0; }
+.key button { padding: .1rem 0; cursor: pointer; }
+[hidden] { display: none !important; }
 .half { color: var(--muted); font-weight: 400; }
 .flag { color: var(--warn); font-weight: 600; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.4rem; margin: .6rem 0; font-size: .92rem; }
@@ -82,18 +93,23 @@ details summary { cursor: pointer; color: var(--muted); margin: .6rem 0; }
   .small { grid-template-columns: 1fr; }
   h1 { font-size: 1.4rem; }
   .plot { height: 520px; }
+  figure { overflow-x: auto; }
+  figure > svg { min-width: 620px; }
   dl { grid-template-columns: 1fr; gap: 0 0; } dd { margin-bottom: .5rem; }
 }
 @media print {
   @page { size: A4; margin: 13mm; }
   body { max-width: none; padding: 0; font-size: 9.5pt; }
-  .tabs, .contents { display: none; }
+  .tabs, .contents, .modebar-container { display: none !important; }
   .small { grid-template-columns: repeat(2, 1fr); }
   .scroll { overflow: visible; border: 0; }
   table { font-size: 7.5pt; }
   th, td { padding: .18rem .3rem; white-space: normal; }
+  th:first-child, td:first-child { white-space: nowrap; }
   td.wrap { min-width: 0; }
-  tr[hidden] { display: table-row; }
+  tr[hidden] { display: table-row !important; }
+  figure { overflow: visible; }
+  figure > svg { min-width: 0; }
   figure, tr { break-inside: avoid; }
   h2 { break-after: avoid; }
 }

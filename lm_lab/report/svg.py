@@ -7,24 +7,27 @@ from typing import NamedTuple
 
 from lm_lab.report import text
 from lm_lab.report.curves import Point, compares_backbones, curves
-from lm_lab.report.figures import colours, references
+from lm_lab.report.figures import references, strategies
+from lm_lab.report.marks import cut, mark, named
+from lm_lab.report.palette import Look
+from lm_lab.report.scale import Scale, scale
 from lm_lab.report.traces import zero_slot
 from lm_lab.results.records import AVERAGE
 
 WIDTH, HEIGHT = 860, 470
-_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 190, 62, 58
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 222, 62, 58
 _INK, _MUTED, _RULE = "#1f2328", "#59636e", "#e4e7eb"
 _ROWS = 10  # entries that the legend has room for with their numbers
+_NAMES = 32  # and without
 
 
 class Frame(NamedTuple):
     """What the plot shows: log10 of the lowest and highest x, and of where nought is drawn if anything trains nothing;
-    the lowest and highest score in points."""
+    the scores."""
 
     left: float
     right: float
-    bottom: float
-    top: float
+    scores: Scale
     nought: float | None
 
 
@@ -35,7 +38,8 @@ def write_svg(points: Sequence[Point], title: str = "", task: str = AVERAGE) -> 
     """
     shown = curves([p for p in points if not p.control], task)
     listed = [p for curve in shown.values() for p in curve]
-    body = [_text(_LEFT - 46, 32, title or f"Score against trained parameters: {task}", 17, _INK, weight=600)]
+    heading = title or f"Score against trained parameters: {task}"
+    body = [named(_LEFT - 46, 32, heading, WIDTH - _LEFT, 17, f'fill="{_INK}" font-weight="600"')]
     if not listed:
         body.append(_text(_LEFT, HEIGHT / 2, "No finished cells yet.", 14, _MUTED))
     else:
@@ -53,70 +57,94 @@ def _drawing(
     shown: dict[tuple[str, str], list[Point]], listed: Sequence[Point], points: Sequence[Point]
 ) -> Iterable[str]:
     frame = _frame(listed)
-    palette = colours(p.key.line.label for p in points)
+    palette = strategies(points)
     backbones = {backbone for backbone, _ in shown}
     yield from _axes(frame)
     full = frozenset() if compares_backbones(listed) else references(listed)
     for point in (p for p in listed if p.key in full):
         y = _y(100 * point.mean, frame)
-        yield _line(_LEFT, y, WIDTH - _RIGHT, y, palette[point.key.line.label], 'stroke-dasharray="5 4"')
+        yield _line(_LEFT, y, WIDTH - _RIGHT, y, palette[point.key.line.label].colour, 'stroke-dasharray="5 4"')
     crowded = len(shown) > _ROWS
     ranked = sorted(shown.items(), key=lambda item: -max(p.mean for p in item[1]))
     for rank, ((_, strategy), curve) in enumerate(ranked, start=1):
         yield from _curve(curve, frame, palette[strategy], f"{rank}" if crowded else "")
-    ends = {
-        (_label(curve[-1], strategy if len(backbones) == 1 else f"{strategy} · {backbone}"), palette[strategy]): max(
-            curve, key=lambda p: p.mean
-        )
-        for (backbone, strategy), curve in shown.items()
-    }
-    yield from _legend(ends)
+    best = [max(curve, key=lambda p: p.mean) for _, curve in ranked]
+    names = [_label(curve[-1], method if len(backbones) == 1 else f"{method} · {on}") for (on, method), curve in ranked]
+    yield from _legend(names, best, [palette[method] for (_, method), _ in ranked])
 
 
-def _curve(curve: Sequence[Point], frame: Frame, colour: str, rank: str) -> Iterable[str]:
+def _curve(curve: Sequence[Point], frame: Frame, look: Look, rank: str) -> Iterable[str]:
+    colour, ends = look.colour, frame.scores
     at = [(_x(p.trained(), frame), _y(100 * p.mean, frame)) for p in curve]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in at)
     yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.2"/>'
     for point, (x, y) in zip(curve, at, strict=True):
-        ends = [100 * value for value in (point.interval.low, point.interval.high)]
-        whole = all(frame.bottom <= value <= frame.top for value in ends)
-        if whole:
-            low, high = (_y(value, frame) for value in ends)
+        known = not math.isnan(point.interval.half)
+        whole = known and not any(ends.beyond(100 * end) for end in (point.interval.low, point.interval.high))
+        if known:
+            low, high = (_y(100 * value, frame) for value in (point.interval.low, point.interval.high))
             yield _line(x, low, x, high, colour)
+        if whole:
             yield from (_line(x - 3, end, x + 3, end, colour) for end in (low, high))
         for value in point.scores.values():
-            yield f'<circle cx="{x + 9:.1f}" cy="{_y(100 * value, frame):.1f}" r="2" fill="{colour}" opacity=".4"/>'
-        hollow = not whole and not math.isnan(point.interval.half)  # an interval that is wider than the picture
-        fill = f'fill="#fff" stroke="{colour}"' if hollow else f'fill="{colour}" stroke="#fff"'
-        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.8" {fill} stroke-width="1.2">'
-        yield f"<title>{escape(point.key.method.label)}: {text.plus_minus(point.interval)}</title></circle>"
-        if hollow:
+            yield _seed(x + 9, 100 * value, frame, colour)
+        said = f"{point.key.method.label}: {text.plus_minus(point.interval)}"
+        yield _arrow(x, 100 * point.mean, frame, colour, said) or mark(
+            look, x, y, 4.8, said, _fill(known and not whole, colour)
+        )
+        if known and not whole:
             side = -1 if x > WIDTH - _RIGHT - 80 else 1  # the legend begins there
             words = f"{rank or _size(point)} ({text.spread(point.interval)})".strip()
-            yield _text(x + 9 * side, y + 15, words, 11, colour, "end" if side < 0 else "start")
+            yield _text(
+                x + 9 * side, min(y + 15, HEIGHT - _BOTTOM - 4), words, 11, _INK, "end" if side < 0 else "start"
+            )
         elif rank or point.key.size is not None:
-            yield _text(x - 8, y - 8, rank or _size(point), 11, colour, "end")
+            yield _text(x - 8, y - 8, rank or _size(point), 11, _INK, "end")
+
+
+def _fill(hollow: bool, colour: str) -> str:
+    """Hollow: the interval is wider than the picture."""
+    return f'fill="{"#fff" if hollow else colour}" stroke="{colour if hollow else "#fff"}" stroke-width="1.2"'
+
+
+def _seed(x: float, score: float, frame: Frame, colour: str) -> str:
+    arrow = _arrow(x, score, frame, colour, f"{score:.1f}", size=3.0)
+    return arrow or f'<circle cx="{x:.1f}" cy="{_y(score, frame):.1f}" r="2" fill="{colour}" opacity=".4"/>'
+
+
+def _arrow(x: float, score: float, frame: Frame, colour: str, said: str, size: float = 6.0) -> str:
+    """At the end of the axis, of a score that lies beyond it; "" for others."""
+    if not frame.scores.beyond(score):
+        return ""
+    y, way = _y(score, frame), 1 if score < frame.scores.bottom else -1
+    path = f"M{x - size:.1f} {y - way * size:.1f}h{2 * size:g}L{x:.1f} {y:.1f}z"
+    return f'<path d="{path}" fill="{colour}" class="beyond"><title>{escape(said)}</title></path>'
 
 
 def _size(point: Point) -> str:
     return "" if point.key.size is None else f"{point.key.size:g}"
 
 
-def _legend(ends: dict[tuple[str, str], Point]) -> Iterable[str]:
-    x, y = WIDTH - _RIGHT + 18, _TOP + 8
-    ordered = sorted(ends.items(), key=lambda item: -item[1].mean)
-    if len(ordered) > _ROWS:  # colours alone no longer tell them apart: numbers do
-        step = (HEIGHT - _TOP - 16) / len(ordered)
-        for row, ((label, colour), point) in enumerate(ordered):
-            words = f"{row + 1}  {label}  {text.score(point.mean)}"
-            yield _text(x, y + step * row, words, min(12.5, 0.8 * step), colour, weight=600)
+def _legend(names: Sequence[str], best: Sequence[Point], seen: Sequence[Look]) -> Iterable[str]:
+    """Names and the best scores of curves, in their order."""
+    x, y, room = WIDTH - _RIGHT + 18, _TOP + 8, _RIGHT - 38
+    if len(names) <= _ROWS:
+        for row, (name, point, look) in enumerate(zip(names, best, seen, strict=True)):
+            top = y + 36 * row
+            yield mark(look, x, top, 5)
+            yield named(x + 13, top + 4.5, name, room, 13.5, f'fill="{_INK}" font-weight="600"')
+            detail = f"{text.plus_minus(point.interval)} at {text.count(point.trained())}"
+            yield named(x + 13, top + 19, detail, room + 10, 11.5, f'fill="{_MUTED}"')
         return
-    for row, ((label, colour), point) in enumerate(ordered):
-        top = y + 36 * row
-        yield f'<circle cx="{x}" cy="{top}" r="5" fill="{colour}"/>'
-        yield _text(x + 13, top + 4.5, label, 13.5, _INK, weight=600)
-        detail = f"{text.plus_minus(point.interval)} at {text.count(point.trained())}"
-        yield _text(x + 13, top + 19, detail, 11.5, _MUTED)
+    step = (HEIGHT - _TOP - 16) / min(len(names), _NAMES + 1)  # numbers stand at the points
+    size = min(12.5, 0.8 * step)
+    for row, (name, point, look) in enumerate(zip(names[:_NAMES], best, seen, strict=False)):
+        yield mark(look, x, y + step * row - 0.35 * size, min(4.5, 0.36 * size))
+        words = f"{row + 1}  {cut(name, room - 4.2 * size, size)}  {text.score(point.mean)}"
+        whole = f"<title>{escape(name)}</title>"
+        yield _text(x + 11, y + step * row, words, size, _INK).replace("</text>", f"{whole}</text>")
+    if len(names) > _NAMES:
+        yield _text(x + 11, y + step * _NAMES, f"and {len(names) - _NAMES} below these", size, _MUTED)
 
 
 def _label(point: Point, label: str) -> str:
@@ -124,8 +152,9 @@ def _label(point: Point, label: str) -> str:
 
 
 def _axes(frame: Frame) -> Iterable[str]:
-    step = next(s for s in (0.5, 1, 2, 5, 10, 20, 50) if (frame.top - frame.bottom) / s <= 8)
-    for index in range(math.ceil(frame.bottom / step), math.floor(frame.top / step) + 1):
+    bottom, top = frame.scores
+    step = next(s for s in (0.5, 1, 2, 5, 10, 20, 50) if (top - bottom) / s <= 8)
+    for index in range(math.ceil(bottom / step), math.floor(top / step) + 1):
         y = _y(index * step, frame)
         yield _line(_LEFT, y, WIDTH - _RIGHT, y, _RULE)
         yield _text(_LEFT - 9, y + 4, f"{index * step:g}", 12, _MUTED, "end")
@@ -145,13 +174,8 @@ def _frame(listed: Sequence[Point]) -> Frame:
     trained = [p.trained() for p in listed]
     nought = math.log10(zero_slot([value for value in trained if value > 0])) if 0 in trained else None
     xs = [math.log10(value) for value in trained if value] + ([] if nought is None else [nought])
-    seeds = [100 * v for p in listed for v in p.scores.values()]
-    beyond = (max(seeds) - min(seeds)) / 4  # one wide interval must not squeeze all curves into a line
-    edges = [100 * v for p in listed for v in (p.interval.low, p.interval.high) if not math.isnan(v)]
-    ys = [*seeds, *(min(max(v, min(seeds) - beyond), max(seeds) + beyond) for v in edges)]
-    pad = max(0.06 * (max(ys) - min(ys)), 0.5)
     wide = max(0.05 * (max(xs) - min(xs)), 0.15)
-    return Frame(min(xs) - wide, max(xs) + wide, min(ys) - pad, max(ys) + pad, nought)
+    return Frame(min(xs) - wide, max(xs) + wide, scale(listed), nought)
 
 
 def _x(value: float, frame: Frame) -> float:
@@ -160,17 +184,16 @@ def _x(value: float, frame: Frame) -> float:
 
 
 def _y(value: float, frame: Frame) -> float:
-    return HEIGHT - _BOTTOM - (HEIGHT - _BOTTOM - _TOP) * (value - frame.bottom) / (frame.top - frame.bottom)
+    bottom, top = frame.scores
+    return HEIGHT - _BOTTOM - (HEIGHT - _BOTTOM - _TOP) * (frame.scores.at(value) - bottom) / (top - bottom)
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, extra: str = "") -> str:
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" {extra}/>'
 
 
-def _text(
-    x: float, y: float, words: str, size: float, colour: str, anchor: str = "start", weight: int = 400, extra: str = ""
-) -> str:
+def _text(x: float, y: float, words: str, size: float, colour: str, anchor: str = "start", extra: str = "") -> str:
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{colour}" text-anchor="{anchor}" '
-        f'font-weight="{weight}" {extra}>{escape(words)}</text>'
+        f"{extra}>{escape(words)}</text>"
     )

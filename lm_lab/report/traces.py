@@ -7,6 +7,8 @@ from typing import Any
 
 from lm_lab.report import text
 from lm_lab.report.curves import Point
+from lm_lab.report.palette import Look
+from lm_lab.report.scale import Scale
 
 
 @dataclass(frozen=True)
@@ -29,27 +31,27 @@ HEADLESS = Axis("trained parameters, head left out", lambda p: p.trained(head=Fa
 
 
 def traces(
-    curve: Sequence[Point], axis: Axis, zero: float, label: str, colour: str, symbol: str
+    curve: Sequence[Point], axis: Axis, zero: float, label: str, look: Look, ends: Scale, reference: bool = False
 ) -> list[dict[str, Any]]:
-    """Two scatters of one curve, of its means and of its seeds; `zero` is where nought is drawn."""
-    control = curve[0].control
+    """Two scatters of a curve, its means and its seeds; nought is drawn at `zero`, a `reference` gets a line."""
+    control, key = curve[0].control, curve[0].key
     shared: dict[str, Any] = {
         "legendgroup": label,
         "opacity": 0.65 if control else 1,
         "hovertemplate": "%{text}<extra></extra>",
     }
-    shared |= {"meta": {"control": control}}
-    ends = [(p.interval.high - p.mean, p.mean - p.interval.low) for p in curve]
-    above, below = ([0 if math.isnan(end) else round(100 * end, 3) for end in side] for side in zip(*ends, strict=True))
+    about: dict[str, Any] = {"line": key.line.label, "backbone": key.backbone, "family": curve[0].family}
+    about |= {"task": curve[0].task, "reference": reference}
+    shared |= {"meta": {"control": control, **about}}
     means = _scatter(
         name=label,
         x=positions(curve, axis, zero),
-        y=[round(100 * p.mean, 3) for p in curve],
+        y=[round(ends.at(100 * p.mean), 3) for p in curve],
         text=[text.hover(p) for p in curve],
         mode="lines+markers",
-        line={"color": colour, "width": 2, "dash": "dot" if control else "solid"},
-        marker={"size": 9, "symbol": f"{symbol}-open" if control else symbol, "color": colour},
-        error_y={"array": above, "arrayminus": below, "color": colour, "thickness": 1.3, "width": 3},
+        line={"color": look.colour, "width": 2, "dash": "dot" if control else "solid"},
+        marker={"size": 9, "symbol": _symbols([p.mean for p in curve], look, ends, control), "color": look.colour},
+        error_y={**_bars(curve, ends), "color": look.colour, "thickness": 1.3, "width": 3},
         **shared,
     )
     each = [(p, seed) for p in curve for seed in p.scores]
@@ -57,13 +59,32 @@ def traces(
         name=f"{label}, seeds",
         showlegend=False,
         x=positions([p for p, _ in each], axis, zero, beside=True),
-        y=[round(100 * p.scores[seed], 3) for p, seed in each],
+        y=[round(ends.at(100 * p.scores[seed]), 3) for p, seed in each],
         text=[text.hover(p, seed) for p, seed in each],
         mode="markers",
-        marker={"size": 5, "symbol": symbol, "color": colour, "opacity": 0.45},
+        marker={"size": 5, "symbol": _symbols([p.scores[seed] for p, seed in each], look, ends), "color": look.colour}
+        | {"opacity": 0.45},
         **shared,
     )
     return [means, seeds]
+
+
+def _symbols(scores: Sequence[float], look: Look, ends: Scale, control: bool = False) -> str | list[str]:
+    """The marker; where a score lies beyond the axis, an arrow that says where."""
+    own = f"{look.symbol}-open" if control else look.symbol
+    if not any(ends.beyond(100 * score) for score in scores):
+        return own
+    arrows = {True: "arrow-up", False: "arrow-down"}
+    return [arrows[100 * score > ends.top] if ends.beyond(100 * score) else own for score in scores]
+
+
+def _bars(curve: Sequence[Point], ends: Scale) -> dict[str, list[float]]:
+    """The intervals, as far as the axis goes."""
+    sides = [(ends.at(100 * p.interval.high), ends.at(100 * p.mean), ends.at(100 * p.interval.low)) for p in curve]
+    whole = [not math.isnan(p.interval.half) for p in curve]
+    above = [round(high - mean, 3) if known else 0 for (high, mean, _), known in zip(sides, whole, strict=True)]
+    below = [round(mean - low, 3) if known else 0 for (_, mean, low), known in zip(sides, whole, strict=True)]
+    return {"array": above, "arrayminus": below}
 
 
 def zero_slot(positive: Sequence[float]) -> float:

@@ -4,8 +4,11 @@ from dataclasses import replace
 import pytest
 from fake_results import pick
 
-from lm_lab.report.figures import COLOURS, colours, references, trade_off
+from lm_lab.report.figures import references, strategies, trade_off
+from lm_lab.report.marks import cut, mark
 from lm_lab.report.page import write_svg
+from lm_lab.report.palette import FAMILIES, SYMBOLS, Look
+from lm_lab.report.scale import scale
 from lm_lab.report.text import count, percent, score, seconds, size
 from lm_lab.report.traces import AXES
 from lm_lab.results.coordinates import Coordinates
@@ -53,24 +56,96 @@ def test_full_fine_tuning_is_a_line_and_controls_are_muted(points):
     control = next(t for t in figure.data if t.name == "full · bert-random")
     assert control.opacity < 1
     assert control.line.dash == "dot"
-    assert control.meta == {"control": True}
+    about = {"line": "full", "backbone": "bert-random", "family": "fine-tuning", "task": AVERAGE}
+    assert control.meta == {"control": True, "reference": True, **about}
 
 
-def test_a_strategy_has_one_colour_in_all_figures(points):
+def test_a_strategy_has_one_colour_and_one_marker_in_all_figures(points):
     for task in ("sst2", AVERAGE):
         for axis in AXES:
             lora = next(t for t in trade_off(points, task, axis).data if t.name == "lora")
-            assert lora.line.color == COLOURS["lora"]
+            assert (lora.line.color, lora.marker.symbol) == (FAMILIES["updates"], "circle")
 
 
-def test_many_strategies_have_colours_and_numbers_of_their_own(points):
+def several(points, count, name="strategy {}", spread=0.0):
+    """One point many times, each time as another strategy."""
     one = pick(points, "full", "sst2")
-    many = [replace(one, key=Coordinates({**one.key, "strategy": f"strategy {number}"})) for number in range(18)]
-    assert len(set(colours(point.key["strategy"] for point in many).values())) == 18
-    drawn = [text.text for text in ET.fromstring(write_svg(many, task="sst2")).iter("{http://www.w3.org/2000/svg}text")]
+    return [
+        replace(
+            one,
+            key=Coordinates({**one.key, "strategy": name.format(number)}),
+            scores={seed: score - number * spread for seed, score in one.scores.items()},
+            interval=one.interval._replace(mean=one.mean - number * spread),
+        )
+        for number in range(count)
+    ]
+
+
+def drawn(svg, part):
+    return list(ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}" + part))
+
+
+def test_many_strategies_have_looks_and_numbers_of_their_own(points):
+    many = several(points, 18)
+    assert len(set(strategies(many).values())) == 18
+    words = [text.text for text in drawn(write_svg(many, task="sst2"), "text")]
     for rank in range(1, 19):
-        assert any(words == f"{rank}" or words.startswith(f"{rank} (") for words in drawn)  # at the point
-        assert any(text.startswith(f"{rank}  strategy") for text in drawn)  # in the legend
+        assert any(word == f"{rank}" or word.startswith(f"{rank} (") for word in words)  # at the point
+        assert any(word.startswith(f"{rank}  strategy") for word in words)  # in the legend
+    assert "and 8 below these" in [text.text for text in drawn(write_svg(several(points, 40), task="sst2"), "text")]
+
+
+def test_a_name_that_has_no_room_ends_in_dots_and_is_told_whole(points):
+    long = "an adapter with a name that goes on and on & on {}"
+    for many in (several(points, 2, long), several(points, 18, long)):
+        svg = write_svg(many, task="sst2")
+        names = [text for text in drawn(svg, "text") if "…" in (text.text or "")]
+        assert len(names) == len(many)
+        for text in names:
+            (title,) = text.iter("{http://www.w3.org/2000/svg}title")
+            assert title.text.startswith("an adapter with a name that goes on and on & on ")
+            assert float(text.get("x")) + 0.56 * float(text.get("font-size")) * len(text.text) < 860
+    assert cut("short", 100, 12) == "short"
+
+
+def test_one_run_that_fell_over_does_not_squeeze_the_rest(points):
+    good = several(points, 12, spread=0.002)
+    fallen = replace(
+        good[0], key=Coordinates({**good[0].key, "strategy": "fallen"}), scores={0: 0.05, 1: 0.06, 2: 0.07}
+    )
+    fallen = replace(fallen, interval=fallen.interval._replace(mean=0.06))
+    ends, alone = scale([*good, fallen]), scale(good)
+    assert ends == pytest.approx(alone, abs=1.5)
+    figure = trade_off([*good, fallen], "sst2")
+    (trace,) = [t for t in figure.data if t.name == "fallen"]
+    assert trace.marker.symbol == ("arrow-down",)
+    assert trace.y[0] == pytest.approx(ends.bottom, abs=1e-3)
+    assert "score 6.0" in trace.text[0]
+    assert figure.layout.meta["beyond"] == ["sst2, minilm-l3, fallen: 6.0"]
+    arrows = [path for path in drawn(write_svg([*good, fallen], task="sst2"), "path") if path.get("class") == "beyond"]
+    assert sorted(arrow[0].text for arrow in arrows)[:3] == ["5.0", "6.0", "7.0"]
+    assert any("fallen: 6.0" in arrow[0].text for arrow in arrows)
+    assert not [path for path in drawn(write_svg(good, task="sst2"), "path") if path.get("class") == "beyond"]
+
+
+def test_what_takes_little_room_is_drawn_where_it_is(points):
+    good = several(points, 12, spread=0.002)
+    lower = several(points, 1, "lower", spread=0.0)[0]
+    lower = replace(lower, scores={seed: score - 0.05 for seed, score in lower.scores.items()})
+    assert scale([*good, lower]).bottom < 100 * min(lower.scores.values())
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_every_marker_stands_where_its_point_is(symbol):
+    drawing = ET.fromstring(mark(Look("#123456", symbol), 50, 40, 5, "a & b"))
+    assert drawing[0].text == "a & b"
+    if symbol == "circle":
+        assert (drawing.get("cx"), drawing.get("cy")) == ("50.0", "40.0")
+        return
+    corners = [tuple(map(float, pair.split(","))) for pair in drawing.get("points").split()]
+    for at, middle in enumerate((50, 40)):
+        assert abs(sum(corner[at] for corner in corners) / len(corners) - middle) < 0.1
+        assert 3 < max(corner[at] for corner in corners) - middle < 8
 
 
 @pytest.mark.parametrize("axis", AXES)

@@ -5,6 +5,8 @@ import json
 import re
 import shutil
 import subprocess
+import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 from fake_results import TASKS, at, pick, write_results
@@ -13,9 +15,11 @@ from lm_lab.errors import UsageError
 from lm_lab.report.comparisons import compare
 from lm_lab.report.figures import AXES, references
 from lm_lab.report.headline import headline
+from lm_lab.report.losses import pictures
 from lm_lab.report.page import terminal_table, write_report
 from lm_lab.report.table import all_points, baseline_scores, best
 from lm_lab.report.text import percent
+from lm_lab.results.coordinates import Coordinates
 from lm_lab.results.predictions import Predictions, read_predictions
 from lm_lab.results.records import AVERAGE, Baseline, read_records, read_suite, save_baselines, write_record
 
@@ -289,10 +293,24 @@ def test_training_losses_of_pretrained_and_random_weights_are_drawn(results):
     section = text.split("<h2>Training loss of full fine-tuning")[1].split("</section>")[0]
     lines = re.findall(r'<polyline points="([^"]*)"', section)
     assert [len(line.split()) for line in lines] == [10] * 8
-    assert section.count("<title>last loss 1.100</title>") == 4  # the mean of three seeds
-    assert section.count("<title>last loss 2.100</title>") == section.count("stroke-dasharray") == 4
-    names = re.findall(r">([\w-]+)<title>last loss", section)
+    assert section.count("minilm-l3, 1.10<") == 4  # the mean of three seeds
+    assert section.count("bert-random, 2.10<") == section.count("stroke-dasharray") == 4
+    names = re.findall(r">([\w-]+), [\d.]+<", section)
     assert names == ["bert-random", "minilm-l3"] * 4  # as the lines end, from the top
+
+
+def test_many_training_losses_have_a_panel_each(points, finished):
+    full = [p for p in points if p.key["strategy"] == "full" and p.task == "sst2"]
+    many = [replace(p, key=Coordinates({**p.key, "backbone": f"{p.key.backbone} {n}"})) for p in full for n in range(6)]
+    drawn = pictures(many, read_records(finished))["sst2"]
+    svg = ET.fromstring(drawn)
+    panels = [g for g in svg if g.get("transform")]
+    assert len(panels) == len({g.get("transform") for g in panels}) == 12
+    names = [g.find("{http://www.w3.org/2000/svg}text").text for g in panels]
+    assert [name.startswith("minilm-l3") for name in names] == [True] * 6 + [False] * 6  # controls last
+    (shared,) = svg.iter("{http://www.w3.org/2000/svg}defs")
+    assert len(shared[0].findall("{http://www.w3.org/2000/svg}polyline")) == 12
+    assert {g[0].get("href") for g in panels} == {"#" + shared[0].get("id")}
 
 
 def test_one_backbone_has_no_training_losses_to_compare(results):
