@@ -5,6 +5,8 @@ a label a node of a tree      the roots' commonest one
 a tag a word                  each word's commonest tag in the training set, O for a new word
 a text to be written          the first sentence of the source
 one of several options        chance
+any number of options         all of them, or none
+a candidate for a gap         the one that the context names most often
 a span of a context           a random one, as long in words as some answer of the training set
 """
 
@@ -25,13 +27,16 @@ from lm_lab.data.modules.base import TaskData
 from lm_lab.results.coordinates import TASK
 from lm_lab.results.records import Baseline, read_baselines, save_baselines
 from lm_lab.tasks import Task, TextTask, answers, task_score
+from lm_lab.tasks.answer_sets import AnswerSetTask
 from lm_lab.tasks.choices import ChoiceTask
+from lm_lab.tasks.cloze import ClozeTask
 from lm_lab.tasks.entities import OUTSIDE
 from lm_lab.tasks.nodes import NodeTask
 from lm_lab.tasks.rouge import rouge
 from lm_lab.tasks.sequences import SequenceTask, TextToText
 from lm_lab.tasks.spans import SpanTask
 from lm_lab.tasks.tags import TagTask, count, judged
+from lm_lab.tasks.written import WrittenAnswer, WrittenNoun
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s")
 Scorer = Callable[[Any], float]  # the task's score of the baseline's answers to a split's rows
@@ -112,8 +117,34 @@ def _lead(task: SequenceTask, train: Any) -> tuple[str, Scorer]:  # noqa: ARG001
 
 
 @_learn.register
+def _none(task: WrittenAnswer | WrittenNoun, train: Any) -> None:
+    """The first sentence of a source is no answer; there is none."""
+
+
+@_learn.register
 def _chance(task: ChoiceTask, train: Any) -> tuple[str, Scorer]:  # noqa: ARG001
     return "chance", lambda rows: fmean(1 / len(options) for options in rows.options)
+
+
+@_learn.register
+def _all_or_none(task: AnswerSetTask, train: Any) -> tuple[str, Scorer]:
+    def score(said: bool, rows: Any) -> float:
+        counts = [[sum(right) * said, len(right) * said, all(each == said for each in right)] for right in rows.right]
+        return task_score(task.scores(torch.tensor(counts).double(), torch.from_numpy(rows.labels).double()))
+
+    best = max((True, False), key=lambda said: score(said, train))
+    return "every option" if best else "no option", lambda rows: score(best, rows)
+
+
+@_learn.register
+def _most_named(task: ClozeTask, train: Any) -> tuple[str, Scorer]:  # noqa: ARG001
+    def score(rows: Any) -> float:
+        best = [max(names, key=context.count) for names, context in zip(rows.names, rows.contexts, strict=True)]
+        both = zip(best, rows.golds, strict=True)
+        values = [[f(said, golds, 1) for f in (answers.exact_match, answers.f1)] for said, golds in both]
+        return task_score(task.scores(torch.tensor(values), torch.ones(len(values))))
+
+    return "the entity named most often", score
 
 
 @_learn.register

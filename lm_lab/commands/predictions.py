@@ -10,9 +10,10 @@ import lightning as L
 
 from lm_lab.data.modules.base import TaskData
 from lm_lab.data.reading.lines import TEXT, Lines
-from lm_lab.tasks import Task, TextTask
+from lm_lab.tasks import Task, TextTask, superglue
+from lm_lab.tasks.sequences import SequenceTask
 from lm_lab.tasks.spans import SpanTask
-from lm_lab.tasks.submission import write_answers, write_submission
+from lm_lab.tasks.submission import write_answers, write_submission, write_superglue
 from lm_lab.training.machine.processes import gathered
 
 Answers = dict[int, dict[str, Any]]
@@ -55,6 +56,9 @@ def _answers(batch: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _write(folder: Path, task: Task, data: TaskData, split: str, answers: Answers) -> Iterator[Path]:
     """GLUE's files for a class or a score a text; what the form's own server reads; else JSON lines."""
+    if task.name in superglue.NAMES and not isinstance(task, SequenceTask):
+        yield write_superglue(folder, task, split, answers)
+        return
     if isinstance(task, TextTask) and isinstance(data.task, TextTask):
         named = data.task if task.labels == data.task.labels else task  # AX is predicted by an MNLI model
         yield write_submission(folder, named, split, ((index, row["value"]) for index, row in answers.items()))

@@ -3,6 +3,7 @@
 answers    predictions (n, 2): exact match and F1; labels: 1 for a question that has an answer
 entities   predictions (n, 4): right and predicted entities, right words, words; labels: true entities
 trees      predictions (n, 4): right roots and roots, right nodes and nodes
+options    predictions (n, 3): options that are predicted and right, predicted, 1 if all are judged right; labels: right
 ROUGE      predictions (n, 3): ROUGE-1, ROUGE-2 and ROUGE-L F
 """
 
@@ -66,6 +67,16 @@ def root_accuracy(predictions: Array, labels: Array) -> float:  # noqa: ARG001
 def node_accuracy(predictions: Array, labels: Array) -> float:  # noqa: ARG001
     """Share of the labelled nodes of trees with the right label."""
     return _share(predictions[:, RIGHT_WORDS].sum(), predictions[:, WORDS].sum())
+
+
+def option_f1(predictions: Array, labels: Array) -> float:
+    """F1 over the options of all questions, MultiRC's F1a; 0 without any that is right or predicted."""
+    return _share(2 * predictions[:, 0].sum(), predictions[:, 1].sum() + labels.sum())
+
+
+def question_exact(predictions: Array, labels: Array) -> float:  # noqa: ARG001
+    """Share of the questions whose options are all judged right, MultiRC's exact match."""
+    return _mean(predictions[:, 2])
 
 
 def rouge1(predictions: Array, labels: Array) -> float:  # noqa: ARG001

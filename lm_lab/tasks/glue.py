@@ -1,13 +1,14 @@
-"""The GLUE tasks (Wang et al. 2018, https://arxiv.org/abs/1804.07461), SNLI, ChnSentiCorp in the same form: a row each.
+"""The GLUE tasks (Wang et al. 2018, https://arxiv.org/abs/1804.07461), SNLI, ChnSentiCorp, and SuperGLUE's BoolQ and CB
+in the same form: a row each.
 
-Columns, label ids and splits are those of the hub's `nyu-mll/glue`.
+Columns, label ids and splits are those of the hub's `nyu-mll/glue` and `aps/super_glue`.
 """
 
 from collections.abc import Mapping
 from statistics import fmean
 
 from lm_lab.errors import UsageError
-from lm_lab.metrics import accuracy, f1, matthews, pearson, spearman
+from lm_lab.metrics import accuracy, f1, f1_macro, matthews, pearson, spearman
 from lm_lab.nearest import did_you_mean
 from lm_lab.tasks.texts import TextTask
 
@@ -41,6 +42,14 @@ _ROWS = (
         "ax", ("premise", "hypothesis"), _NLI, metrics=(matthews,), train="", validation=(), test=(("test", "AX"),)
     ),
     TextTask("snli", ("premise", "hypothesis"), _NLI, test=(("test", "SNLI"),)),
+    TextTask("boolq", ("question", "passage"), ("False", "True"), test=(("test", "BoolQ"),)),
+    TextTask(
+        "cb",
+        ("premise", "hypothesis"),
+        ("entailment", "contradiction", "neutral"),
+        metrics=(accuracy, f1_macro),
+        test=(("test", "CB"),),
+    ),
     TextTask("chnsenticorp", ("text",), ("negative", "positive"), test=(("test", "ChnSentiCorp"),)),
 )
 
@@ -49,7 +58,7 @@ TASKS: dict[str, TextTask] = {task.name: task for task in _ROWS}
 # Tasks whose submission holds class ids; the others hold the words.
 SUBMITTED_AS_ID = frozenset({"cola", "sst2", "mrpc", "qqp", "wnli"})
 
-# AX is a diagnostic set; SNLI and ChnSentiCorp are not part of GLUE.
+# AX is a diagnostic set; SNLI, ChnSentiCorp, BoolQ and CB are not part of GLUE.
 AVERAGED = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
 
 

@@ -1,13 +1,16 @@
-"""Files that a benchmark's own evaluation reads: GLUE's TSV a test set, SQuAD's answers by question id."""
+"""Files that a benchmark's own evaluation reads: GLUE's TSV a test set, SuperGLUE's JSON lines, SQuAD's answers by
+question id."""
 
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lm_lab.tasks import superglue
 from lm_lab.tasks.glue import SUBMITTED_AS_ID
 from lm_lab.tasks.names import require_name, require_split
 from lm_lab.tasks.spans import SpanTask
+from lm_lab.tasks.task import Task
 from lm_lab.tasks.texts import TextTask
 
 
@@ -23,6 +26,16 @@ def write_submission(folder: Path, task: TextTask, split: str, predictions: Iter
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / require_name(submission_name(task, split), "the name of a file,")
     path.write_text("\n".join(["index\tprediction", *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def write_superglue(folder: Path, task: Task, split: str, answers: Mapping[int, Mapping[str, Any]]) -> Path:
+    """Write SuperGLUE's file of a split, such as `BoolQ.jsonl`; splits that it does not test carry their name."""
+    name = dict(task.test).get(split, f"{task.name}-{require_split(split).replace('/', '-')}")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{require_name(name, 'the name of a file,')}.jsonl"
+    lines = [json.dumps(line, ensure_ascii=False) for line in superglue.lines(task.name, answers)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 

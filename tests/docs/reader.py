@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import made_superglue
 import numpy as np
 import torch
 from pages import ROOT, blocks
@@ -125,6 +126,8 @@ def give(folder: Path) -> None:
     for name, lines in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("".join(f"{line}\n" for line in lines))
+    for task in made_superglue.TASKS:
+        made_superglue.write_own(folder / "superglue", task)
     words = [word for word in microworld.vocabulary() if not word.startswith("[")]
     vectors = WordVectors(words, np.random.default_rng(0).normal(size=(len(words), 8)))
     formats.write(vectors, folder / "vectors.txt")

@@ -8,7 +8,7 @@ from lm_lab.tasks.submission import write_submission
 
 
 def test_all_ten_tasks_and_their_kin():
-    assert set(TASKS) == {*AVERAGED, "ax", "snli", "chnsenticorp"}
+    assert set(TASKS) == {*AVERAGED, "ax", "snli", "chnsenticorp", "boolq", "cb"}
     assert len(AVERAGED) == 9
 
 

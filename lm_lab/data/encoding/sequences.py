@@ -1,7 +1,8 @@
 """Sources and the texts to be written after them, as tokens."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ class SequenceRows:
         labels: (n,) class ids or scores where the target stands for one, else zeros.
         ids: (n,) int64, unique.
         origin: the file or source, for messages.
+        golds: all texts that are right, of each; none where the target is the only one.
     """
 
     sources: Sequence[str]
@@ -31,6 +33,14 @@ class SequenceRows:
     labels: np.ndarray
     ids: np.ndarray
     origin: str
+    golds: Sequence[list[str]] = ()
+    unlabelled: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """(n,) bool: which rows have a label."""
+        known: np.ndarray = ~np.isnan(self.labels)
+        return known
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -38,11 +48,12 @@ class SequenceRows:
     def take(self, index: np.ndarray) -> "SequenceRows":
         """The rows at `index`, in that order."""
         sources, targets = ([texts[i] for i in index] for texts in (self.sources, self.targets))
-        return SequenceRows(sources, targets, self.labels[index], self.ids[index], self.origin)
+        golds = [self.golds[i] for i in index] if self.golds else ()
+        return SequenceRows(sources, targets, self.labels[index], self.ids[index], self.origin, golds)
 
     def content(self) -> Iterator[bytes]:
         """Texts, labels and ids, for a fingerprint."""
-        yield "\0".join([*self.sources, *self.targets]).encode()
+        yield "\0".join([*self.sources, *self.targets, *(text for own in self.golds for text in own)]).encode()
         yield self.labels.tobytes() + self.ids.tobytes()
 
 
@@ -70,7 +81,7 @@ class EncodedSequences(Dataset[int]):
         return index
 
     def collate(self, index: list[int]) -> dict[str, Any]:
-        """A batch: `source` (b, t) and `target` (b, u) with their masks, `references`, `labels` and `ids` (b,)."""
+        """A batch: `source` (b, t), `target` (b, u) with masks; `references`, `golds`, `labels`, `ids` (b,)."""
         source, target = (ragged.pad(index, self.pad_id) for ragged in (self.sources, self.targets))
         source.pop("token_type_ids", None)
         return {
@@ -79,7 +90,7 @@ class EncodedSequences(Dataset[int]):
             "references": [self.rows.targets[i] for i in index],
             "labels": torch.from_numpy(self.rows.labels[index]).float(),
             "ids": torch.from_numpy(self.rows.ids[index]),
-        }
+        } | ({"golds": [self.rows.golds[i] for i in index]} if self.rows.golds else {})
 
 
 def encode_sequences(rows: SequenceRows, encoding: Encoding, max_target: int, end: int) -> EncodedSequences:

@@ -8,15 +8,16 @@ import pyarrow as pa
 
 from lm_lab.data.modules.text_data import TextData
 from lm_lab.data.reading.checks import check, labelled_rows, read_columns
+from lm_lab.data.reading.labels import numbered_truth
 from lm_lab.data.reading.lines import Lines
-from lm_lab.data.reading.sources import Place, read_table
+from lm_lab.data.reading.sources import read_table, superglue
 from lm_lab.data.reading.text_rows import TextRows, text_rows
 from lm_lab.errors import UsageError
 from lm_lab.tasks.wic import WIC
 from lm_lab.tokens import MARKED
 
 _PLACES = ("index1", "index2")
-_WHERE = Place("wic", ("wic", "super_glue/wic"), "aps/super_glue", "wic")
+_WHERE = superglue("wic", "WiC")
 
 
 class WiC(TextData):
@@ -42,6 +43,7 @@ class WiC(TextData):
         table, origin = read_table(
             replace(_WHERE, splits=self.splits), split, self.source, self.columns, encoding=self.encoding
         )
+        table = numbered_truth(table)
         texts = read_columns(self.task.name, self.task.columns, table, origin)
         for number, column in enumerate(texts, start=1):
             marks = pa.array(_marks(column, _places(table, column, number, origin), number, origin))

@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, takewhile
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +52,10 @@ class ChoiceRows:
         """Texts, answers and ids, for a fingerprint."""
         yield json.dumps([self.contexts, self.options]).encode()
         yield self.labels.tobytes() + self.ids.tobytes()
+
+    def beside(self, index: Sequence[int]) -> dict[str, Any]:  # noqa: ARG002
+        """What a batch has more: nothing."""
+        return {}
 
     def take(self, index: np.ndarray) -> "ChoiceRows":
         """The questions at `index`, in that order."""

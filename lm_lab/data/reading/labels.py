@@ -168,6 +168,13 @@ def score_range(words: Words) -> tuple[float, float]:
     return (min(low, UNLABELLED) if low < 0 and any(number(text) == UNLABELLED for text in words) else low), high
 
 
+def numbered_truth(table: pa.Table, name: str = "label") -> pa.Table:
+    """The table with 0 and 1 in a column of false and true."""
+    if name not in table.column_names or not pa.types.is_boolean(table[name].type):
+        return table
+    return table.set_column(table.column_names.index(name), name, table[name].cast(pa.int64()))
+
+
 def hub_names(table: pa.Table, *columns: str) -> list[str]:
     """What the whole numbers of the first of `columns` that the hub has names for stand for; [] if there are none."""
     metadata = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))

@@ -28,6 +28,8 @@ _DIVISION_SEED = 0
 _REMEDY = (
     "Give --data.source FOLDER or set LM_LAB_DATA to a folder that holds the data, or use --data.source microworld"
 )
+_ALSO = {"validation": ("val",)}  # SuperGLUE's name for it
+_SUPERGLUE = {"boolq": "BoolQ", "cb": "CB"}
 Read = tuple[pa.Table, str]
 
 
@@ -105,18 +107,26 @@ def read_split(
 
 def place_of(task: TextTask) -> Place:
     """Where GLUE's splits are, and those of its kin."""
+    if task.name in _SUPERGLUE:
+        return superglue(task.name, _SUPERGLUE[task.name])
     if task.name in ("snli", "chnsenticorp"):
         on_hub = {"snli": "stanfordnlp/snli", "chnsenticorp": "lansinuote/ChnSentiCorp"}[task.name]
         return Place(task.name, (task.name,), on_hub)
     return Place(task.name, (f"glue/{task.name}", task.name), "nyu-mll/glue", task.name)
 
 
+def superglue(name: str, folder: str) -> Place:
+    """Where a task of SuperGLUE is: `folder` is its name in the benchmark's own download."""
+    return Place(name, (f"super_glue/{name}", name, folder, f"SuperGLUE/{folder}"), "aps/super_glue", name)
+
+
 def find(place: Place, split: str, root: Path) -> Path | None:
     """The file of a split below `root`: in one of the place's folders, or in `root` itself."""
-    for folder in (*place.folders, "."):
-        for suffix in FORMATS:
-            if (path := root / folder / f"{split}{suffix}").is_file():
-                return path
+    folders = [root / folder for folder in (*place.folders, ".")]
+    for name in (split, *_ALSO.get(split, ())):
+        found = (folder / f"{name}{suffix}" for folder in folders for suffix in FORMATS)
+        if path := next((path for path in found if path.is_file()), None):
+            return path
     return None
 
 

@@ -1,0 +1,193 @@
+"""Questions of which several options may be right: MultiRC and ReCoRD, in the hub's schema or SuperGLUE's own files."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from lm_lab.data.reading.labels import UNLABELLED
+from lm_lab.errors import UsageError
+
+GAP = "@placeholder"
+_HIGHLIGHT = re.compile(r"([.!?\"'])?\s*@highlight\s*")  # before each point of a summary
+
+
+@dataclass(frozen=True)
+class OptionRows:
+    """One split of n questions.
+
+    Attributes:
+        contexts: (n,) what stands before the options.
+        options: (n,) texts that are read, one or more each.
+        names: (n,) what the options are called where that is another text than what is read, else the same.
+        right: (n,) whether each option is right; all False where it is not known.
+        golds: (n,) right answers.
+        queries: (n,) texts with a gap that the options fill, empty where there is none.
+        keys: (n,) what the data call each question.
+        labels: (n,) int64, how many options are right; -1 where it is not known.
+        ids: (n,) int64, unique.
+        origin: the file or source, for messages.
+        unlabelled: what was read as "no answer": nothing.
+    """
+
+    contexts: list[str]
+    options: list[list[str]]
+    names: list[list[str]]
+    right: list[list[bool]]
+    golds: list[list[str]]
+    queries: list[str]
+    keys: list[Any]
+    labels: np.ndarray
+    ids: np.ndarray
+    origin: str
+    unlabelled: Counter[str] = field(default_factory=Counter)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """(n,) bool: of which questions the right options are known."""
+        known: np.ndarray = self.labels != UNLABELLED
+        return known
+
+    def content(self) -> Iterator[bytes]:
+        """Texts, answers and ids, for a fingerprint."""
+        yield json.dumps([self.contexts, self.options, self.right, self.golds]).encode()
+        yield self.labels.tobytes() + self.ids.tobytes()
+
+    def take(self, index: np.ndarray) -> "OptionRows":
+        """The questions at `index`, in that order."""
+        kept: dict[str, Any] = {
+            name: [getattr(self, name)[i] for i in index]
+            for name in ("contexts", "options", "names", "right", "golds", "queries", "keys")
+        }
+        return OptionRows(**kept, labels=self.labels[index], ids=self.ids[index], origin=self.origin)
+
+    def beside(self, index: Sequence[int]) -> dict[str, Any]:
+        """What a batch of these questions has: `right` (sum of their options,), `candidates`, `golds`, `keys`."""
+        right = torch.tensor([float(each) for i in index for each in self.right[i]])
+        named = {"candidates": self.names, "golds": self.golds, "keys": self.keys}
+        return {"right": right} | {name: [values[i] for i in index] for name, values in named.items()}
+
+
+def option_rows(questions: Sequence[Mapping[str, Any]], origin: str) -> OptionRows:
+    """Questions with `context`, `options` and `key`; `right`, None where it is not known; `golds`, `names`.
+
+    Raises:
+        UsageError: no questions, a text that is none, no options.
+    """
+    if not questions:
+        raise UsageError(f"{origin} has no questions.")
+    for row, asked in enumerate(questions):
+        texts = [asked["context"], *asked["options"]]
+        if not asked["options"] or not all(isinstance(text, str) and text.strip() for text in texts):
+            raise UsageError(f"{origin}, question {row}: expected a passage, a question and options, each with a text.")
+    known = [asked["right"] is not None for asked in questions]
+    right = [[bool(each) for each in asked["right"] or [False] * len(asked["options"])] for asked in questions]
+    return OptionRows(
+        [asked["context"] for asked in questions],
+        [list(asked["options"]) for asked in questions],
+        [list(asked.get("names", asked["options"])) for asked in questions],
+        right,
+        [list(asked.get("golds", ())) for asked in questions],
+        [asked.get("query", "") for asked in questions],
+        [asked["key"] for asked in questions],
+        np.array([sum(own) if there else UNLABELLED for own, there in zip(right, known, strict=True)]),
+        np.arange(len(questions)),
+        origin,
+    )
+
+
+def multirc(table: pa.Table, origin: str) -> OptionRows:
+    """A row an answer with `passage`, `question`, `answer`, `label`, `idx` (the hub), or a row a passage."""
+    rows = _rows(table, origin, ("passage", "idx"))
+    answers = [each for row in rows for each in (_nested(row) if isinstance(row["passage"], dict) else [row])]
+    found: dict[tuple[int, int], dict[str, Any]] = {}
+    for row, one in enumerate(answers):
+        try:
+            passage, question, number = (one["idx"][name] for name in ("paragraph", "question", "answer"))
+            key, context = (passage, question), f"{one['passage'].strip()} {one['question'].strip()}"
+            asked = found.setdefault(key, {"context": context, "options": [], "right": [], "numbers": []})
+            asked["options"].append(one["answer"])
+            asked["right"].append(one.get("label", UNLABELLED))
+            asked["numbers"].append(number)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UsageError(
+                f"{origin}, answer {row}: expected passage, question, answer and idx of paragraph, question and answer "
+                f"({error!r:.60})."
+            ) from error
+    for (passage, question), asked in found.items():
+        known = all(label in (0, 1) and label is not None for label in asked["right"])
+        asked |= {"key": [passage, question, asked["numbers"]], "right": asked["right"] if known else None}
+    return option_rows(list(found.values()), origin)
+
+
+def record(table: pa.Table, origin: str) -> OptionRows:
+    """A row a query with `passage`, `query`, `entities`, `answers`, `idx` (the hub), or a row a passage with `qas`."""
+    rows = _rows(table, origin, ("passage",))
+    queries = [each for row in rows for each in (_asked(row) if isinstance(row["passage"], dict) else [row])]
+    found = []
+    for row, one in enumerate(queries):
+        where = f"{origin}, query {row}"
+        try:
+            names = list(dict.fromkeys(one["entities"]))
+            golds = list(dict.fromkeys(one.get("answers") or ()))
+            number = one["idx"]["query"] if isinstance(one.get("idx"), dict) else row
+            found.append(cloze(one["passage"], one["query"], names, golds, number))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"{where}: expected passage, query, entities and answers ({error!r:.60}).") from error
+        if GAP not in one["query"]:
+            raise UsageError(f"{where}: the query has no gap, {GAP}.")
+    return option_rows(found, origin)
+
+
+def cloze(passage: str, query: str, names: Sequence[str], golds: Sequence[str], key: int) -> dict[str, Any]:
+    """A question of `option_rows`: the query with each name in its gap; the points of the summary become sentences."""
+    context = _HIGHLIGHT.sub(lambda found: f"{found[1] or '.'} ", passage)
+    asked = {
+        "context": context,
+        "options": [query.replace(GAP, name) for name in names],
+        "names": names,
+        "query": query,
+    }
+    return asked | {"golds": golds, "right": [name in golds for name in names] if golds else None, "key": key}
+
+
+def _rows(table: pa.Table, origin: str, columns: Sequence[str]) -> list[dict[str, Any]]:
+    for name in columns:
+        if name not in table.column_names:
+            raise UsageError(f"{origin} has no column '{name}'; it has {', '.join(table.column_names)}.")
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def _nested(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """MultiRC's own layout: a passage with questions with answers."""
+    passage = row["passage"]
+    for asked in passage.get("questions") or ():
+        for answer in asked.get("answers") or ():
+            idx = {"paragraph": row["idx"], "question": asked.get("idx"), "answer": answer.get("idx")}
+            label = UNLABELLED if answer.get("label") is None else answer["label"]
+            yield {
+                "passage": passage.get("text"), "question": asked.get("question"), "answer": answer.get("text"),
+                "label": label, "idx": idx,
+            }  # fmt: skip
+
+
+def _asked(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """ReCoRD's own layout: a passage whose entities are places, the last character included, and its queries."""
+    text = row["passage"]["text"]
+    names = [text[entity["start"] : entity["end"] + 1] for entity in row["passage"]["entities"]]
+    for asked in row.get("qas") or ():
+        golds = [answer["text"] for answer in asked.get("answers") or ()]
+        yield {
+            "passage": text, "query": asked["query"], "entities": names, "answers": golds,
+            "idx": {"query": asked["idx"]},
+        }  # fmt: skip
