@@ -15,7 +15,7 @@ from lm_lab.report.traces import zero_slot
 from lm_lab.results.records import AVERAGE
 
 WIDTH, HEIGHT = 860, 470
-_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 222, 62, 58
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 232, 62, 58
 _INK, _MUTED, _RULE = "#1f2328", "#59636e", "#e4e7eb"
 _ROWS = 10  # entries that the legend has room for with their numbers
 _NAMES = 32  # and without
@@ -140,7 +140,7 @@ def _legend(names: Sequence[str], best: Sequence[Point], seen: Sequence[Look]) -
     size = min(12.5, 0.8 * step)
     for row, (name, point, look) in enumerate(zip(names[:_NAMES], best, seen, strict=False)):
         yield mark(look, x, y + step * row - 0.35 * size, min(4.5, 0.36 * size))
-        words = f"{row + 1}  {cut(name, room - 4.2 * size, size)}  {text.score(point.mean)}"
+        words = f"{row + 1}  {cut(name, room - 5 * size, size)}  {text.score(point.mean)}"
         whole = f"<title>{escape(name)}</title>"
         yield _text(x + 11, y + step * row, words, size, _INK).replace("</text>", f"{whole}</text>")
     if len(names) > _NAMES:
