@@ -1,6 +1,7 @@
 """What the documentation points at exists: links, files, commands, names in Python."""
 
 import ast
+import inspect
 import json
 import re
 import sys
@@ -17,7 +18,8 @@ from pages import PAGES, ROOT, blocks, fenced, named, prose
 
 from lm_lab.data import microworld
 from lm_lab.doctor.examine import examine
-from lm_lab.strategies import FullFineTuning, WeightedFeatures
+from lm_lab.objectives.base import Objective
+from lm_lab.strategies import AdaptationStrategy, FullFineTuning, WeightedFeatures
 
 MADE_BY_RUNS = re.compile(r"docs/images/|.*[A-Z]{2,}")  # outputs, and names that stand for the reader's own
 
@@ -121,6 +123,22 @@ def test_lists_of_strategies_are_what_the_classes_say(monkeypatch: pytest.Monkey
     for kind in listed.KINDS:  # a paper of its own, not that of the file it builds upon
         assert any("paper" in vars(base) for base in kind.__mro__ if base.__module__ == kind.__module__), kind
         assert listed.summary(kind), kind
+
+
+def test_tables_of_settings_are_what_the_classes_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    arguments = import_module("arguments")
+    named: list[str] = []
+    for page in arguments.PAGES:
+        text = page.read_text()
+        assert text == arguments.filled(text), page.name
+        named += [name for place in arguments.NAMED.finditer(text) for name in place[2].split()]
+    assert len(set(named)) == len(named)
+    for home, base in (("strategies", AdaptationStrategy), ("objectives", Objective)):
+        module = import_module(f"lm_lab.{home}")
+        kinds = [kind for kind in vars(module).values() if inspect.isclass(kind) and issubclass(kind, base)]
+        known = {f"{home}.{kind.__name__}" for kind in kinds if not inspect.isabstract(kind)}
+        assert {name for name in known if list(arguments.rows(arguments.kind_of(name)))} <= set(named)
 
 
 def test_scores_in_and_out_of_domain_are_those_of_the_records(monkeypatch: pytest.MonkeyPatch) -> None:

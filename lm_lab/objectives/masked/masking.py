@@ -104,7 +104,11 @@ class WholeWordMasking(WordMasking):
 
 
 class NGramMasking(WordMasking):
-    """ALBERT's n-grams of up to `longest` words, n with a probability proportional to 1/n."""
+    """ALBERT's n-grams, n with a probability proportional to 1/n.
+
+    Args:
+        longest: most words in an n-gram.
+    """
 
     def __init__(self, longest: int = 3) -> None:
         super().__init__(1 / _up_to(longest))
