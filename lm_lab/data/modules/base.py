@@ -13,7 +13,7 @@ import torch
 from lm_lab.data.batching import LengthGroupedBatches, ResumableLoader, grouped_loader, pins, place
 from lm_lab.data.binding import BoundData
 from lm_lab.data.encoding.encoding import Encoding, Side
-from lm_lab.data.limits import at_least
+from lm_lab.data.limits import at_least, held_out
 from lm_lab.data.protocols import Encoded, Rows
 from lm_lab.data.reading.hub_sets import commit
 from lm_lab.data.reading.lines import TEXT, Lines, given_lines, read_lines
@@ -42,7 +42,7 @@ class TaskData(BoundData, ABC):
         max_length: longest sequence in tokens.
         train_limit: train on that many examples, the same for every seed.
         validation_limit: evaluate on that many examples of each validation split, the same for every seed.
-        holdout: examples taken out of train to select hyper-parameters on, evaluated as the split `selection`.
+        holdout: examples (below 1 a share) taken out of train to select on, evaluated as the split `selection`.
         validation: split to evaluate in place of the task's own, such as `test`.
         predict: split to predict; None: the task's test splits.
         columns, splits: the form's column, or train, validation, ... -> its name in the data, where that is another.
@@ -70,7 +70,7 @@ class TaskData(BoundData, ABC):
         max_length: int = 128,
         train_limit: int | None = None,
         validation_limit: int | None = None,
-        holdout: int = 0,
+        holdout: int | float = 0,
         validation: str | None = None,
         predict: str | None = None,
         columns: dict[str, str] | None = None,
@@ -222,14 +222,11 @@ class TaskData(BoundData, ABC):
                 "this one."
             )
         rows = self.read(self.task.train, labelled=True)
-        if len(rows) <= self.holdout:
-            raise UsageError(
-                f"holdout={self.holdout} leaves nothing of the {len(rows)} rows in {rows.origin} to train on."
-            )
+        held = held_out(self.holdout, len(rows), rows.origin)
         if not self.holdout and self.train_limit is None:
             return rows
         order = _order(rows)
-        return rows.take(order[: self.holdout] if split == HELD_OUT else order[self.holdout :][: self.train_limit])
+        return rows.take(order[:held] if split == HELD_OUT else order[held:][: self.train_limit])
 
     def _loader(self, split: str, shuffle: bool = False) -> ResumableLoader:
         encoded = self.encoded[split]
