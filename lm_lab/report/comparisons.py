@@ -5,17 +5,18 @@ seeds; the p-values of one place and one task (or the average) are one family fo
 file is used its score is computed again and must be the recorded one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lm_lab.errors import UsageError
 from lm_lab.metrics import METRICS, Array, Metric, score
-from lm_lab.metrics.uncertainty import DRAWS, Difference, Resampled, average_difference, holm, resample
+from lm_lab.metrics.uncertainty import DRAWS, Difference, Resampled, average_difference, holm
+from lm_lab.metrics.weighted import resamples
 from lm_lab.report.curves import Point, shared_tasks
 from lm_lab.report.figures import references
 from lm_lab.results.coordinates import Coordinates
@@ -23,7 +24,24 @@ from lm_lab.results.predictions import Predictions, read_predictions
 from lm_lab.results.records import AVERAGE, CellRecord, domains_of
 
 Parts = Mapping[tuple[Coordinates, str], Resampled]
+_BATCH = 2**19  # numbers that are resampled at once
 _TOLERANCE = 1e-4  # the recorded score may be of single-precision sums
+
+
+class Part(NamedTuple):
+    """What a metric is computed from."""
+
+    metric: Metric
+    answers: Array  # (s, n) or (s, n, k)
+    labels: Array  # (n,)
+
+
+class Answers(NamedTuple):
+    """Of a point's seeds on its task."""
+
+    key: Coordinates
+    scores: Array  # (s,)
+    parts: list[Part]  # one a metric
 
 
 @dataclass(frozen=True)
@@ -44,14 +62,57 @@ def compare(
     by_id = {record["id"]: record for record in records}
     tasks = sorted({p.task for p in points if p.task != AVERAGE})
     resampled: dict[tuple[Coordinates, str], Resampled] = {}
-    problems = []
-    scored = [p for p in points if p.task != AVERAGE and p.scores]
-    for point in sorted(scored, key=lambda p: p.task):  # a task's points share its resamples
+    problems: list[str] = []
+    for stream, task in enumerate(tasks):
+        scored = [p for p in points if p.task == task and p.scores]
+        for batch in _batches(_read(root, scored, by_id, problems)):
+            resampled |= {(each.key, task): drawn for each, drawn in _resampled(batch, draws, stream)}
+    return _compare_all(points, resampled), problems
+
+
+def _read(root: Path, points: Iterable[Point], by_id: Mapping[str, Any], problems: list[str]) -> Iterator[Answers]:
+    rows = _Rows()
+    for point in points:
         try:
-            resampled[point.key, point.task] = _resample_point(root, point, by_id, draws, tasks.index(point.task))
+            yield _answers(root, point, by_id, rows)
         except UsageError as error:
             problems.append(f"{point.key.label}, {point.task}: {error}")
-    return _compare_all(points, resampled), problems
+
+
+def _batches(found: Iterable[Answers]) -> Iterator[list[Answers]]:
+    """Neighbours with the same metrics and labels: one product of matrices resamples all of them."""
+    batch: list[Answers] = []
+    for each in found:
+        numbers = sum(part.answers.size for one in (*batch, each) for part in one.parts)
+        if batch and (numbers > _BATCH or not _alike(batch[0], each)):
+            yield batch
+            batch = []
+        batch.append(each)
+    yield from [batch] if batch else []
+
+
+def _alike(one: Answers, other: Answers) -> bool:
+    if len(one.parts) != len(other.parts):
+        return False
+    pairs = zip(one.parts, other.parts, strict=True)
+    return all(
+        a.metric is b.metric
+        and a.answers.shape[2:] == b.answers.shape[2:]
+        and (a.labels is b.labels or np.array_equal(a.labels, b.labels))
+        for a, b in pairs
+    )
+
+
+def _resampled(batch: Sequence[Answers], draws: int, stream: int) -> Iterator[tuple[Answers, Resampled]]:
+    """Each one's scores with those of every resample, the mean of its metrics, each over its own split's examples."""
+    drawn = []
+    for index, (metric, _, labels) in enumerate(batch[0].parts):
+        answers = np.concatenate([each.parts[index].answers for each in batch])
+        drawn.append(resamples(len(labels), draws, stream).scores(metric, answers, labels))
+    means = np.mean(drawn, axis=0)
+    ends = np.cumsum([len(each.scores) for each in batch])[:-1]
+    for each, part in zip(batch, np.split(means, ends, axis=1), strict=True):
+        yield each, Resampled(each.scores, np.ascontiguousarray(part))
 
 
 def _compare_all(points: Sequence[Point], resampled: Parts) -> list[Comparison]:
@@ -79,27 +140,29 @@ def _family(members: Sequence[Point], full: Coordinates, tasks: Sequence[str], r
     return [replace(each, p_holm=p) for each, p in zip(found, adjusted, strict=True)]
 
 
-def _resample_point(root: Path, point: Point, by_id: Mapping[str, Any], draws: int, stream: int) -> Resampled:
-    """Return the task's score resampled: the mean of its metrics, each over its own split's examples."""
+def _answers(root: Path, point: Point, by_id: Mapping[str, Any], rows: "_Rows") -> Answers:
+    """What the seeds of a point answered; raises `UsageError` unless that gives the recorded scores."""
     others = domains_of(by_id[point.cells[0]])
-    tables = [_validation(read_predictions(root, cell, by_id[cell].get("predictions")), others) for cell in point.cells]
+    read = (read_predictions(root, cell, by_id[cell].get("predictions")) for cell in point.cells)
+    tables = [rows.of(table, others) for table in read]
     first = tables[0]
     for table in tables[1:]:
-        if not np.array_equal(table.id, first.id) or not np.array_equal(table.split, first.split):
+        if table.id is not first.id and not (
+            np.array_equal(table.id, first.id) and np.array_equal(table.split, first.split)
+        ):
             raise UsageError("the seeds' predictions are of different examples; run these cells again.")
     parts = []
     for key in by_id[point.cells[0]]["scores"]["validation"]:
-        metric, rows = _metric_rows(key, first)
-        answers = np.stack([table.prediction[rows] for table in tables])
-        parts.append((METRICS[metric], answers, first.label[rows]))
+        metric, chosen = _metric_rows(key, first)
+        answers = np.stack([table.prediction[chosen] for table in tables])
+        parts.append(Part(METRICS[metric], answers, first.label[chosen]))
     scores = _scores(parts)
     if not np.allclose(scores, list(point.scores.values()), atol=_TOLERANCE):
         raise UsageError(f"the predictions give {scores.tolist()}, the records say {list(point.scores.values())}.")
-    drawn = [resample(answers, labels, metric, draws, stream) for metric, answers, labels in parts]
-    return Resampled(scores, np.mean([each.draws for each in drawn], axis=0))
+    return Answers(point.key, scores, parts)
 
 
-def _scores(parts: Sequence[tuple[Metric, Array, Array]]) -> Array:
+def _scores(parts: Sequence[Part]) -> Array:
     """The mean of the metrics for each seed (s,), computed from predictions that may be damaged."""
     try:
         with np.errstate(all="ignore"):
@@ -111,12 +174,32 @@ def _scores(parts: Sequence[tuple[Metric, Array, Array]]) -> Array:
     return found
 
 
-def _validation(table: Predictions, domains: Sequence[str]) -> Predictions:
-    """The reported rows: all but held-out ones and other domains; a suite may report another split, such as `test`."""
-    kept = ~np.isin(table.split, ["selection", *domains]) & ~np.isnan(table.label)
-    order = np.lexsort((table.id[kept], table.split[kept]))
-    rows = np.flatnonzero(kept)[order]
-    return Predictions(table.split[rows], table.id[rows], table.prediction[rows], table.label[rows])
+class _Rows:
+    """The reported rows of a table: all but held-out ones and other domains; a suite may report another split, such as
+    `test`. The tables of a task hold the same examples, so which rows these are is worked out once for all of them.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[Predictions, list[str]] | None = None
+        self._chosen: NDArray[np.intp] = np.empty(0, dtype=np.intp)
+        self._kept: Predictions | None = None
+
+    def of(self, table: Predictions, domains: list[str]) -> Predictions:
+        """Those rows, by split and id."""
+        if self._kept is None or not self._same(table, domains):
+            kept = ~np.isin(table.split, ["selection", *domains]) & ~np.isnan(table.label)
+            order = np.lexsort((table.id[kept], table.split[kept]))
+            self._chosen, self._last = np.flatnonzero(kept)[order], (table, domains)
+            named = {name: column[self._chosen] for name, column in table._asdict().items()}
+            self._kept = Predictions(**named)
+        return self._kept._replace(prediction=table.prediction[self._chosen])
+
+    def _same(self, table: Predictions, domains: list[str]) -> bool:
+        assert self._last is not None
+        last, others = self._last
+        pairs = ((table.id, last.id), (table.split, last.split))
+        alike = domains == others and all(np.array_equal(a, b) for a, b in pairs)
+        return alike and np.array_equal(table.label, last.label, equal_nan=True)
 
 
 def _metric_rows(key: str, table: Predictions) -> tuple[str, NDArray[np.bool_]]:

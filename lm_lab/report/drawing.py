@@ -10,7 +10,8 @@ const seen = (meta) => !(meta.control && byId("controls") && !byId("controls").c
 
 // one figure, with the convention of the axis that was chosen and what the filters leave
 function chosen(name, of) {
-  const copy = structuredClone(figures[of][name]), layout = copy.layout, menu = layout.updatemenus;
+  const {traces, axes} = figures[of], {x, layout} = structuredClone(axes[name]), menu = layout.updatemenus;
+  const copy = {layout, data: structuredClone(traces).map((trace, i) => ({...trace, x: x[i]}))};
   delete layout.updatemenus;
   if (menu) {
     const [restyle, relayout] = menu[0].buttons[convention].args;
@@ -155,7 +156,7 @@ async function drawAll() {
       holder.dataset.wired = "yes";
     }
   }
-  const lines = new Set(Object.values(figures).flatMap((of) => of.parameters.data).map(({meta}) => meta).filter(seen)
+  const lines = new Set(Object.values(figures).flatMap((of) => of.traces).map(({meta}) => meta).filter(seen)
     .map(({line}) => line));
   for (const entry of all("button[data-line]")) entry.hidden = !lines.has(entry.dataset.line);
 }

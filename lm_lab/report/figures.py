@@ -13,7 +13,7 @@ from lm_lab.report import text
 from lm_lab.report.curves import Point, compares_backbones, curves
 from lm_lab.report.palette import REFERENCE, Look, looks
 from lm_lab.report.scale import scale
-from lm_lab.report.traces import AXES, HEADLESS, Axis, positions, traces, zero_slot
+from lm_lab.report.traces import AXES, HEADLESS, Axis, across, traces, zero_slot
 from lm_lab.results.coordinates import STRATEGY, Coordinates
 
 if TYPE_CHECKING:
@@ -52,48 +52,67 @@ def trade_off(points: Sequence[Point], task: str, axis: str = "parameters", titl
     """
     import plotly.graph_objects as go
 
-    found, figure = _drawn(points, task, axis, title)
+    found = _traces(points, task)
+    for trace, x in zip(found, across(_ranked(points, task), AXES[axis]), strict=True):
+        trace["x"] = x
+    figure = _empty(points, task, axis, title)
     figure.add_traces([go.Scatter(trace) for trace in found])
     return figure
 
 
 def all_figures(points: Sequence[Point], tasks: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return task -> axis -> figure as plain JSON, for the page. Traces are not built as objects, which takes long."""
+    """Return the figures of the page as plain JSON: task -> its traces, and axis -> their x and all else of the figure.
+
+    Traces are not built as objects, which takes long.
+    """
     import json
 
     figures: dict[str, dict[str, Any]] = {}
     for task in tasks:
-        figures[task] = {}
-        for axis in AXES:
-            found, figure = _drawn(points, task, axis)
-            figures[task][axis] = {"data": found, "layout": json.loads(figure.to_json())["layout"]}
+        axes = {}
+        for name, axis in AXES.items():
+            layout = json.loads(_empty(points, task, name).to_json())["layout"]
+            axes[name] = {"x": across(_ranked(points, task), axis), "layout": layout}
+        figures[task] = {"traces": _traces(points, task), "axes": axes}
     return figures
 
 
-def _drawn(points: Sequence[Point], task: str, axis: str, title: str = "") -> tuple[list[dict[str, Any]], "go.Figure"]:
-    """The traces of a figure, and all else of it."""
+def _ranked(points: Sequence[Point], task: str) -> list[list[Point]]:
+    """A task's curves, the best first and controls last."""
+    return sorted(curves(points, task).values(), key=lambda curve: (curve[0].control, -max(p.mean for p in curve)))
+
+
+def _traces(points: Sequence[Point], task: str) -> list[dict[str, Any]]:
+    shown, palette, full = _ranked(points, task), strategies(points), references(points)
+    ends, alone = scale([point for curve in shown for point in curve]), _alone(points)
+    found: list[dict[str, Any]] = []
+    for curve in shown:
+        key = curve[0].key
+        label = key.line.label if alone and not curve[0].control else f"{key.line.label} · {key.backbone}"
+        found += traces(curve, label, palette[key.line.label], ends, any(p.key in full for p in curve))
+    return found
+
+
+def _alone(points: Iterable[Point]) -> bool:
+    """True with one pretrained backbone, whose name goes without saying."""
+    return len({p.key.backbone for p in points if not p.control}) == 1
+
+
+def _empty(points: Sequence[Point], task: str, axis: str, title: str = "") -> "go.Figure":
+    """All of a figure but its traces."""
     import plotly.graph_objects as go
 
-    shown = curves(points, task)
-    palette, ends = strategies(points), scale([point for curve in shown.values() for point in curve])
-    ranked = sorted(shown.items(), key=lambda item: (item[1][0].control, -max(p.mean for p in item[1])))
-    alone = len({p.key.backbone for p in points if not p.control}) == 1
+    shown = _ranked(points, task)
+    ends = scale([point for curve in shown for point in curve])
     figure = go.Figure(layout=_layout(title))
-    every = [curve for _, curve in ranked]
-    zero = zero_slot([value for curve in every for value in map(AXES[axis].value, curve) if value > 0])
-    full, found = references(points), list[dict[str, Any]]()
-    for (backbone, strategy), curve in ranked:
-        label = strategy if alone and not curve[0].control else f"{strategy} · {backbone}"
-        found += traces(curve, AXES[axis], zero, label, palette[strategy], ends, any(p.key in full for p in curve))
     if not compares_backbones(points):
-        _full_lines(figure, every, not alone)
-    beyond = [
-        f"{task}, {p.key.label}: {text.score(p.mean)}" for curve in every for p in curve if ends.beyond(100 * p.mean)
-    ]
-    figure.update_layout({**_ticks(every, AXES[axis]), "yaxis.range": list(ends), "meta": {"beyond": beyond}})
+        _full_lines(figure, shown, not _alone(points))
+    outside = [p for curve in shown for p in curve if ends.beyond(100 * p.mean)]
+    beyond = [f"{task}, {p.key.label}: {text.score(p.mean)}" for p in outside]
+    figure.update_layout({**_ticks(shown, AXES[axis]), "yaxis.range": list(ends), "meta": {"beyond": beyond}})
     if axis == "parameters":
-        _head_buttons(figure, every)
-    return found, figure
+        _head_buttons(figure, shown)
+    return figure
 
 
 def _full_lines(figure: "go.Figure", shown: Sequence[Sequence[Point]], named: bool) -> None:
@@ -149,12 +168,7 @@ def _head_buttons(figure: "go.Figure", shown: Sequence[Sequence[Point]]) -> None
     """Two buttons that move every trace between the two conventions of "trained parameters"."""
     buttons = []
     for label, axis in (("head included", AXES["parameters"]), ("head left out", HEADLESS)):
-        values = [axis.value(p) for curve in shown for p in curve]
-        zero = zero_slot([v for v in values if v > 0])
-        xs = []
-        for curve in shown:
-            repeated = [p for p in curve for _ in p.scores]
-            xs += [positions(curve, axis, zero), positions(repeated, axis, zero, beside=True)]
+        xs = across(shown, axis)
         buttons.append({"label": label, "method": "update", "args": [{"x": xs}, _ticks(shown, axis)]})
     menu = {"type": "buttons", "direction": "right", "buttons": buttons, "x": 0, "xanchor": "left", "y": 1.02}
     style = {"yanchor": "bottom", "pad": {"t": 0, "b": 4}, "font": {"size": 11, "color": REFERENCE}}

@@ -1,7 +1,7 @@
 """What a figure draws of one curve, as plain data: its means with their intervals, and the seeds beside them."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +31,9 @@ HEADLESS = Axis("trained parameters, head left out", lambda p: p.trained(head=Fa
 
 
 def traces(
-    curve: Sequence[Point], axis: Axis, zero: float, label: str, look: Look, ends: Scale, reference: bool = False
+    curve: Sequence[Point], label: str, look: Look, ends: Scale, reference: bool = False
 ) -> list[dict[str, Any]]:
-    """Two scatters of a curve, its means and its seeds; nought is drawn at `zero`, a `reference` gets a line."""
+    """Two scatters of a curve, its means and its seeds, still without their x; a `reference` gets a line."""
     control, key = curve[0].control, curve[0].key
     shared: dict[str, Any] = {
         "legendgroup": label,
@@ -45,7 +45,6 @@ def traces(
     shared |= {"meta": {"control": control, **about}}
     means = _scatter(
         name=label,
-        x=positions(curve, axis, zero),
         y=[round(ends.at(100 * p.mean), 3) for p in curve],
         text=[text.hover(p) for p in curve],
         mode="lines+markers",
@@ -58,7 +57,6 @@ def traces(
     seeds = _scatter(
         name=f"{label}, seeds",
         showlegend=False,
-        x=positions([p for p, _ in each], axis, zero, beside=True),
         y=[round(ends.at(100 * p.scores[seed]), 3) for p, seed in each],
         text=[text.hover(p, seed) for p, seed in each],
         mode="markers",
@@ -90,6 +88,15 @@ def _bars(curve: Sequence[Point], ends: Scale) -> dict[str, list[float]]:
 def zero_slot(positive: Sequence[float]) -> float:
     """Where a log axis puts nought: half a decade left of the smallest value."""
     return min(positive, default=1.0) / 10**0.5
+
+
+def across(shown: Iterable[Sequence[Point]], axis: Axis) -> list[list[float | None]]:
+    """The x of every trace of these curves."""
+    listed = list(shown)
+    zero = zero_slot([value for curve in listed for value in map(axis.value, curve) if value > 0])
+    repeated = [[p for p in curve for _ in p.scores] for curve in listed]
+    pairs = zip(listed, repeated, strict=True)
+    return [x for one, each in pairs for x in (positions(one, axis, zero), positions(each, axis, zero, beside=True))]
 
 
 def positions(curve: Sequence[Point], axis: Axis, zero: float, beside: bool = False) -> list[float | None]:

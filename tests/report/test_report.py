@@ -48,11 +48,12 @@ def test_the_page_is_small_and_loads_nothing(page):
 def test_the_pages_figures_hold_the_points(page, points):
     figures = json.loads(embedded(page, "figures"))
     assert set(figures) == {"cola", "mrpc", "sst2", "stsb", AVERAGE}
-    for task, by_axis in figures.items():
-        assert set(by_axis) == set(AXES)
-        lora = next(t for t in by_axis["parameters"]["data"] if t["name"] == "lora")
+    for task, figure in figures.items():
+        assert set(figure["axes"]) == set(AXES)
+        place, lora = next((i, t) for i, t in enumerate(figure["traces"]) if t["name"] == "lora")
         expected = [pick(points, "lora", task, size) for size in (2, 8, 32)]
-        assert lora["x"] == [p.trained() for p in expected]
+        assert figure["axes"]["parameters"]["x"][place] == [p.trained() for p in expected]
+        assert figure["axes"]["memory"]["x"][place] == [p.peak_bytes for p in expected]
         assert lora["y"] == pytest.approx([100 * p.mean for p in expected], abs=1e-3)
         assert lora["error_y"]["array"] == pytest.approx([100 * (p.interval.high - p.mean) for p in expected], abs=1e-3)
 
