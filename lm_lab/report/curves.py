@@ -6,7 +6,7 @@ seeds and refusals stay on the point.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import Any
@@ -19,6 +19,7 @@ from lm_lab.results.records import AVERAGE, CellRecord
 from lm_lab.results.selection import Candidate, choose, considered, on_edge
 
 _FEW = 3
+IN_PART = "compiled in part"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Point:
     missing: tuple[int, ...]  # seeds of the suite without a finished cell of the winner
     notes: tuple[str, ...]
     family: str = OWN  # what kind of strategy it is
+    compiled: str = ""  # or "compiled", "compiled in part": whose times and memory these are
 
     @property
     def mean(self) -> float:
@@ -91,6 +93,11 @@ def shared_tasks(points: Iterable[Point]) -> tuple[str, ...]:
 def compares_backbones(points: Iterable[Point]) -> bool:
     """True for a suite that asks what to start from rather than how to adapt: more than three pretrained backbones."""
     return len({point.key.backbone for point in points if not point.control}) > _FEW
+
+
+def mixes_compiled(points: Iterable[Point]) -> bool:
+    """True where some points' times are of compiled training and others' are not: they do not compare unmarked."""
+    return len({point.compiled for point in points if not math.isnan(point.train_seconds)}) > 1
 
 
 def average(points: Iterable[Point]) -> list[Point]:
@@ -147,6 +154,7 @@ def _point(key: Coordinates, task: str, group: list[CellRecord], seeds: Sequence
         missing=missing,
         notes=tuple(_notes(winner, options, missing)),
         family=family(group[0]),
+        compiled=_compiled({bool(r.get("hardware", {}).get("compiled")) for r in clocked}),
     )
 
 
@@ -178,6 +186,7 @@ def _average(group: Sequence[Point]) -> Point:
         train_seconds=fmean(point.train_seconds for point in group),
         peak_bytes=fmean(point.peak_bytes for point in group),
         machines=frozenset().union(*(point.machines for point in group)),
+        compiled=group[0].compiled if len({point.compiled for point in group}) == 1 else IN_PART,
         cells=(),
         candidates=(),
         failed=sum(point.failed for point in group),
@@ -196,8 +205,14 @@ def _ends(group: Sequence[Point]) -> tuple[float, float]:
     return fmean(point.interval.least for point in group), fmean(point.interval.most for point in group)
 
 
+def _compiled(found: Collection[bool]) -> str:
+    return "compiled" if found == {True} else IN_PART if True in found else ""
+
+
 def _machine(hardware: Mapping[str, Any]) -> str:
-    return ", ".join(str(hardware.get(name)) for name in ("gpu", "cpu", "cores", "threads", "precision"))
+    return ", ".join(
+        str(hardware.get(name) or None) for name in ("gpu", "cpu", "cores", "threads", "precision", "compiled")
+    )
 
 
 def _median(values: Iterable[float]) -> float:

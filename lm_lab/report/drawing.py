@@ -77,7 +77,7 @@ function panelled(figure, width) {
 }
 
 const glyph = (trace) => `<span style="color:${trace.line.color}">` +
-  `${GLYPHS[[trace.marker.symbol].flat()[0].replace("-open", "")] ?? "●"}</span>`;
+  `${GLYPHS[[trace.marker.symbol].flat()[0].replace(/(-open|-dot)+$/, "")] ?? "●"}</span>`;
 
 // where a name stands beside its point and covers nothing: px from the left and the top of the plot; or nothing
 function beside({at: [x, y], high, low, words}, taken, area) {

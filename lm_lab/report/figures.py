@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lm_lab.report import text
-from lm_lab.report.curves import Point, compares_backbones, curves
+from lm_lab.report.curves import Point, compares_backbones, curves, mixes_compiled
 from lm_lab.report.palette import REFERENCE, Look, looks
 from lm_lab.report.scale import scale
 from lm_lab.report.traces import AXES, HEADLESS, Axis, across, traces, zero_slot
@@ -84,12 +84,13 @@ def _ranked(points: Sequence[Point], task: str) -> list[list[Point]]:
 
 def _traces(points: Sequence[Point], task: str) -> list[dict[str, Any]]:
     shown, palette, full = _ranked(points, task), strategies(points), references(points)
-    ends, alone = scale([point for curve in shown for point in curve]), _alone(points)
+    every = [point for curve in shown for point in curve]
+    ends, alone, mixed = scale(every), _alone(points), mixes_compiled(every)
     found: list[dict[str, Any]] = []
     for curve in shown:
         key = curve[0].key
         label = key.line.label if alone and not curve[0].control else f"{key.line.label} · {key.backbone}"
-        found += traces(curve, label, palette[key.line.label], ends, any(p.key in full for p in curve))
+        found += traces(curve, label, palette[key.line.label], ends, any(p.key in full for p in curve), mixed)
     return found
 
 
@@ -103,13 +104,16 @@ def _empty(points: Sequence[Point], task: str, axis: str, title: str = "") -> "g
     import plotly.graph_objects as go
 
     shown = _ranked(points, task)
-    ends = scale([point for curve in shown for point in curve])
+    every = [point for curve in shown for point in curve]
+    ends = scale(every)
     figure = go.Figure(layout=_layout(title))
     if not compares_backbones(points):
         _full_lines(figure, shown, not _alone(points))
-    outside = [p for curve in shown for p in curve if ends.beyond(100 * p.mean)]
+    outside = [p for p in every if ends.beyond(100 * p.mean)]
     beyond = [f"{task}, {p.key.label}: {text.score(p.mean)}" for p in outside]
     figure.update_layout({**_ticks(shown, AXES[axis]), "yaxis.range": list(ends), "meta": {"beyond": beyond}})
+    if axis in ("time", "memory") and mixes_compiled(every):
+        figure.update_layout({"xaxis.title.text": f"{AXES[axis].title}; with a dot: compiled"})
     if axis == "parameters":
         _head_buttons(figure, shown)
     return figure

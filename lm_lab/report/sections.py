@@ -9,7 +9,7 @@ from lm_lab.provenance import commit
 from lm_lab.redaction import redacted
 from lm_lab.report import text
 from lm_lab.report.comparisons import Comparison
-from lm_lab.report.curves import Point
+from lm_lab.report.curves import Point, mixes_compiled
 from lm_lab.report.figures import strategies
 from lm_lab.report.marks import swatch
 from lm_lab.report.table import BASELINE, baseline_scores, best, columns, rows
@@ -43,7 +43,7 @@ def table(header: Sequence[str], body: Sequence[tuple[Sequence[Data], str]]) -> 
 def results(points: Sequence[Point], known: Mapping[str, Baseline]) -> str:
     """Return the table of scores: a row a strategy and size, a column a task, what it costs; the baseline last."""
     tasks, marked, palette = columns(points), best(points), strategies(points)
-    many = len({p.key.backbone for p in points}) > 1
+    many, mixed = len({p.key.backbone for p in points}) > 1, mixes_compiled(points)
     body = []
     for key, by_task in rows(points).items():
         point = by_task.get(AVERAGE) or next(iter(by_task.values()))
@@ -51,7 +51,7 @@ def results(points: Sequence[Point], known: Mapping[str, Baseline]) -> str:
         named += [Data(escape(key.backbone), css="word")] if many else []
         scores = [_score(by_task.get(task), (key, task) in marked) for task in tasks]
         about = _about(point) + (' class="control"' if point.control else "")
-        body.append(([*named, *scores, *_costs(point)], about))
+        body.append(([*named, *scores, *_costs(point, mixed)], about))
     if known:
         scored = baseline_scores(points, known)
         named = [Data(BASELINE, BASELINE), *([Data("", css="word")] if many else [])]
@@ -157,12 +157,13 @@ def _score(point: Point | None, marked: bool) -> Data:
     return Data(text.score(point.mean) + spread + flag, point.mean, "best" if marked else "")
 
 
-def _costs(point: Point) -> list[Data]:
+def _costs(point: Point, mixed: bool) -> list[Data]:
+    flag = f'<span class="flag">{point.compiled}</span> ' if mixed and point.compiled else ""
     trained, stored = point.trained(), point.ledger.get("delta_bytes", math.nan)
     return [
         Data(text.count(trained), trained),
         Data(text.percent(point.share), point.share),
-        Data(text.seconds(point.train_seconds), point.train_seconds),
+        Data(f"{flag}{text.seconds(point.train_seconds)}", point.train_seconds),
         Data(text.size(stored), stored),
         Data(text.size(point.peak_bytes), point.peak_bytes),
     ]
@@ -204,7 +205,8 @@ def _hardware(hardware: Mapping[str, Any]) -> str:
     memory = text.size(float(hardware.get("memory_bytes") or math.nan))
     cores = f"{hardware.get('cores')} cores, {hardware.get('threads')} threads, {memory}"
     precision = f", {hardware['precision']}" if "precision" in hardware else ""
-    return f"{hardware.get('cpu')}, {cores}, GPU: {hardware.get('gpu') or 'none'}{precision}"
+    compiled = ", compiled" if hardware.get("compiled") else ""
+    return f"{hardware.get('cpu')}, {cores}, GPU: {hardware.get('gpu') or 'none'}{precision}{compiled}"
 
 
 def _period(started: Sequence[str]) -> str:

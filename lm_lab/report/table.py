@@ -12,7 +12,7 @@ from typing import Any
 
 from lm_lab.metrics.uncertainty import Interval, welch_p
 from lm_lab.report import text
-from lm_lab.report.curves import Point, average, selected, shared_tasks
+from lm_lab.report.curves import Point, average, mixes_compiled, selected, shared_tasks
 from lm_lab.results.coordinates import Coordinates, axis_columns, coordinates
 from lm_lab.results.records import AVERAGE, Baseline, CellRecord, Scan, read_baselines, read_suite, scan
 
@@ -125,7 +125,12 @@ def point_row(point: Point) -> dict[str, Any]:
     row |= {"seeds": interval.n, "missing_seeds": " ".join(map(str, point.missing)), "failed": point.failed}
     row |= {"tuned": text.setting(point.tuned), "trained_share": point.share}
     row |= {name: point.ledger.get(name, math.nan) for name in _LEDGER}
-    return row | {"train_seconds": point.train_seconds, "peak_bytes": point.peak_bytes, "notes": "; ".join(point.notes)}
+    return row | {
+        "train_seconds": point.train_seconds,
+        "compiled": point.compiled,
+        "peak_bytes": point.peak_bytes,
+        "notes": "; ".join(point.notes),
+    }
 
 
 def _row_order(by_task: Mapping[str, Point]) -> tuple[Any, ...]:
@@ -136,14 +141,15 @@ def _row_order(by_task: Mapping[str, Point]) -> tuple[Any, ...]:
 
 def _cells(points: Sequence[Point]) -> tuple[list[str], list[list[str]]]:
     tasks, marked = columns(points), best(points)
-    backbones = {p.key.backbone for p in points}
+    backbones, mixed = {p.key.backbone for p in points}, mixes_compiled(points)
     body = []
     for key, by_task in rows(points).items():
         any_point = by_task.get(AVERAGE) or next(iter(by_task.values()))
         label = key.method.label + (f" · {key.backbone}" if len(backbones) > 1 else "")
+        compiled = f" ({any_point.compiled})" if mixed and any_point.compiled else ""
         scores = [_score(by_task.get(task), (key, task) in marked) for task in tasks]
         share, minutes = text.percent(any_point.share), f"{any_point.train_seconds / 60:.2g}"
-        body.append([label, *scores, share, minutes.replace("nan", text.NONE)])
+        body.append([label, *scores, share, minutes.replace("nan", text.NONE) + compiled])
     return ["strategy", *tasks, "trained", "minutes"], body
 
 
@@ -185,6 +191,7 @@ def cell_row(record: CellRecord) -> dict[str, Any]:
     row |= {f"score_{split}": score.get(split) for split in ("validation", "selection")}  # type: ignore[attr-defined]
     row |= {name: ledger.get(name) for name in _LEDGER}  # type: ignore[attr-defined]
     row |= {name: clocks.get(name) for name in ("train_seconds", "total_seconds", "steps")}  # type: ignore[attr-defined]
+    row["compiled"] = record.get("hardware", {}).get("compiled")
     return row | {"peak_bytes": record.get("memory", {}).get("train_peak_bytes")}
 
 

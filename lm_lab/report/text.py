@@ -84,7 +84,8 @@ def hover(point: Point, seed: int | None = None) -> str:
         lines.append(f"selected: {setting(point.tuned)}")
     lines.append(f"trained {trained:,.0f} ({percent(point.share)})")
     lines.append("= {} in the backbone + {} added + {} head".format(*parts))
-    lines.append(f"train {seconds(point.train_seconds)} · stored {size(ledger.get('delta_bytes', math.nan))}")
+    compiled = f", {point.compiled}" if point.compiled else ""
+    lines.append(f"train {seconds(point.train_seconds)}{compiled} · stored {size(ledger.get('delta_bytes', math.nan))}")
     lines.append(f"peak memory {size(point.peak_bytes)}")
     return "<br>".join([*lines, *point.notes])
 

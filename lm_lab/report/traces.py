@@ -31,9 +31,12 @@ HEADLESS = Axis("trained parameters, head left out", lambda p: p.trained(head=Fa
 
 
 def traces(
-    curve: Sequence[Point], label: str, look: Look, ends: Scale, reference: bool = False
+    curve: Sequence[Point], label: str, look: Look, ends: Scale, reference: bool = False, mixed: bool = False
 ) -> list[dict[str, Any]]:
-    """Two scatters of a curve, its means and its seeds, still without their x; a `reference` gets a line."""
+    """Two scatters of a curve, its means and its seeds, still without their x.
+
+    A `reference` gets a line; where compiled and other training is `mixed`, what was compiled has a dot in its marker.
+    """
     control, key = curve[0].control, curve[0].key
     shared: dict[str, Any] = {
         "legendgroup": label,
@@ -43,13 +46,14 @@ def traces(
     about: dict[str, Any] = {"line": key.line.label, "backbone": key.backbone, "family": curve[0].family}
     about |= {"task": curve[0].task, "reference": reference}
     shared |= {"meta": {"control": control, **about}}
+    symbols = _symbols([p.mean for p in curve], look, ends, control)
     means = _scatter(
         name=label,
         y=[round(ends.at(100 * p.mean), 3) for p in curve],
         text=[text.hover(p) for p in curve],
         mode="lines+markers",
         line={"color": look.colour, "width": 2, "dash": "dot" if control else "solid"},
-        marker={"size": 9, "symbol": _symbols([p.mean for p in curve], look, ends, control), "color": look.colour},
+        marker={"size": 9, "symbol": _marked(symbols, curve) if mixed else symbols, "color": look.colour},
         error_y={**_bars(curve, ends), "color": look.colour, "thickness": 1.3, "width": 3},
         **shared,
     )
@@ -74,6 +78,15 @@ def _symbols(scores: Sequence[float], look: Look, ends: Scale, control: bool = F
         return own
     arrows = {True: "arrow-up", False: "arrow-down"}
     return [arrows[100 * score > ends.top] if ends.beyond(100 * score) else own for score in scores]
+
+
+def _marked(symbols: str | list[str], curve: Sequence[Point]) -> str | list[str]:
+    """With a dot where training was compiled, be it in part; an arrow has none to carry."""
+    if not any(p.compiled for p in curve):
+        return symbols
+    each = [symbols] * len(curve) if isinstance(symbols, str) else symbols
+    pairs = zip(each, curve, strict=True)
+    return [f"{symbol}-dot" if p.compiled and "arrow" not in symbol else symbol for symbol, p in pairs]
 
 
 def _bars(curve: Sequence[Point], ends: Scale) -> dict[str, list[float]]:
