@@ -6,6 +6,9 @@ Theirs are `out(x)`, or `out(act(hidden(x)))` with tanh (BERT, RoBERTa, XLNet, T
     act(z) - act(-z) = z               a ReLU, a GELU, a SiLU: hidden = [W; -W], out = [I, -I]: exact
     tanh(e z) / e = z (1 - (e z)^2 / 3 + ...)   hidden = e W, out = I / e; e = 2^-14 is exact in single precision
 
+A norm behind the activation (ModernBERT) divides by sqrt(var + eps). With hidden = [e W; -e W] its input is so small
+that eps is all that counts, up to e^2 var / (8 eps) of the score: out = [I, -I] sqrt(eps) / e, e = 2^-17.
+
 Where `out` has no bias (the `score` of decoders), b is W d for some d, and d goes into the last layer norm's bias.
 """
 
@@ -18,12 +21,13 @@ from torch import Tensor, nn
 
 from lm_lab.heads.scorers import LinearHead, MLPHead, ProbeHead
 
-SMALL = 2.0**-14
+SMALL, TINY = 2.0**-14, 2.0**-17
 Fill = Callable[[], None]
 _HIDDEN = (
     *("pooler.dense", "pooler", "classifier.dense", "classification_head.dense", "pre_classifier"),
     "sequence_summary.summary",
 )
+_OF_TOKENS, _NORM = "head.dense", "head.norm"  # of each token too
 _OUT = (
     *("classifier", "classifier.out_proj", "classification_head.out_proj", "logits_proj", "score", "qa_outputs"),
     *("classifier.3", "sequence_summary.summary"),
@@ -66,8 +70,12 @@ def fills(model: nn.Module, base: nn.Module, ours: Layers, tokens: bool) -> Iter
         tokens: of each token, where nothing pools.
     """
     out = _linear((model,), _OUT)
-    hidden = None if tokens else _linear((model, base), _HIDDEN)
+    hidden = _linear((model, base), (_OF_TOKENS,) if tokens else (*_HIDDEN, _OF_TOKENS))
+    norm = dict(model.named_modules()).get(_NORM)
     if out is None or out is hidden:
+        return
+    if hidden is not None and isinstance(norm, nn.LayerNorm) and ours.hidden is None:
+        yield partial(_through, hidden, out, ours.out, signed=True, norm=norm)
         return
     if ours.hidden is not None:
         if hidden is not None and hidden.weight.shape == ours.hidden.weight.shape:
@@ -79,10 +87,13 @@ def fills(model: nn.Module, base: nn.Module, ours: Layers, tokens: bool) -> Iter
         yield partial(_through, hidden, out, ours.out, signed=False)
 
 
-def _through(hidden: nn.Linear, out: nn.Linear, ours: Layer, signed: bool) -> None:
+def _through(hidden: nn.Linear, out: nn.Linear, ours: Layer, signed: bool, norm: nn.LayerNorm | None = None) -> None:
     k = len(ours.bias)
     rows = torch.cat([ours.weight, -ours.weight]) if signed else SMALL * ours.weight
     eye = torch.eye(k)
+    if norm is not None:
+        rows, eye = TINY * rows, norm.eps**0.5 / TINY * eye
+        _put(norm, Layer(torch.ones_like(norm.weight), torch.zeros_like(norm.weight)))
     reads = torch.cat([eye, -eye], 1) if signed else eye / SMALL
     if len(rows) > len(hidden.weight):
         return

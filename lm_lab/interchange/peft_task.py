@@ -61,6 +61,9 @@ def export_for_task(model: AdaptedModel, folder: Path) -> str:
     tokenizer.save_pretrained(folder)
     share(folder)
     labels = f", num_labels={theirs.config.num_labels}" if config["modules_to_save"] else ""
+    pooled = getattr(theirs.config, "classifier_pooling", None)
+    if pooled != getattr(backbone.config, "classifier_pooling", None):
+        labels += f", classifier_pooling={pooled!r}"
     return f"{kind.__name__}.from_pretrained({backbone.settings['source']!r}{labels})"
 
 

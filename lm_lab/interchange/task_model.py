@@ -115,6 +115,8 @@ def task_model(model: AdaptedModel, backbone: TransformersBackbone, agreement: A
 def _put_states(found: PreTrainedModel, backbone: TransformersBackbone, tokenizer: Any) -> None:
     """The backbone's weights; a token that only the tokenizer has gets a row."""
     lost = found.base_model.load_state_dict(backbone.model.state_dict(), strict=False).unexpected_keys
+    if backbone.encoder_decoder and any(name.startswith("decoder.") for name in lost):
+        raise UsageError(f"{type(found).__name__} reads an encoder alone, and this head a decoder's states; {BARE}.")
     if lost:
         raise UsageError(f"{type(found).__name__} has no {lost[0]} of {backbone.architecture}; {BARE}.")
     if len(tokenizer) > backbone.vocabulary_size:
@@ -148,6 +150,8 @@ def _config(model: AdaptedModel, backbone: TransformersBackbone) -> Any:
         return config
     names = task.labels or (() if isinstance(task, SpanTask | ChoiceTask) else ("score",))
     config.num_labels = task.outputs
+    if model.pooling in ("cls", "mean") and hasattr(config, "classifier_pooling"):  # ModernBERT's head has either
+        config.classifier_pooling = model.pooling
     if names:
         config.id2label, config.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
     problem = _PROBLEMS.get(_kind(task))
@@ -173,6 +177,8 @@ def _reason(model: AdaptedModel, found: PreTrainedModel, ours: Layers, gap: floa
             f"{start}: its head reads the {place} token, and this one pools by {model.pooling}; train with "
             f"--model.pooling {natural}, or {BARE}."
         )
+    if model.task.reads == "tokens" and model.backbone.kind == "longformer":
+        return f"{start}: other tokens than the first, which the fit had, see the whole text there; {BARE}."
     if ours.hidden is not None:
         return f"{start}: it has no tanh between two layers; train with --model.head linear, or {BARE}."
     if bool(ours.out.bias.any()) and (score := getattr(found, "score", None)) is not None and score.bias is None:

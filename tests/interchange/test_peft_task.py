@@ -41,6 +41,7 @@ def on_base(kind, make, family, folder, **options):
         ("electra", s.LoRA(rank=2), SST2, None), ("gpt2", s.LoRA(rank=2), SST2, None),
         ("llama", s.LoRA(rank=2), SST2, "no_bias"), ("bart", s.LoRA(rank=2), SST2, None),
         ("t5", s.LoRA(rank=2), SST2, None), ("deberta-v2", s.LoRA(rank=2), RTE, None),
+        ("modernbert", s.LoRA(rank=2), SST2, None),
     ],
 )  # fmt: skip
 def test_scores_of_a_classifier(make, tmp_path, family, strategy, task, head):
@@ -60,6 +61,17 @@ def test_scores_of_a_classifier(make, tmp_path, family, strategy, task, head):
     assert torch.allclose(found, expected, atol=1e-5)
     back = read(tmp_path / "a", make(family), task).model
     assert torch.allclose(back(back.batch(texts)), expected, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_pooling_that_the_base_has_not_is_said(make, tmp_path):
+    ours = trained(make("modernbert"), s.LoRA(rank=2), SST2, pooling="mean")
+    loaded = export_for_task(ours, tmp_path / "a")
+    assert loaded.endswith(", num_labels=2, classifier_pooling='mean')")
+    named = {"num_labels": 2, "classifier_pooling": "mean"}
+    theirs = on_base(AutoModelForSequenceClassification, make, "modernbert", tmp_path / "a", **named)
+    read_ = AutoTokenizer.from_pretrained(tmp_path / "a")(TEXTS, padding=True, return_tensors="pt")
+    assert torch.allclose(theirs(**read_).logits, ours(ours.batch(TEXTS)), atol=1e-5)
 
 
 @torch.no_grad()

@@ -50,7 +50,7 @@ def loaded(kind, folder):
 
 @torch.no_grad()
 @pytest.mark.parametrize("family", ["bert", "roberta", "electra", "distilbert", "albert", "gpt2", "deberta-v2",
-                                    "t5", "bart", "longformer", "reformer"])  # fmt: skip
+                                    "t5", "bart", "longformer", "reformer", "modernbert"])  # fmt: skip
 @pytest.mark.parametrize("task", [SST2, RTE, STSB], ids=lambda task: task.name)
 def test_a_classifier_s_scores_are_ours(make, tmp_path, family, task):
     ours = trained(make(family), s.LoRA(rank=2), task)
@@ -109,8 +109,11 @@ def test_where_padding_is_the_end_token_it_gets_one_of_its_own(make, folders, tm
         ("bert", RTE, {"pairs": "bi_encoder"}, "train with --model.pairs cross_encoder"),
         ("gpt2", ChoiceTask("c"), {}, "no class for 'c' .AutoModelForMultipleChoice of gpt2"),
         ("bert", SequenceTask("w"), {}, "bert writes with a prefix mask here"),
-        ("longformer", SpanTask("q"), {}, "would score texts differently"),
-        ("modernbert", SST2, {}, "would score texts differently"),
+        ("longformer", SpanTask("q"), {}, "other tokens than the first, which the fit had, see the whole text"),
+        ("longformer", NER, {}, "other tokens than the first, which the fit had, see the whole text"),
+        ("t5", NER, {}, "T5ForTokenClassification reads an encoder alone, and this head a decoder's states"),
+        ("modernbert", SST2, {"head": "mlp"}, "no tanh between two layers; train with --model.head linear"),
+        ("modernbert", SST2, {"pooling": "max"}, "pools by max; train with --model.pooling cls"),
     ],
 )
 def test_what_no_class_computes_is_refused_and_nothing_written(make, tmp_path, family, task, reading, why):
@@ -128,7 +131,7 @@ def test_layers_and_added_modules_are_refused(make, tmp_path):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("family", ["bert", "roberta", "gpt2", "llama"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "gpt2", "llama", "modernbert"])
 def test_tags(make, tmp_path, family):
     ours = trained(make(family), s.LoRA(rank=2), NER)
     tokens = ours.encoding.tokenizer(TEXTS, padding=True, padding_side="right", return_tensors="pt")
@@ -140,7 +143,7 @@ def test_tags(make, tmp_path, family):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("family", ["bert", "distilbert", "bart"])
+@pytest.mark.parametrize("family", ["bert", "distilbert", "bart", "t5", "modernbert"])
 def test_answers_to_questions(make, tmp_path, family):
     ours = trained(make(family), s.LoRA(rank=2), SpanTask("q"))
     tokens = ours.encoding.tokenizer(*map(list, zip(*PAIRS, strict=True)), padding=True, return_tensors="pt")
@@ -153,7 +156,7 @@ def test_answers_to_questions(make, tmp_path, family):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "electra"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "electra", "modernbert"])
 def test_options_of_a_question(make, tmp_path, family):
     ours = trained(make(family), s.LoRA(rank=2), ChoiceTask("c"))
     tokens = ours.encoding.tokenizer([TEXTS[0]] * 3, TEXTS, padding=True, return_tensors="pt")
@@ -161,6 +164,18 @@ def test_options_of_a_question(make, tmp_path, family):
     theirs, tokenizer = loaded(AutoModelForMultipleChoice, save_task_model(ours, tmp_path / "m"))
     read = tokenizer([TEXTS[0]] * 3, TEXTS, padding=True, return_tensors="pt")
     assert torch.allclose(theirs(**{name: v[None] for name, v in read.items()}).logits[0], expected, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("factor", [1.0, 30.0])
+def test_modernbert_reads_the_mean_as_well_and_large_scores_go_through_its_norm(make, tmp_path, factor):
+    ours = trained(make("modernbert"), s.LoRA(rank=2), SST2, pooling="mean")
+    ours.head.scorer.out.weight.mul_(factor)
+    expected = ours(ours.batch(TEXTS))
+    theirs, tokenizer = loaded(AutoModelForSequenceClassification, save_task_model(ours, tmp_path / "m"))
+    assert theirs.config.classifier_pooling == "mean"
+    found = theirs(**tokenizer(TEXTS, padding=True, return_tensors="pt")).logits
+    assert torch.allclose(found, expected, atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()
