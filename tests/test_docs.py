@@ -211,3 +211,12 @@ def _named(path: str) -> object:
     """The object of a dotted path. Raises ImportError or AttributeError where there is none."""
     module, _, name = path.rpartition(".")
     return import_module(path) if path == "lm_lab.metrics.uncertainty" else getattr(import_module(module), name)
+
+
+def test_the_gallery_has_every_recorded_picture() -> None:
+    images = ROOT / "docs/images"
+    text = (ROOT / "docs/gallery.md").read_text()
+    recorded = [path for path in images.rglob("*.svg") if path.parent.name != "strategies"]  # those are drawn by hand
+    assert {path.relative_to(ROOT / "docs").as_posix() for path in recorded} == set(
+        re.findall(r"images/[\w/]+\.svg", text)
+    )
