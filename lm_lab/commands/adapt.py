@@ -7,6 +7,7 @@ from lm_lab.commands.card import WriteCard
 from lm_lab.commands.prediction_files import on_device, read_names, write_predictions
 from lm_lab.commands.predictions import report_predictions
 from lm_lab.commands.summary import AdaptSummary
+from lm_lab.commands.validations import Validations
 from lm_lab.config import checks
 from lm_lab.config.adapting import AdaptCLI, build
 from lm_lab.config.lightning_cli import allow_imports, quiet, split_imports
@@ -66,9 +67,10 @@ def main(words: list[str]) -> int:
         args = [*args[:1], "--config", json.dumps(config), *args[1:]]
     with quiet():
         saved, meter = SaveDelta(), TrainingMeter()
-        summary = AdaptSummary(saved, meter)
+        found = Validations(saved)
+        summary = AdaptSummary(found, meter)
         described = Described(lambda _: (saved.folder, summary.scores))
-        callbacks = (meter, Curves(meter), saved, WriteCard(saved, meter), summary, described)
+        callbacks = (meter, Curves(meter), found, saved, WriteCard(found, meter), summary, described)
         build(args, callbacks=callbacks, kind=Commands, wishes=wishes, given=given)
     leave()
     return 0

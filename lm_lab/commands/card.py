@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lm_lab import provenance
+from lm_lab.commands.validations import Validations
 from lm_lab.data.modules.base import HELD_OUT, TaskData
 from lm_lab.data.reading.hub_sets import hub_set
 from lm_lab.errors import UsageError
@@ -21,7 +21,6 @@ from lm_lab.models.ledger import ledger
 from lm_lab.report import text
 from lm_lab.tasks import Judged, Task
 from lm_lab.training.adaptation import Adaptation
-from lm_lab.training.callbacks.delta import SaveDelta
 from lm_lab.training.callbacks.meter import TrainingMeter
 
 
@@ -29,31 +28,19 @@ class WriteCard(L.Callback):
     """Write card.json and README.md beside the delta.
 
     Args:
-        saved: knows the folder, and which step its weights are of.
+        validations: what the saved weights scored.
         meter: the clock and the memory of training.
     """
 
-    def __init__(self, saved: SaveDelta, meter: TrainingMeter) -> None:
-        self.saved, self.meter = saved, meter
-        self._known: dict[int, tuple[float, dict[str, Judged]]] = {}  # step -> what is monitored, examples
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Keep the last examples, and those of the best step so far."""
-        if not isinstance(pl_module, Adaptation) or trainer.sanity_checking or not trainer.is_global_zero:
-            return
-        monitor, sign = _monitored(trainer)
-        value = float(trainer.callback_metrics.get(monitor, math.nan)) * sign
-        best = max(self._known, key=lambda step: self._known[step][0], default=None)
-        kept = {best: self._known[best]} if best is not None else {}
-        self._known = kept | {trainer.global_step: (value, pl_module.evaluation.last)}
+    def __init__(self, validations: Validations, meter: TrainingMeter) -> None:
+        self.validations, self.meter = validations, meter
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write it, once the delta is saved."""
-        folder, chosen = self.saved.folder, self.saved.chosen
+        folder = self.validations.saved.folder
         if folder is None or not isinstance(pl_module, Adaptation):
             return
-        model, step = pl_module.model, chosen["step"] if chosen else trainer.global_step
-        found = self._known.get(step, (0.0, {}))[1]
+        model, found = pl_module.model, self.validations.of_saved(trainer).examples
         order, counted = sorted(found, key=lambda split: (split == HELD_OUT, split)), ledger(model)
         size = text.size(counted["delta_bytes"])
         facts: dict[str, Any] = {
@@ -68,14 +55,6 @@ class WriteCard(L.Callback):
             facts["data"] = _described(data)
         (folder / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
         write_card(folder, model, "lm_lab", facts)
-
-
-def _monitored(trainer: L.Trainer) -> tuple[str, int]:
-    """What the best checkpoint is best by, and 1 where more is better, else -1."""
-    for kept in trainer.checkpoint_callbacks:
-        if isinstance(kept, ModelCheckpoint) and kept.monitor:
-            return kept.monitor, 1 if kept.mode == "max" else -1
-    return "", 1
 
 
 def _scores(task: Task, split: str, judged: Judged) -> Iterator[dict[str, Any]]:

@@ -6,13 +6,13 @@ from typing import Any
 
 import lightning as L
 
+from lm_lab.commands.validations import Validations
 from lm_lab.data.modules.base import HELD_OUT
 from lm_lab.metrics import METRICS
 from lm_lab.models import delta
 from lm_lab.models.ledger import ledger
 from lm_lab.report import text
 from lm_lab.training.adaptation import Adaptation
-from lm_lab.training.callbacks.delta import SaveDelta
 from lm_lab.training.callbacks.meter import TrainingMeter
 from lm_lab.training.callbacks.throughput import Throughput
 from lm_lab.training.machine import memory
@@ -26,33 +26,25 @@ class AdaptSummary(L.Callback):
     """Says how an adaptation ended: the scores of the weights that were saved, and what they took.
 
     Args:
-        saved: knows the folder, and which step its weights are of.
+        validations: what the saved weights scored.
         meter: the clock and the memory of training.
     """
 
-    def __init__(self, saved: SaveDelta, meter: TrainingMeter) -> None:
-        self.saved, self.meter = saved, meter
+    def __init__(self, validations: Validations, meter: TrainingMeter) -> None:
+        self.validations, self.meter = validations, meter
         self.scores: dict[str, float] = {}  # of the weights that were saved
-        self._known: dict[int, tuple[dict[str, float], dict[str, int]]] = {}  # step -> metrics, examples
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Keep what was found: the best checkpoint may be an earlier one than the last."""
-        if isinstance(pl_module, Adaptation) and not trainer.sanity_checking:
-            found = {name: float(value) for name, value in trainer.callback_metrics.items()}
-            self._known[trainer.global_step] = found, dict(pl_module.evaluation.counts)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Say it, once the delta is saved."""
-        folder, chosen = self.saved.folder, self.saved.chosen
+        folder = self.validations.saved.folder
         if folder is None or not isinstance(pl_module, Adaptation):
             return
-        step = chosen["step"] if chosen else max(self._known, default=-1)
-        if not chosen and step != trainer.global_step:  # validated before the last steps, which are those saved
-            step = -1
-        found, counts = self._known.get(step, ({}, {}))
-        self.scores = found
+        found = self.validations.of_saved(trainer)
+        self.scores = found.metrics
         counted = ledger(pl_module.model)
-        said = {split: _scores(split, found, counts[split]) for split in sorted(counts)}
+        said = {
+            split: _scores(split, found.metrics, len(found.examples[split].labels)) for split in sorted(found.examples)
+        }
         share = text.percent(counted["trained"] / counted["total"])
         said["trained"] = f"{counted['trained']:,} of {counted['total']:,} parameters ({share})"
         steps = f"{trainer.global_step:,} steps, {text.seconds(self.meter.seconds)}"

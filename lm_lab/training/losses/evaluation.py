@@ -23,12 +23,10 @@ class Evaluation:
     """Judged examples of each split, over all processes.
 
     Attributes:
-        counts: split -> how many examples the last epoch had.
-        last: split -> those examples, judged.
+        last: split -> the examples of the last epoch, judged.
     """
 
     def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
         self.last: dict[str, Judged] = {}
         self._batches: dict[str, list[_Batch]] = defaultdict(list)
 
@@ -44,7 +42,6 @@ class Evaluation:
         """
         found = {split: judged(batches) for split, batches in self._everywhere().items()}
         self.last = found
-        self.counts = {split: len(values) for split, (values, _) in found.items()}
         if HELD_OUT in found:
             task = task.calibrated(*found[HELD_OUT])
         logged: dict[str, float] = {}
