@@ -199,3 +199,21 @@ def test_real_data(real_data, task):
 def test_the_fingerprint_of_data_stays_or_every_finished_cell_of_a_suite_would_run_again():
     data = GLUE("mnli", source="microworld", train_limit=50, holdout=20)
     assert data.fingerprint() == "68b65a15a88c7c7e"
+
+
+def test_splits_of_a_folder_may_have_other_names(tmp_path):
+    for name in ("teach", "dev"):
+        write(tmp_path, f"{name}.csv", pa.table(RTE))
+    data = GLUE("rte", source=str(tmp_path), splits={"train": "teach", "validation": "dev"})
+    assert [len(data.rows(split)) for split in ("train", "validation")] == [2, 2]
+    with pytest.raises(UsageError, match=r"in the split's name '\.\./secret'"):
+        GLUE("rte", source=str(tmp_path), splits={"train": "../secret"}).rows("train")
+    with pytest.raises(UsageError, match="no split 'nowhere' of 'rte' below"):
+        GLUE("rte", source=str(tmp_path), splits={"train": "nowhere"}).rows("train")
+
+
+def test_superglues_name_of_the_validation_split_is_known(tmp_path):
+    write(tmp_path, "val.jsonl", pa.table(RTE))
+    assert len(read_split(glue_task("rte"), "validation", str(tmp_path))) == 2
+    write(tmp_path, "validation.jsonl", pa.table({name: values[:1] for name, values in RTE.items()}))
+    assert len(read_split(glue_task("rte"), "validation", str(tmp_path))) == 1
