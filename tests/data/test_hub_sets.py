@@ -13,6 +13,7 @@ from datasets.arrow_writer import ArrowWriter
 from lm_lab import hub
 from lm_lab.cli import main
 from lm_lab.config.lightning_cli import restrict
+from lm_lab.data.corpora import raw
 from lm_lab.data.modules.base import TaskData
 from lm_lab.data.modules.choices import MultipleChoice
 from lm_lab.data.modules.multi_label import MultiLabelTexts
@@ -186,6 +187,14 @@ def test_a_stream_reads_no_further_than_its_part(write: Write, monkeypatch: pyte
     data = OwnTexts(source="stream:owner/long", labels=["a", "b"], splits=splits, train_limit=50)
     assert len(data.rows("train")) == 50
     assert handed == [100]
+
+
+def test_a_corpus_is_read_out_of_the_cache_too(write: Write) -> None:
+    _texts(write, "hub:")
+    assert list(raw.documents([f"hub:owner/texts@{COMMIT}"], column="review")) == TEXTS
+    assert list(raw.documents(["hub:owner/texts"], column="review", split="train[2:4]")) == TEXTS[2:4]
+    with pytest.raises(UsageError, match=r"hub owner/texts nowhere cannot be read: Bad split: nowhere"):
+        list(raw.documents(["hub:owner/texts"], column="review", split="nowhere"))
 
 
 def test_a_share_of_a_stream_is_refused(write: Write) -> None:

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from lm_lab import hub
 from lm_lab.data.corpora import raw
 from lm_lab.data.corpora.annotated import AnnotatedText, annotated
+from lm_lab.data.reading import hub_sets
 from lm_lab.errors import UsageError
 
 WIKITEXT = [" ", " = One = ", " ", " The first .", " = = A part = = ", " More .", " = Two = ", " Another ."]
@@ -70,10 +70,11 @@ def test_a_set_of_the_hub_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append((names, options))
         return [{"text": "one"}, {"text": " "}, {"text": "two\tparts"}]
 
-    monkeypatch.setattr(hub, "require", lambda *_: None)
+    found = hub_sets._Found("owner/name", "c0ffee", cached=False)
+    monkeypatch.setattr(hub_sets, "_locate", lambda *_: found)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     assert list(raw.documents(["hub:owner/name:subset"], split="validation")) == ["one", "two parts"]
-    assert asked == [(("owner/name", "subset"), {"split": "validation", "streaming": True})]
+    assert asked == [(("owner/name", "subset"), {"split": "validation", "streaming": True, "revision": "c0ffee"})]
     with pytest.raises(UsageError, match=r"hub:owner/name, row 0, column 'body': no text; it has text"):
         list(raw.documents(["hub:owner/name"], column="body"))
 

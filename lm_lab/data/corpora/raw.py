@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lm_lab import hub
 from lm_lab.data.reading.columns import read_texts
 from lm_lab.data.reading.files import FORMATS
+from lm_lab.data.reading.hub_sets import HubSet, hub_set, stream_hub
 from lm_lab.data.reading.texts import UTF_8, read_lines
 from lm_lab.errors import UsageError
 
@@ -31,7 +31,7 @@ def documents(
 
     Args:
         sources: text files with one document a line, data files with a column of texts, folders of either, or
-            `hub:NAME` or `hub:NAME:SUBSET`, which is streamed; paths are relative to here, or to `LM_LAB_DATA`.
+            `hub:NAME` or `hub:NAME:SUBSET@REVISION`, streamed; paths are relative to here, or to `LM_LAB_DATA`.
         column: the column of data files. A tab in it, which would divide a document in two, becomes a space.
         starts: regular expression; a line or row that it matches at its beginning starts a document, and those that
             follow belong to it. None: each is a document.
@@ -106,23 +106,15 @@ def _expression(starts: str) -> re.Pattern[str]:
 
 
 def _pieces(source: str, column: str, split: str, encoding: str) -> Iterator[str]:
-    if source.startswith(HUB):
-        yield from _streamed(source, column, split)
+    if source.startswith(HUB) and (wanted := hub_set(source)):
+        yield from _streamed(wanted, source, column, split)
         return
     for path in files(source, split):
         yield from read_texts(path, column, encoding) if path.suffix in FORMATS else read_lines(path, encoding)
 
 
-def _streamed(source: str, column: str, split: str) -> Iterator[str]:
-    import datasets
-
-    name, _, subset = source.removeprefix(HUB).partition(":")
-    hub.require(name, "Give a file or a folder of text instead")
-    try:
-        rows = datasets.load_dataset(name, subset or None, split=split, streaming=True)
-        for number, row in enumerate(rows):
-            if not isinstance(text := row.get(column), str):
-                raise UsageError(f"{source}, row {number}, column '{column}': no text; it has {', '.join(row)}.")
-            yield text.replace("\t", " ")
-    except (ConnectionError, OSError, ValueError) as error:
-        raise UsageError(f"the hub gave no split '{split}' of '{name}': {error}.") from error
+def _streamed(wanted: HubSet, source: str, column: str, split: str) -> Iterator[str]:
+    for number, row in enumerate(stream_hub(wanted, split, "Give a file or a folder of text instead")):
+        if not isinstance(text := row.get(column), str):
+            raise UsageError(f"{source}, row {number}, column '{column}': no text; it has {', '.join(row)}.")
+        yield text.replace("\t", " ")

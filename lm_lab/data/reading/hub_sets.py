@@ -8,6 +8,7 @@ A cache has sets in two forms: files as they are on the hub (`hf download`), and
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from lm_lab.errors import UsageError
 
 _KINDS = {"hub:": False, "stream:": True}
 _PART = re.compile(r"(?P<split>[^\[]+)\[(?P<first>\d*):(?P<last>\d*)\]")
-_ROWS = 1000  # that a stream hands over at a time
+_BATCH = 1000  # rows that a stream hands over at a time
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class _Found:
     path: str
     commit: str | None
     cached: bool = True
+
+    @property
+    def at(self) -> dict[str, str | None]:
+        """The revision to ask the hub for."""
+        return {} if self.cached else {"revision": self.commit}
 
 
 def hub_set(source: str) -> HubSet | None:
@@ -93,6 +99,16 @@ def read_hub(wanted: HubSet, split: str, remedy: str) -> tuple[pa.Table, str]:
         if not found.cached or hub.offline() or not hub.reachable():
             raise  # a cache may hold a part of a set, which only the hub can complete
     return _read(_asked(wanted), wanted, split)
+
+
+def stream_hub(wanted: HubSet, split: str, remedy: str) -> Iterator[dict[str, Any]]:
+    """The rows of one split, one after the other, as `read_hub` finds them; errors are those of `read_hub`."""
+    found = _locate(wanted, f"Fetch it where there is a hub: {_fetch(wanted)}. {remedy}")
+    try:
+        with _offline(found.cached):
+            yield from _rows(found, wanted.subset, split)
+    except _errors() as error:
+        raise UsageError(f"hub {wanted} {split} cannot be read: {_line(error)}{_hint(error, wanted)}") from error
 
 
 def _fetch(wanted: HubSet) -> str:
@@ -147,18 +163,21 @@ def _read(found: _Found, wanted: HubSet, split: str) -> tuple[pa.Table, str]:
 
     origin = f"hub {wanted.name}{f':{wanted.subset}' if wanted.subset else ''}"
     origin += (f"@{found.commit[:12]}" if found.commit else "") + f" {split}"
-    at = {} if found.cached else {"revision": found.commit}
     try:
         with _offline(found.cached):
             if wanted.streamed:
-                return plain(_streamed(found.path, wanted.subset, split, at), origin), origin
-            dataset = datasets.load_dataset(found.path, wanted.subset, split=split, **at)
+                tables = list(_rows(found, wanted.subset, split).with_format("arrow").iter(_BATCH))
+                if not tables:
+                    raise UsageError(f"{origin} is empty; expected rows.")
+                return plain(pa.concat_tables(tables, promote_options="permissive"), origin), origin
+            dataset = datasets.load_dataset(found.path, wanted.subset, split=split, **found.at)
             return plain(dataset.with_format("arrow")[:], origin), origin
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError, pa.ArrowException) as error:
+    except _errors() as error:
         raise UsageError(f"{origin} cannot be read: {_line(error)}{_hint(error, wanted)}") from error
 
 
-def _streamed(path: str, subset: str | None, split: str, at: dict[str, Any]) -> pa.Table:
+def _rows(found: _Found, subset: str | None, split: str) -> Any:
+    """An `IterableDataset` of one split or of a part of it."""
     import datasets
 
     part = _PART.fullmatch(split)
@@ -166,15 +185,13 @@ def _streamed(path: str, subset: str | None, split: str, at: dict[str, Any]) -> 
         raise UsageError(
             f"the split '{split}' of a stream: expected numbers of rows, such as train[:1000]; or use hub:."
         )
-    rows = datasets.load_dataset(path, subset, split=part["split"] if part else split, streaming=True, **at)
+    named = part["split"] if part else split
+    rows = datasets.load_dataset(found.path, subset, split=named, streaming=True, **found.at)
     if part:
         first = int(part["first"] or 0)
         rows = rows.skip(first) if first else rows
         rows = rows.take(max(0, int(part["last"]) - first)) if part["last"] else rows
-    tables = list(rows.with_format("arrow").iter(_ROWS))
-    if not tables:
-        raise UsageError(f"{path} {split} has no rows.")
-    return pa.concat_tables(tables, promote_options="permissive")
+    return rows
 
 
 def _line(error: Exception) -> str:
@@ -189,6 +206,13 @@ def _hint(error: Exception, wanted: HubSet) -> str:
     if "split" in said:
         return " Name the split that takes the place of one: --data.splits '{validation: NAME}'."
     return ""
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """What `datasets` and the hub's client raise."""
+    import datasets
+
+    return OSError, ValueError, RuntimeError, pa.ArrowException, datasets.exceptions.DatasetsError
 
 
 class _offline:  # noqa: N801
