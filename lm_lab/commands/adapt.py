@@ -69,7 +69,7 @@ def main(words: list[str]) -> int:
         saved, meter = SaveDelta(), TrainingMeter()
         found = Validations(saved)
         summary = AdaptSummary(found, meter)
-        described = Described(lambda _: (saved.folder, summary.scores))
+        described = Described(lambda _: (saved.folder, summary.scores), lambda t: found.of_saved(t).examples)
         callbacks = (meter, Curves(meter), found, saved, WriteCard(found, meter), summary, described)
         build(args, callbacks=callbacks, kind=Commands, wishes=wishes, given=given)
     leave()

@@ -49,6 +49,9 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--wandb", choices=("offline", "online", "disabled"), help="default: WANDB_MODE, else offline")
     run.add_argument("--project", default="lm_lab", help="W&B project")
+    run.add_argument(
+        "--log-predictions", type=int, default=0, help="examples of each split whose predictions W&B shows"
+    )
     run.add_argument("--system-metrics", action="store_true", help="log processor, memory and GPU to W&B too")
     run.set_defaults(run=_run)
 
@@ -85,6 +88,8 @@ def _run(options: argparse.Namespace) -> int:
     from lm_lab.tracking.live import Live
     from lm_lab.tracking.suites import log_summary
 
+    if options.log_predictions < 0:
+        raise UsageError(f"--log-predictions {options.log_predictions}: expected 0 or more examples of each split.")
     if options.pack is not None and options.pack < 1:
         raise UsageError(f"--pack {options.pack}: expected 1 or more cells; 1 trains each alone.")
     executor = _executor(options.executor, workers, options.allow_import)
@@ -92,7 +97,8 @@ def _run(options: argparse.Namespace) -> int:
 
     gpu = _gpu_bytes() is not None
     needs = Needs(gpu, threads, GPU_SHARE if gpu else None, options.cell_timeout or DAY)
-    live = Live(options.out, options.out / "live", options.project, options.wandb, options.system_metrics)
+    wanted = (options.project, options.wandb, options.system_metrics, options.log_predictions)
+    live = Live(options.out, options.out / "live", *wanted)
     more = {
         "live": live.folder if live.follows else None,
         "pack": options.pack or (PACK_GPU if gpu else PACK),

@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
+from torch import Tensor
 
 from lm_lab.models.ledger import counts
 from lm_lab.redaction import redacted
+from lm_lab.results.predictions import Predictions
 from lm_lab.tracking.names import Names, of_adaptation, of_pretraining
 from lm_lab.tracking.wandb import WandB
 from lm_lab.training.adaptation import Adaptation
 
 End = Callable[[L.Trainer], tuple[Path | None, Mapping[str, float]]]
+Examples = Callable[[L.Trainer], Mapping[str, tuple[Tensor, Tensor]]]  # split -> values and labels, by id
 
 
 class Described(L.Callback):
@@ -26,10 +30,11 @@ class Described(L.Callback):
     Args:
         end: gives the folder that was saved, or None, and the scores of what is in it; asked once the callbacks
             before this one have ended.
+        examples: gives the judged examples of what is in it, by split; asked for where a logger wants some.
     """
 
-    def __init__(self, end: End) -> None:
-        self.end = end
+    def __init__(self, end: End, examples: Examples | None = None) -> None:
+        self.end, self.examples = end, examples
         self._about: dict[str, Any] = {}
 
     def begin(self, trainer: L.Trainer, module: Any, data: Any, config: Mapping[str, Any]) -> None:
@@ -52,14 +57,16 @@ class Described(L.Callback):
                 logger.fill(names)
             logger.log_hyperparams(_redacted({**config, **self._about}))
 
-    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log what came of it, on the first process."""
         folder, scores = self.end(trainer)
         if folder is None or not trainer.is_global_zero or not self._about:
             return
         for logger in trainer.loggers:
             if isinstance(logger, WandB):
-                logger.conclude(folder, scores, self._about)
+                asked = self.examples if logger.predictions else None
+                shown = _predictions(pl_module, asked(trainer)) if asked else None
+                logger.conclude(folder, scores, self._about, shown)
 
     def on_exception(self, trainer: L.Trainer, *_: Any) -> None:
         """What failed here has failed on the server too."""
@@ -79,6 +86,15 @@ def describe(module: Any, config: Mapping[str, Any]) -> tuple[Names, dict[str, A
     names = of_pretraining(module.objective, module.backbone, config)
     total = sum(parameter.numel() for parameter in module.backbone.parameters())
     return names, _about(names, "objective", "corpus", {"trained": total, "total": total})
+
+
+def _predictions(module: Any, examples: Mapping[str, tuple[Tensor, Tensor]]) -> Predictions | None:
+    """Examples as the metrics take them, numbered in the order of their ids."""
+    parts = []
+    for split, (values, labels) in examples.items():
+        kept = module.model.task.kept(values, labels).numpy()
+        parts.append(Predictions(np.full(len(labels), split), np.arange(len(labels)), kept, labels.numpy()))
+    return Predictions(*map(np.concatenate, zip(*parts, strict=True))) if parts else None
 
 
 def _about(names: Names, kind: str, what: str, ledger: Mapping[str, int]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from lm_lab.atomic import writable
 from lm_lab.results.records import CellRecord
 from lm_lab.tracking.session import chosen_mode, directories, guarded
-from lm_lab.tracking.suites import begin, end, log_cell
+from lm_lab.tracking.suites import begin, end, log_cell, predicted
 
 if TYPE_CHECKING:
     import wandb
@@ -31,16 +31,23 @@ class Live:
         project: W&B project.
         mode: as of `log_cell`.
         system_metrics: log processor, memory and GPU of this machine beside each live run.
+        predictions: how many of each split are logged of a cell, as a table.
 
     Attributes:
         follows: whether anything is logged.
     """
 
     def __init__(
-        self, root: Path, folder: Path, project: str, mode: str | None = None, system_metrics: bool = False
+        self,
+        root: Path,
+        folder: Path,
+        project: str,
+        mode: str | None = None,
+        system_metrics: bool = False,
+        predictions: int = 0,
     ) -> None:
         self.root, self.folder, self.project, self.mode = root, folder, project, mode
-        self.system_metrics = system_metrics
+        self.system_metrics, self.predictions = system_metrics, predictions
         self.follows = chosen_mode(mode) != "disabled"
         self._runs: dict[str, wandb.Run] = {}
         self._read: dict[str, int] = {}  # lines of each file
@@ -76,9 +83,13 @@ class Live:
             run = self._runs.pop(key, None)
             (self.folder / f"{key}.jsonl").unlink(missing_ok=True)
             if run is None:
-                log_cell(record, self.root, self.project, self.mode)
+                log_cell(record, self.root, self.project, self.mode, self.predictions)
             else:
-                guarded(lambda: end(run, record, self._last.get(key, 0)))
+                guarded(lambda: self._end(run, record))
+
+    def _end(self, run: "wandb.Run", record: CellRecord) -> None:
+        shown = predicted(record, self.root, self.predictions)
+        end(run, record, self._last.get(record["id"], 0), shown, self.predictions)
 
     def look(self) -> None:
         """Log what is new in every file."""

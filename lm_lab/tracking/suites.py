@@ -13,30 +13,43 @@ from typing import TYPE_CHECKING, Any
 
 from lm_lab.report.curves import Point
 from lm_lab.results.coordinates import BACKBONE, STRATEGY, TASK, Coordinates, axis_columns, coordinates
+from lm_lab.results.predictions import Predictions, read_predictions
 from lm_lab.results.records import AVERAGE, CellRecord, read_suite, scan
-from lm_lab.tracking.session import PROJECT, begin_run, directories, guarded, open_run
+from lm_lab.tracking.session import PROJECT, begin_run, chosen_mode, directories, guarded, open_run
+from lm_lab.tracking.tables import of_contrasts, of_points, of_predictions
 
 if TYPE_CHECKING:
     import wandb
 
+    from lm_lab.report.comparisons import Comparison
+
 _SUMMARISED = ("score", "ledger", "clocks", "memory")
 
 
-def log_cell(record: CellRecord, root: Path, project: str = PROJECT, mode: str | None = None) -> bool:
-    """Log one cell, finished or failed, as one run; returns False, with a warning, where W&B fails."""
-    return guarded(lambda: _log_cell(record, root, project, mode))
+def log_cell(
+    record: CellRecord, root: Path, project: str = PROJECT, mode: str | None = None, predictions: int = 0
+) -> bool:
+    """Log one cell, finished or failed, as one run; returns False, with a warning, where W&B fails.
+
+    `predictions`: how many of each split are logged, as a table.
+    """
+    return guarded(lambda: _log_cell(record, root, project, mode, predictions))
 
 
 def log_summary(root: Path, project: str = PROJECT, mode: str | None = None) -> bool:
-    """Log the suite: the table of points, the trade-off figures, and `root`/report as an artifact if it is there.
+    """Log the suite: points, contrasts with full fine-tuning, figures, and `root`/report, shown and as an artifact.
 
     Returns False, with a warning, where W&B fails. Raises UsageError if `root` holds no results.
     """
+    from lm_lab.report.comparisons import compare
     from lm_lab.report.table import all_points
 
-    suite = read_suite(root)
-    points = all_points(scan(root).records, suite)
-    return guarded(lambda: _log_summary(root, suite["name"], points, project, mode))
+    if chosen_mode(mode) == "disabled":
+        return True
+    suite, records = read_suite(root), scan(root).records
+    points = all_points(records, suite)
+    contrasts, _ = compare(root, points, records)
+    return guarded(lambda: _log_summary(root, suite["name"], points, contrasts, project, mode))
 
 
 def begin(record: CellRecord, root: Path, project: str, mode: str | None, system_metrics: bool = False) -> "wandb.Run":
@@ -50,23 +63,37 @@ def begin(record: CellRecord, root: Path, project: str, mode: str | None, system
     return begin_run(root, record["id"], mode, system_metrics, project=project, name=_name(record), **init)
 
 
-def end(run: "wandb.Run", record: CellRecord, after: int = -1) -> None:
-    """Log what is left of the curve behind step `after`, the scores and the summary, and close the run."""
+def end(
+    run: "wandb.Run", record: CellRecord, after: int = -1, shown: Predictions | None = None, count: int = 0
+) -> None:
+    """Log what is left of the curve behind step `after`, the scores and the summary, and close the run.
+
+    `count` of each split are logged of the predictions that are `shown`.
+    """
     rows = [row for row in record.get("history", []) if row["step"] > after]
     for row in rows:
         values = {f"train/{name}": value for name, value in row.items() if name != "step"}
         run.log(values | _time(record, row["step"]), step=int(row["step"]))
     if scores := _scores(record):
         last = int(max([after, 0, *(row["step"] for row in rows)]))
-        run.log(scores | _time(record, last), step=last)
+        tables = {} if shown is None else {"predictions": of_predictions(shown, count)}
+        run.log(scores | tables | _time(record, last), step=last)
     run.tags = (*_tags(record), record["status"])
     run.summary.update(_summary(record))
     run.finish(exit_code=0 if record["status"] == "done" else 1)
 
 
-def _log_cell(record: CellRecord, root: Path, project: str, mode: str | None) -> None:
+def predicted(record: CellRecord, root: Path, count: int) -> Predictions | None:
+    """A cell's predictions, where any are asked for and there are some."""
+    if not count or record["status"] != "done":
+        return None
+    return read_predictions(root, record["id"], record.get("predictions"))
+
+
+def _log_cell(record: CellRecord, root: Path, project: str, mode: str | None, count: int) -> None:
+    shown = predicted(record, root, count)
     with directories(root / "wandb"):
-        end(begin(record, root, project, mode), record)
+        end(begin(record, root, project, mode), record, shown=shown, count=count)
 
 
 def _tags(record: CellRecord) -> list[str]:
@@ -104,15 +131,19 @@ def _summary(record: CellRecord) -> dict[str, Any]:
     return values | _scores(record)
 
 
-def _log_summary(root: Path, suite: str, points: Sequence[Point], project: str, mode: str | None) -> None:
+def _log_summary(
+    root: Path, suite: str, points: Sequence[Point], contrasts: "Sequence[Comparison]", project: str, mode: str | None
+) -> None:
     import wandb
 
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", suite)
     init = {"project": project, "name": f"{suite} summary", "group": suite, "job_type": "summary"}
     with open_run(root, f"summary-{name}", mode, **init) as run:
-        run.log({"points": _table(points), **_figures(points)})
+        run.log({"points": of_points(points), "contrasts": of_contrasts(contrasts), **_figures(points)})
         alone = len({p.task for p in points}) == 1  # one task has no average; of several, none stands for all
         run.summary.update({_mean_key(p.key): p.mean for p in points if alone or p.task == AVERAGE})
+        if (page := root / "report" / "index.html").is_file():
+            run.log({"report": wandb.Html(page.read_text(encoding="utf-8"), inject=False)})
         if (root / "report").is_dir():
             artifact = wandb.Artifact(f"{name}-report", type="report")
             for path in sorted((root / "report").iterdir()):
@@ -122,17 +153,6 @@ def _log_summary(root: Path, suite: str, points: Sequence[Point], project: str, 
 
 def _mean_key(key: Coordinates) -> str:
     return "/".join(["mean", *key.words])
-
-
-def _table(points: Sequence[Point]) -> Any:
-    import wandb
-
-    from lm_lab.report.table import point_row
-
-    rows = [point_row(point) for point in points]
-    columns = list(rows[0]) if rows else ["backbone"]
-    # W&B gives a column the type of its first value, and sizes may be numbers or missing
-    return wandb.Table(columns=columns, data=[list(row.values()) for row in rows], allow_mixed_types=True)
 
 
 def _figures(points: Sequence[Point]) -> dict[str, Any]:

@@ -15,8 +15,11 @@ from typing import Any
 
 from lightning.pytorch.loggers import WandbLogger
 
+from lm_lab.errors import UsageError
+from lm_lab.results.predictions import Predictions
 from lm_lab.tracking.names import Names
 from lm_lab.tracking.session import PROJECT, check_online, chosen_mode, guarded, settings
+from lm_lab.tracking.tables import of_predictions
 
 
 class WandB(WandbLogger):
@@ -31,9 +34,10 @@ class WandB(WandbLogger):
         job_type: kind of run; None is the strategy or the objective.
         tags: labels to filter by; None is backbone and task.
         system_metrics: log processor, memory and GPU of the machine too, and its name.
+        predictions: how many examples of each split the table of predictions has; the same ones in every run.
 
     Raises:
-        UsageError: an unknown mode, or online without a key or a network.
+        UsageError: an unknown mode, a negative number, or online without a key or a network.
     """
 
     def __init__(
@@ -46,8 +50,12 @@ class WandB(WandbLogger):
         tags: list[str] | None = None,
         job_type: str | None = None,
         system_metrics: bool = False,
+        predictions: int = 0,
     ) -> None:
         selected = chosen_mode(mode)
+        if predictions < 0:
+            raise UsageError(f"predictions: {predictions} of the logger: expected 0 or more examples of each split.")
+        self.predictions = predictions
         if selected == "online":
             check_online()
         run_id = secrets.token_hex(4)
@@ -71,15 +79,18 @@ class WandB(WandbLogger):
                 self._wandb_init[key] = value
         self._name = self._wandb_init["name"]
 
-    def conclude(self, folder: Path, scores: Mapping[str, float], about: Mapping[str, Any]) -> None:
+    def conclude(
+        self, folder: Path, scores: Mapping[str, float], about: Mapping[str, Any], shown: Predictions | None = None
+    ) -> None:
         """Log final scores as the summary, the data as a used artifact and `folder` as one of kind model.
 
         Args:
             folder: of a delta, or of a pretrained backbone.
             scores: of the weights in it.
             about: what the run is of; its `fingerprints` name the data.
+            shown: what these weights predict, of which a sample is logged.
         """
-        guarded(lambda: self._conclude(folder, scores, about))
+        guarded(lambda: self._conclude(folder, scores, about, shown))
 
     def finish(self, code: int) -> None:
         """End the run, whose file is whole then; `code` is not 0 where it failed."""
@@ -87,11 +98,15 @@ class WandB(WandbLogger):
         if run is not None:
             guarded(lambda: run.finish(exit_code=code))
 
-    def _conclude(self, folder: Path, scores: Mapping[str, float], about: Mapping[str, Any]) -> None:
+    def _conclude(
+        self, folder: Path, scores: Mapping[str, float], about: Mapping[str, Any], shown: Predictions | None
+    ) -> None:
         import wandb
 
         run: Any = self.experiment
         run.summary.update(dict(scores))
+        if shown is not None and self.predictions:
+            run.log({"predictions": of_predictions(shown, self.predictions)})
         named, prints = about.get("task") or about["corpus"], about["fingerprints"]
         data = wandb.Artifact(_named("data", named), type="dataset", metadata=dict(prints))
         with data.new_file("fingerprint.txt") as file:  # an artifact is told from another one by its content

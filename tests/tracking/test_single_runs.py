@@ -70,6 +70,22 @@ def test_a_fit_in_wandb_has_a_lineage(fit: Fit) -> None:
     assert about["validation/accuracy"] == pytest.approx(summary(lines)["validation/accuracy"])
 
 
+def test_a_fit_in_wandb_shows_predictions_of_the_weights_that_it_saved(fit: Fit) -> None:
+    words = ["--trainer.max_epochs=3", "--data.holdout=32", f"--config={ROOT / 'configs/trainer/best.yaml'}"]
+    assert fit(f"--config={TRACKING / 'wandb.yaml'}", *words, "--trainer.logger.init_args.predictions=16") == 0
+    (path,) = Path("runs/wandb").rglob("*.table.json")
+    content = json.loads(path.read_text())
+    assert content["columns"] == ["split", "id", "prediction", "label"]
+    assert [row[0] for row in content["data"]] == ["selection"] * 16 + ["validation"] * 16
+    right = [prediction == label for *_, prediction, label in content["data"][16:]]  # all of the split
+    assert sum(right) / len(right) == pytest.approx(summary(logged(Path("runs/wandb")))["validation/accuracy"])
+
+
+def test_a_negative_number_of_predictions_is_refused(fit: Fit, capfd: pytest.CaptureFixture[str]) -> None:
+    assert fit(f"--config={TRACKING / 'wandb.yaml'}", "--trainer.logger.init_args.predictions=-1") == 2
+    assert "predictions: -1 of the logger: expected 0 or more examples" in capfd.readouterr().err
+
+
 def test_what_the_user_names_stays(fit: Fit) -> None:
     own = ["name=mine", "group=ours", "job_type=trial", "tags=[a,b]"]
     logger = "--trainer.logger"

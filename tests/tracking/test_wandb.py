@@ -1,21 +1,27 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import wandb
 from fake_results import records, suite
 from offline_runs import logged, of_kind, summary
 
 from lm_lab.errors import UsageError
+from lm_lab.report.comparisons import compare
+from lm_lab.report.page import write_report
 from lm_lab.report.table import all_points
 from lm_lab.results.coordinates import Coordinates
+from lm_lab.results.predictions import Predictions
 from lm_lab.results.records import CellRecord, read_records, write_record
 from lm_lab.tracking import session
 from lm_lab.tracking.session import TrackingWarning
 from lm_lab.tracking.suites import log_cell, log_summary
+from lm_lab.tracking.tables import of_predictions
 from lm_lab.tracking.wandb import WandB
 
 
@@ -124,6 +130,77 @@ def test_the_summary_has_a_table_figures_and_the_page(results):
     assert all(found[f"{key}._type"] == "plotly-file" for key in keys)
     assert found["mean/minilm-l3/lora/rank 8"] == pytest.approx(0.6, abs=0.2)
     assert "glue_small-report" in json.dumps(lines)
+
+
+def table(folder: Path, key: str) -> list[dict[str, Any]]:
+    """The rows of a table that a run has logged."""
+    (path,) = [path for path in folder.rglob("*.table.json") if path.name.startswith(f"{key}_")]
+    content = json.loads(path.read_text())
+    return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+
+
+def test_the_summary_has_the_contrasts_and_shows_the_page(cells, results):
+    for record, predictions in cells:
+        write_record(results, record, predictions)
+    page = write_report(results, draws=20)
+    assert log_summary(results)
+    folder = results / "wandb" / "summary-glue_small"
+    rows = table(folder, "contrasts")
+    found, problems = compare(results, all_points(read_records(results), suite()), read_records(results))
+    assert not problems
+    assert len(rows) == len(found) > 20
+    for row, each in zip(rows, found, strict=True):
+        assert (row["strategy"], row["task"], row["size"]) == (each.key["strategy"], each.task, each.key.size)
+        assert [row[name] for name in ("difference", "low", "high", "p", "p_holm")] == pytest.approx(
+            [*each.difference[:4], each.p_holm], rel=1e-6, abs=1e-12
+        )
+    shown = [path for path in folder.rglob("*.html") if path.name.startswith("report_")]
+    assert [path.read_text() for path in shown] == [page.read_text()]
+    assert summary(logged(folder))["report._type"] == "html-file"
+
+
+def test_a_cells_predictions_are_a_sample_that_is_the_same_in_every_run(cells, tmp_path):
+    pairs = [(r, p) for r, p in cells if r["status"] == "done" and r["cell"]["coordinates"]["task"] == "sst2"][:2]
+    ids = []
+    for record, predictions in pairs:
+        write_record(tmp_path, record, predictions)
+        assert log_cell(record, tmp_path, predictions=5)
+        rows = table(tmp_path / "wandb" / record["id"], "predictions")
+        assert [row["split"] for row in rows] == ["selection"] * 5 + ["validation"] * 5
+        ids.append([(row["split"], row["id"]) for row in rows])
+        for row in rows:
+            (at,) = [
+                n for n in range(len(predictions.id))
+                if (predictions.split[n], predictions.id[n]) == (row["split"], row["id"])
+            ]  # fmt: skip
+            assert (row["prediction"], row["label"]) == (predictions.prediction[at], predictions.label[at])
+    assert ids[0] == ids[1] != sorted(ids[0], key=lambda pair: -pair[1])
+    assert len({number for _, number in ids[0][5:]} - set(range(5))) > 0  # not just the first ones
+
+
+def test_predictions_are_logged_only_if_they_are_asked_for(cells, done, tmp_path):
+    write_record(tmp_path, done, next(predictions for record, predictions in cells if record is done))
+    assert log_cell(done, tmp_path)
+    assert not list(tmp_path.rglob("*.table.json"))
+
+
+def test_counts_of_an_example_are_columns(tmp_path):
+    counts = Predictions(np.array(["validation"] * 3), np.arange(3), np.arange(6.0).reshape(3, 2), np.ones(3))
+    found = of_predictions(counts, 2)
+    assert found.columns == ["split", "id", "count_0", "count_1", "label"]
+    assert all(row[2:4] == [2.0 * row[1], 2.0 * row[1] + 1] for row in found.data)
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_system_metrics_are_logged_on_request_alone(tmp_path, wanted):
+    with session.open_run(tmp_path, "one", "offline", system_metrics=wanted) as run:
+        run.log({"x": 1.0})
+        time.sleep(1.5)  # a first sample comes at once, the next after 15 seconds
+    lines = logged(tmp_path / "wandb" / "one")
+    measured = {name for stats in of_kind(lines, "stats") for name in stats["item"]}
+    assert ("memory_percent" in measured) is bool(measured) is wanted
+    assert bool(of_kind(lines, "run")[0].get("host")) is wanted
+    assert not list(tmp_path.rglob("wandb-metadata.json"))  # user and command
 
 
 def test_the_summary_of_one_task_has_its_means(results):
