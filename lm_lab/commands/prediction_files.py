@@ -23,6 +23,7 @@ from lm_lab.tasks import TextTask
 
 Row = dict[str, Any]
 _ALSO = {"words": "tokens"}  # what a form's column may be called too
+_PLACES = ("_index", "index1", "index2")
 
 
 class Columns(NamedTuple):
@@ -88,7 +89,8 @@ def _columns(model: AdaptedModel, names: Mapping[str, str]) -> Columns:
     known = dict(data.columns or {}) | dict(names)
     if unknown := [name for name in names if name not in data.given_columns]:
         raise UsageError(f"--data.columns names '{unknown[0]}'; an example has {', '.join(data.given_columns)}.")
-    wanted = data.given_columns[:1] if data.more else data.given_columns
+    given = data.given_columns
+    wanted = given[: given.index(given[-1])] if data.more else given  # the last kind are the options
     return Columns(tuple(known.get(name, name) for name in wanted), data.more)
 
 
@@ -96,7 +98,7 @@ def _example(row: Row, columns: Columns, origin: str) -> Any:
     """What `model.predict` takes of a row."""
     texts = [_value(row, name, origin) for name in columns.names]
     if columns.options:
-        return texts[0], _options(row, origin)
+        return (*texts, _options(row, origin))
     return texts[0] if len(texts) == 1 else tuple(texts)
 
 
@@ -108,6 +110,8 @@ def _value(row: Row, name: str, origin: str) -> Any:
             f"'{{sentence: {next(iter(row), 'review')}}}'."
         )
     value = row[found]
+    if name.endswith(_PLACES) and type(value) is int:  # of a word, in WiC and WSC
+        return str(value)
     listed = name in _ALSO and isinstance(value, list) and value and all(isinstance(word, str) for word in value)
     if not listed and not (isinstance(value, str) and value.strip()):
         raise UsageError(f"{origin}, column '{found}': expected a text, found {value!r:.80}.")

@@ -166,6 +166,42 @@ def test_the_command_fits_and_writes_what_the_server_reads(
     assert {line["label"] for line in lines} <= kinds[task]
 
 
+ASKED: dict[str, dict[str, Any]] = {
+    "boolq": {"question": "is it fine", "passage": "it is fine"},
+    "cb": {"premise": "it is bad", "hypothesis": "it is fine"},
+    "copa": {"context": "it was .", "options": ["it was bad .", "it was fine ."]},
+    "wic": {"sentence1": "it was fine .", "sentence2": "a fine", "index1": 2, "index2": 1},
+    "wsc": {
+        "text": "the beast saw it .", "span1_index": 0, "span1_text": "the beast", "span2_index": 3,
+        "span2_text": "it",
+    },
+    "multirc": {"context": "it was fine . what was it ?", "options": ["bad", "fine"]},
+    "record": {"passage": "a plant saw a tool .", "query": "it was a @placeholder .", "options": ["plant", "tool"]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_rows_of_a_file_are_predicted(task: str, make: Any, tmp_path: Path) -> None:
+    own = data(task, write_hub(tmp_path / "data", task))
+    pairs = PAIRS.get(task, "cross_encoder")
+    model = adaptation_of(make(), FullFineTuning(), own.task, pooling="mean", pairs=pairs).model
+    bind(model, own)
+    model.save("delta")
+    Path("rows.jsonl").write_text(json.dumps(ASKED[task]) + "\n")
+    assert main(["adapt", "predict", "--delta", "delta", "--text", "rows.jsonl", "--out", "found.jsonl"]) == 0
+    (found,) = (json.loads(line) for line in Path("found.jsonl").read_text().splitlines())
+    given = [value for value in ASKED[task].values() if isinstance(value, list)]
+    example = [value if isinstance(value, list) else str(value) for value in ASKED[task].values()]
+    if task == "wsc":
+        example = [str(ASKED[task][name]) for name in own.given_columns]
+    (expected,) = model.eval().predict([example])
+    assert found["prediction"] == expected["prediction"]
+    assert {name: found[name] for name in ASKED[task]} == ASKED[task]
+    assert not given or set(
+        [found["prediction"]] if isinstance(found["prediction"], str) else found["prediction"]
+    ) <= set(given[0])
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_it_runs_in_a_suite_and_is_reported(task: str, folders: dict[str, Path], tmp_path: Path) -> None:
     form, own = FORMS[task]

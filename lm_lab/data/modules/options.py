@@ -76,7 +76,7 @@ class MultiRC(_Options):
     @property
     def given_columns(self) -> tuple[str, ...]:
         """A passage with its question behind it, and answers."""
-        return ("passage and question", "answer")
+        return ("context", "answer")
 
     def given_rows(self, given: Lines) -> OptionRows:
         """A question a row."""
@@ -110,7 +110,7 @@ class ReCoRD(_Options):
     @property
     def given_columns(self) -> tuple[str, ...]:
         """A passage, a query with its gap, and entities."""
-        return ("passage", f"query with {GAP}", "entity")
+        return ("passage", "query", "entity")
 
     def given_rows(self, given: Lines) -> OptionRows:
         """A query a row."""
