@@ -17,6 +17,7 @@ from lm_lab.models.ledger import counts
 from lm_lab.redaction import redacted
 from lm_lab.results.predictions import Predictions
 from lm_lab.tracking.names import Names, of_adaptation, of_pretraining
+from lm_lab.tracking.trackio import Trackio
 from lm_lab.tracking.wandb import WandB
 from lm_lab.training.adaptation import Adaptation
 
@@ -53,7 +54,7 @@ class Described(L.Callback):
         prints["weights"] = module.backbone.fingerprint if "corpus" in about else module.model.fingerprint
         self._about = {**about, "fingerprints": prints}
         for logger in trainer.loggers:
-            if isinstance(logger, WandB):
+            if isinstance(logger, WandB | Trackio):
                 logger.fill(names)
             logger.log_hyperparams(_redacted({**config, **self._about}))
 

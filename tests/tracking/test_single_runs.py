@@ -3,7 +3,10 @@
 import csv
 import json
 import os
+import sqlite3
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,9 @@ from offline_runs import config, curves, logged, of_kind, summary
 
 from lm_lab.cli import main
 from lm_lab.config.lightning_cli import restrict
+from lm_lab.errors import UsageError
 from lm_lab.strategies import LoRA
+from lm_lab.tracking.trackio import Trackio
 
 ROOT = Path(__file__).parents[2]
 TRACKING = ROOT / "configs" / "tracking"
@@ -169,6 +174,27 @@ def test_mlflow_holds_settings_and_curves(fit: Fit) -> None:
     (run,) = client.search_runs([client.get_experiment_by_name("lm_lab").experiment_id])
     assert set(run.data.metrics) >= CURVES | {"validation/accuracy"}
     assert float(run.data.params["model/learning_rate"]) == LoRA.learning_rate
+
+
+def test_trackio_holds_settings_and_curves(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKIO_DIR", str(Path("runs/trackio").absolute()))  # which it reads when it is imported
+    pytest.importorskip("trackio", reason="trackio is not installed: pip install 'lm-lab[trackio]'")
+    assert fit(f"--config={TRACKING / 'trackio.yaml'}") == 0
+    with closing(sqlite3.connect("runs/trackio/lm_lab.db")) as database:
+        rows = [json.loads(row) for (row,) in database.execute("select metrics from metrics order by step")]
+        ((name, known),) = database.execute("select run_name, config from configs")
+    assert name == "sst2-bert-lora-rank8-seed0"
+    assert {key for row in rows for key in row} >= CURVES | {"validation/accuracy"}
+    settings = json.loads(known)
+    assert settings["model"]["learning_rate"] == LoRA.learning_rate
+    assert settings["_Username"] is None
+
+
+def test_without_trackio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trackio", None)
+    monkeypatch.setenv("TRACKIO_DIR", "elsewhere")
+    with pytest.raises(UsageError, match=r"pip install 'lm-lab\[trackio\]'"):
+        Trackio()
 
 
 def test_the_configuration_beside_a_run_has_what_it_used_and_trains_the_same(fit: Fit) -> None:
