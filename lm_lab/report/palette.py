@@ -23,7 +23,6 @@ FAMILIES = {
 }
 REFERENCE = FAMILIES["fine-tuning"]
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star")  # as Plotly calls them
-_OTHERS = [FAMILIES[OWN], *(colour for name, colour in FAMILIES.items() if name != OWN)]
 
 
 class Look(NamedTuple):
@@ -33,23 +32,29 @@ class Look(NamedTuple):
     symbol: str
 
 
+_COLOURS = (FAMILIES[OWN], *(colour for name, colour in FAMILIES.items() if name != OWN))
+_EVERY = [Look(colour, symbol) for symbol, colour in product(SYMBOLS, _COLOURS)]
+
+
 def looks(families: Mapping[str, str]) -> dict[str, Look]:
     """Return a look for each name, given its family.
 
-    The members of a family have its colour and a marker each, by name. Those that are left, of no family or the seventh
-    of one, take what nobody has. From the 49th curve on looks come again.
+    The members of a family have its colour and a marker each, by name. Those that are left, the seventh of a family and
+    more, take what nobody has. From the 49th on looks come again. Where nothing has a family, colours vary first.
     """
+    if set(families.values()) <= {OWN}:
+        return named(families)
     found: dict[str, Look] = {}
     for family, colour in FAMILIES.items():
-        members = sorted(name for name, of in families.items() if of == family and family != OWN)
-        members.sort(key=lambda name: name != "full")  # the reference is a circle
+        members = sorted(
+            (name for name, of in families.items() if of == family), key=lambda name: (name != "full", name)
+        )
         found |= {name: Look(colour, symbol) for name, symbol in zip(members, SYMBOLS, strict=False)}
-    every = [Look(colour, symbol) for symbol, colour in product(SYMBOLS, _OTHERS)]
-    free = [look for look in every if look not in found.values()] or every
+    free = [look for look in _EVERY if look not in found.values()] or _EVERY
     left = [name for name in sorted(families) if name not in found]
     return found | {name: free[at % len(free)] for at, name in enumerate(left)}
 
 
 def named(names: Iterable[str]) -> dict[str, Look]:
-    """Looks of what is no strategy: models, places."""
-    return looks(dict.fromkeys(names, OWN))
+    """Looks of what is of no family: models, places, classes of one's own."""
+    return {name: _EVERY[at % len(_EVERY)] for at, name in enumerate(sorted(set(names)))}

@@ -15,7 +15,7 @@ CSS = """
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body {
-  margin: 0 auto; padding: 2.6rem 1.4rem 5rem; max-width: 1200px; background: var(--paper); color: var(--ink);
+  margin: 0 auto; padding: 2.6rem 1.4rem 5rem; max-width: 1280px; background: var(--paper); color: var(--ink);
   font: 15.5px/1.58 Inter, "Helvetica Neue", Helvetica, Arial, sans-serif; font-variant-numeric: tabular-nums;
 }
 h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .3rem; letter-spacing: -.015em; font-weight: 650; }
@@ -60,7 +60,7 @@ figcaption { padding: .3rem .4rem .5rem; }
 .tabs label { font-size: .88rem; color: var(--muted); }
 .scroll { overflow-x: auto; border: 1px solid var(--rule); border-radius: 8px; background: var(--card); }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
-th, td { padding: .38rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule); }
+th, td { padding: .38rem .5rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule); }
 th:first-child, td:first-child, .word, .wrap { text-align: left; }
 td.wrap { white-space: normal; min-width: 22rem; text-align: left; overflow-wrap: anywhere; }
 tr:last-child td { border-bottom: 0; }

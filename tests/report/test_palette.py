@@ -86,6 +86,10 @@ def test_a_family_has_one_colour_and_its_members_a_marker_each() -> None:
     assert seen["lora"].colour == seen["dora"].colour
     assert len({seen["lora"].symbol, seen["dora"].symbol}) == 2
     assert seen["mine"].colour == FAMILIES[OWN]
+    own = looks({"lora": "updates", "mine": OWN, "yours": OWN})
+    assert own["yours"].colour == FAMILIES[OWN]  # a colour is a family: it takes none of another
+    assert own["yours"].symbol != own["mine"].symbol
+    assert len({look.colour for look in looks(dict.fromkeys("abcd", OWN)).values()}) == 4
     crowd = looks({f"lora {number}": "updates" for number in range(len(SYMBOLS) + 3)})
     assert len(set(crowd.values())) == len(crowd)
     assert len(set(named(map(str, range(8))).values())) == 8
