@@ -84,6 +84,14 @@ def test_nothing_is_followed_where_nothing_is_logged(tmp_path: Path, done: CellR
     assert not list(tmp_path.rglob("*.wandb"))
 
 
+def test_a_negative_number_of_predictions_is_refused(
+    tmp_path: Path, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = write_suite(tmp_path / "suite.yaml", folders["bert"])
+    assert main(["bench", "run", str(suite), "--out", "out", "--log-predictions", "-1"]) == 2
+    assert "--log-predictions -1: expected 0 or more" in capsys.readouterr().err
+
+
 def test_a_suite_writes_the_curves_of_its_cells(
     tmp_path: Path, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,11 +104,13 @@ def test_a_suite_writes_the_curves_of_its_cells(
 
     monkeypatch.setattr(Follow, "on_train_batch_end", spied)
     suite = write_suite(tmp_path / "suite.yaml", folders["bert"], strategies={"full": STRATEGIES["full"]}, seeds=[0])
-    assert (
-        main(["bench", "run", str(suite), "--out", "out", "--workers", "0", "--pack", "1", "--wandb", "offline"]) == 0
-    )
+    words = ["--workers", "0", "--pack", "1", "--wandb", "offline", "--log-predictions", "3"]
+    assert main(["bench", "run", str(suite), "--out", "out", *words]) == 0
     known = {record["id"]: record for record in read_records(Path("out"))}
     last = json.loads(written[-1].splitlines()[0])
     assert len(written[-1].splitlines()) == 1 + len(known[last["id"]]["history"])
     assert not Path("out/live").exists()
+    tables = [path for path in Path("out/wandb").rglob("*.table.json") if path.name.startswith("predictions_")]
+    assert {path.relative_to("out/wandb").parts[0] for path in tables} == {*known}
+    assert all(len(json.loads(path.read_text())["data"]) % 3 == 0 for path in tables)
     assert {path.parent.parent.parent.name for path in Path("out").rglob("*.wandb")} == {*known, "summary-small"}
