@@ -2,7 +2,7 @@
 # What is measured on a GPU, one step after the other, each within a time limit of its own; results go to $OUT.
 #
 #   LM_LAB_DATA=../shared/data OUT=runs/gpu benchmarks/gpu_session.sh
-#   ACCELERATOR=cpu PEERS_OPTIONS=--tiny PACKS_DEVICE=cpu COMPILING_DEVICE=cpu COMPILING_OPTIONS="--tiny --precision fp32" WORKERS_LIMIT=1 ... tries the
+#   ACCELERATOR=cpu PEERS_OPTIONS=--tiny PACKS_DEVICE=cpu COMPILING_DEVICE=cpu COMPILING_OPTIONS="--tiny --precision fp32" PACKS_OPTIONS="--runs 2" WORKERS_LIMIT=1 ... tries the
 #   script where there is none.
 #   FAMILY=1 ... does the family of models of one text (benchmarks/family.yaml) first, ten times the tokens of a CPU's.
 set -uo pipefail

@@ -57,7 +57,7 @@ NAMES: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"\bFOLDER\b": "configs/backbones/microworld_bert",
     r"\bruns/DELTA\b": newest,
 }
-_PRETRAINED = "lm-lab pretrain fit --config configs/pretraining/microworld_mlm.yaml"
+_PRETRAINED = "lm-lab pretrain fit --config configs/pretraining/microworld_quickstart.yaml"
 _ADAPTED = "lm-lab adapt fit --config configs/backbones/minilm_l3.yaml --config configs/strategies/lora.yaml"
 _VOCABULARY = "lm-lab tokenizer --kind wordpiece --source wikitext-2-raw --lowercase --out runs/wordpieces"
 _DELTA = "runs/lightning_logs/version_0/delta"
