@@ -57,8 +57,9 @@ def _meanings(kind: type) -> dict[str, str]:
     found: dict[str, str] = {}
     for each in reversed(kind.__mro__):
         for parameter in docstring_parser.parse(each.__doc__ or "").params:
-            text = " ".join((parameter.description or "").split())
-            found[parameter.arg_name] = text.replace("|", "\\|")
+            text = re.sub(r"\bNone\b", "null", " ".join((parameter.description or "").split()))
+            for name in parameter.arg_name.split(", "):  # several that are explained in one go
+                found[name] = text.replace("|", "\\|")
     return found
 
 

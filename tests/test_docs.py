@@ -139,6 +139,7 @@ def test_tables_of_settings_are_what_the_classes_say(monkeypatch: pytest.MonkeyP
         kinds = [kind for kind in vars(module).values() if inspect.isclass(kind) and issubclass(kind, base)]
         known = {f"{home}.{kind.__name__}" for kind in kinds if not inspect.isabstract(kind)}
         assert {name for name in known if list(arguments.rows(arguments.kind_of(name)))} <= set(named)
+    assert {"data.modules.base.TaskData", "data.OwnTexts", "data.SQuAD", "data.Sequences"} <= set(named)
 
 
 def test_scores_in_and_out_of_domain_are_those_of_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
