@@ -44,7 +44,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["words", "fit", "--model", "sk"], {"skip_gram"}),
         (["completion", ""], set(shtab.SUPPORTED_SHELLS)),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value if isinstance(value, list) else sorted(value)),
 )  # fmt: skip
 def test_bash_offers(script: Path, words: list[str], expected: set[str]) -> None:
     command = ["bash", "-c", f"source {script}; {COMPLETE}", "bash", "lm-lab", *words]
