@@ -21,7 +21,7 @@ NOT_RUN = {
     r"^wandb (sweep|agent) ": "asks a server; tests/tracking/test_sweep.py runs what the agent does",
     r"track workspace": "needs wandb-workspaces, or a server; tests/tracking/test_workspace.py reads what is sent",
     r"track sync runs/wandb$": "uploads; tests/tracking/test_sync.py does, to a server of its own",
-    r"benchmarks/family|benchmarks/prompting_gaps": "six models are pretrained first, by a script of its own",
+    r"benchmarks/family": "six models are pretrained first, by a script of its own",
     r"python benchmarks/objectives.py": "22 processes; tests/benchmark/test_objectives_script.py runs it small",
 }
 # regular expression of a command -> why it waits for `make test-all`
