@@ -1,4 +1,4 @@
-"""Draw docs/images/layers_*.svg and write the table of docs/layers.md, of benchmarks/results/layers: `python
+"""Draw docs/images/layers_*.svg and write the tables of docs/layers.md, of benchmarks/results/layers: `python
 docs/layers.py`. A file is what `lm-lab probe --task TASK --out` wrote of a backbone."""
 
 import csv
@@ -19,7 +19,7 @@ NAMES = {
     "bert_novels": "BERT on novels",
 }
 TITLES = {"pos": "Parts of speech", "relations": "Labels of dependencies", "heads": "Heads"}
-PLACE = re.compile(r"(<!-- layers -->\n).*?(<!-- end -->)", re.DOTALL)
+PLACE = re.compile(r"(<!-- layers: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def layers(task: str) -> dict[str, list[WordLayer]]:
@@ -38,22 +38,18 @@ def drawn() -> dict[str, str]:
     return {f"layers_{task}.svg": _drawn(layers(task), f"{title}: accuracy, %") for task, title in TITLES.items()}
 
 
-def table() -> str:
-    """A row a backbone and layer: score with its interval, random weights, selectivity, of each task."""
-    found = {task: layers(task) for task in TITLES}
-    heads = "".join(f" {title.lower()} | random | selectivity |" for title in TITLES.values())
-    lines = [f"| backbone | layer |{heads}", "|---|---|" + "---|" * 3 * len(TITLES)]
-    for name, rows in found["pos"].items():
-        for row in rows:
-            cells = "".join(_cells(found[task].get(name), row.layer) for task in TITLES)
-            lines.append(f"| {name} | {row.layer} |{cells}")
-    majorities = "".join(f" {100 * next(iter(found[task].values()))[0].majority:.1f} | – | – |" for task in TITLES)
-    return "\n".join([*lines, f"| the commonest answer | – |{majorities}"]) + "\n"
+def table(task: str) -> str:
+    """A row a backbone and layer: score with its interval, random weights, selectivity."""
+    found = layers(task)
+    lines = [f"| backbone | layer | {TITLES[task].lower()} | random | selectivity |", "|---|---|---|---|---|"]
+    lines += [f"| {name} | {row.layer} |{_cells(row)}" for name, rows in found.items() for row in rows]
+    majority = 100 * next(iter(found.values()))[0].majority
+    return "\n".join([*lines, f"| the commonest answer | – | {majority:.1f} | – | – |"]) + "\n"
 
 
 def filled(text: str) -> str:
-    """The page with its table."""
-    return PLACE.sub(lambda place: place[1] + table() + place[2], text)
+    """The page with its tables."""
+    return PLACE.sub(lambda place: place[1] + table(place[2]) + place[3], text)
 
 
 def _layer(row: dict[str, str]) -> WordLayer:
@@ -73,10 +69,7 @@ def _drawn(found: dict[str, list[WordLayer]], title: str) -> str:
     return svg(curves, title, controls)
 
 
-def _cells(rows: list[WordLayer] | None, layer: int) -> str:
-    row = next((row for row in rows or [] if row.layer == layer), None)
-    if row is None:
-        return " | | |"
+def _cells(row: WordLayer) -> str:
     random = "–" if row.random is None else f"{100 * row.random:.1f}"
     score, low, high = (100 * value for value in (row.score, row.low, row.high))
     return f" {score:.1f} ({low:.1f} to {high:.1f}) | {random} | {100 * row.selectivity:.1f} |"
