@@ -41,11 +41,13 @@ class StepMean:
             return
         trainer = module.trainer
         total, self.total = _everywhere(self.total, trainer), 0.0
+        if total and _single(trainer):
+            return
         parameters = [parameter for parameter in module.parameters() if parameter.grad is not None]
         if not total:
             for parameter in parameters:
                 parameter.grad = None
-        elif not _single(trainer):
+        else:
             scale = trainer.accumulate_grad_batches * trainer.world_size * self.reference / total
             for parameter in parameters:
                 parameter.grad.mul_(scale)  # type: ignore[union-attr]

@@ -1,7 +1,6 @@
 """Peak memory of a phase: what CUDA allocated, or the process's resident set on Linux."""
 
 import ctypes
-import ctypes.util
 import gc
 import resource
 from pathlib import Path
@@ -60,6 +59,5 @@ def release() -> None:
         gc.freeze()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    libc = ctypes.util.find_library("c")
-    if libc and hasattr(trim := ctypes.CDLL(libc), "malloc_trim"):
-        trim.malloc_trim(0)
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
