@@ -13,6 +13,7 @@ from typing import Any
 import jsonargparse
 import lightning as L
 import torch
+import yaml
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
@@ -24,7 +25,7 @@ from lm_lab.config.building import build, refusals_told
 from lm_lab.config.nulls import require_values
 from lm_lab.config.resolved import plain, resolve
 from lm_lab.config.restoring import Begun, naming
-from lm_lab.config.resume import Wishes, place, read, require_local, require_same, require_whole, say
+from lm_lab.config.resume import PRINTED, Wishes, place, read, require_local, require_same, require_whole, say
 from lm_lab.errors import UsageError
 from lm_lab.training.callbacks.progress import PlainProgress
 from lm_lab.training.callbacks.watching import RequireMonitors, StopAtNaN
@@ -81,7 +82,16 @@ class LabCLI(LightningCLI):
         self.settings: dict[str, Any] = {}  # of a fit, nulls resolved
         self.words = settings["args"] if isinstance(settings.get("args"), list) else []
         settings["parser_kwargs"] = {"exit_on_error": False} | settings.get("parser_kwargs", {})
-        super().__init__(*args, **settings)
+        try:
+            super().__init__(*args, **settings)
+        except (UsageError, jsonargparse.ArgumentError) as error:
+            if not self.wishes.printed:
+                raise
+            try:
+                super().__init__(*args, **settings | {"args": [*self.words, PRINTED]})
+            except SystemExit:  # it is printed
+                print(f"nulls stay, since this cannot be built yet: {error}", file=sys.stderr)
+                raise
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Values only the data knows reach the model when both are built."""
@@ -136,6 +146,9 @@ class LabCLI(LightningCLI):
         fit, stoppable = self.config_init["fit"], self.stoppable
         resolve(self.config["fit"], self.trainer, self.model)
         self.settings = plain(self._parser("fit"), self.config["fit"])
+        if self.wishes.printed:
+            print(yaml.safe_dump(self.settings, sort_keys=False), end="")
+            raise SystemExit(0)
         if fit.weights_only is False:
             raise UsageError("--weights_only false would run code that a checkpoint holds; leave it out.")
         fit.weights_only = True

@@ -21,19 +21,22 @@ from lm_lab.training.resuming.unfinished import KEY
 
 LAST = "last"
 Settings = Sequence[Mapping[str, Any]]
-CHANGED, FRESH = "--resume-changed", "--fresh"
+CHANGED, FRESH, PRINTED = "--resume-changed", "--fresh", "--print_config"
 
 
 class Wishes(NamedTuple):
-    """What a command says of its resumption."""
+    """What a command says of a fit: that it goes on with changes, or from the start, or only shows its settings."""
 
     changed: bool = False
     fresh: bool = False
+    printed: bool = False
 
 
 def take_wishes(args: Sequence[str]) -> tuple[list[str], Wishes]:
-    """The other arguments, and whether `--resume-changed` and `--fresh` are among them."""
-    return [word for word in args if word not in (CHANGED, FRESH)], Wishes(CHANGED in args, FRESH in args)
+    """The other arguments, and which of `--resume-changed`, `--fresh` and a fit's `--print_config` are among them."""
+    flags = (CHANGED, FRESH, PRINTED) if args[:1] == ["fit"] else (CHANGED, FRESH)
+    given = [flag in args for flag in flags]
+    return [word for word in args if word not in flags], Wishes(*given)
 
 
 def require_local(path: str | None) -> None:

@@ -121,6 +121,34 @@ def test_print_config_and_short_names(base, capsys):
     assert config["data"]["init_args"]["task"] == "rte"
 
 
+def test_print_config_says_what_nulls_come_to_and_starts_nothing(base, tmp_path, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main(["adapt", "fit", *base, "--print_config"])
+    assert exit_info.value.code == 0
+    text = capsys.readouterr().out
+    config = yaml.safe_load(text)
+    assert (config["model"]["pooling"], config["model"]["head"]) == ("cls", "linear")
+    assert config["model"]["optimizer"]["class_path"].endswith("AdamW")
+    assert config["trainer"]["precision"] == "32-true"
+    assert not (tmp_path / "runs").exists()
+    (tmp_path / "printed.yaml").write_text(text)
+    with pytest.raises(SystemExit):
+        main(["adapt", "fit", "--config", "printed.yaml", "--print_config"])
+    assert yaml.safe_load(capsys.readouterr().out) == config
+
+
+def test_print_config_without_a_model_is_a_form_to_fill_in(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main(["adapt", "fit", "--model.strategy=LoRA", "--print_config"])
+    assert exit_info.value.code == 0
+    shown = capsys.readouterr()
+    model = yaml.safe_load(shown.out)["model"]
+    assert model["strategy"]["init_args"]["rank"] == 8
+    assert model["learning_rate"] is None
+    assert shown.err.startswith("nulls stay, since this cannot be built yet: ")
+    assert main(["adapt", "fit", "--modl", "3", "--print_config"]) == 2
+
+
 def test_a_configuration_cannot_import_what_is_not_allowed(base, tmp_path, capsys):
     (tmp_path / "bad.yaml").write_text("model:\n  optimizer:\n    class_path: os.system\n")
     assert main(["adapt", "fit", *base, "--config", "bad.yaml"]) == 2
