@@ -26,7 +26,8 @@ from torch import nn
 
 from lm_lab import GLUE, AdaptedModel, TransformersBackbone, bind, provenance
 from lm_lab.commands import pretrain
-from lm_lab.config.lightning_cli import quiet, restrict
+from lm_lab.config.imports import restrict
+from lm_lab.config.lightning_cli import quiet
 from lm_lab.data.batching import LengthGroupedBatches
 from lm_lab.strategies import FullFineTuning, PartialFineTuning
 from lm_lab.training.optimizers import AdamW

@@ -34,7 +34,7 @@ import transformers
 from settings import GRID, Settings
 
 from lm_lab.cli import exit_code
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 from lm_lab.metrics.uncertainty import t_interval, welch_p
 
 PARTS = ("step", "run", "grid")

@@ -28,7 +28,8 @@ from transformers import BertForMaskedLM, DataCollatorForLanguageModeling, Train
 
 from lm_lab.cli import exit_code
 from lm_lab.commands.pretrain import PretrainCLI, build
-from lm_lab.config.lightning_cli import quiet, restrict
+from lm_lab.config.imports import restrict
+from lm_lab.config.lightning_cli import quiet
 from lm_lab.training.machine.precision import usable
 
 PRECISION = usable("bf16-mixed")

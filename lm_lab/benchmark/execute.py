@@ -19,7 +19,7 @@ from lm_lab.benchmark.jobs import Job, Result, record
 from lm_lab.benchmark.outcomes import collected, failure, first_line, judged
 from lm_lab.benchmark.plan import PlannedCell
 from lm_lab.config.adapting import AdaptCLI
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 from lm_lab.data.batching import ResumableLoader
 from lm_lab.errors import UsageError
 from lm_lab.packs.errors import ApartError, TooManyError

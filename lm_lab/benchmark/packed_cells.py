@@ -15,7 +15,7 @@ from lm_lab.benchmark.features import Cost
 from lm_lab.benchmark.jobs import Job, Result, record
 from lm_lab.benchmark.outcomes import collected, judged
 from lm_lab.config.adapting import AdaptCLI
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 from lm_lab.data.batching import ResumableLoader
 from lm_lab.models.boundary import STATES
 from lm_lab.packs import PackedAdaptation

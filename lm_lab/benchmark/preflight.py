@@ -23,7 +23,8 @@ from lm_lab.benchmark.fingerprints import build_data
 from lm_lab.benchmark.suite import Suite
 from lm_lab.config.backbones import outline
 from lm_lab.config.checks import require_device
-from lm_lab.config.lightning_cli import quiet, restrict
+from lm_lab.config.imports import restrict
+from lm_lab.config.lightning_cli import quiet
 from lm_lab.data.modules.base import TaskData
 from lm_lab.errors import UsageError
 from lm_lab.renamed import hint

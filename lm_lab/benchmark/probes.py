@@ -22,7 +22,7 @@ from lm_lab.benchmark.outcomes import collected, failure, judged
 from lm_lab.benchmark.plan import PlannedCell
 from lm_lab.benchmark.probe_runs import as_run, fit, history, kind, prepared, steps_of
 from lm_lab.config.adapting import AdaptCLI
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 from lm_lab.data.encoding.texts import EncodedTexts
 from lm_lab.heads.readout import TextReadout
 from lm_lab.probing import stacked

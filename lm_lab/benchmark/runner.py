@@ -22,7 +22,7 @@ from lm_lab.benchmark.plan import Plan, Planner
 from lm_lab.benchmark.progress import Progress
 from lm_lab.benchmark.racing import paired_p_value
 from lm_lab.benchmark.suite import Suite
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 from lm_lab.errors import Terminated, UsageError
 from lm_lab.results.packing import unpack
 from lm_lab.results.predictions import has_predictions

@@ -10,7 +10,8 @@ from lm_lab.commands.summary import AdaptSummary
 from lm_lab.commands.validations import Validations
 from lm_lab.config import checks
 from lm_lab.config.adapting import AdaptCLI, build
-from lm_lab.config.lightning_cli import allow_imports, quiet, split_imports
+from lm_lab.config.imports import allow_imports, split_imports
+from lm_lab.config.lightning_cli import quiet
 from lm_lab.config.resume import take_wishes
 from lm_lab.errors import UsageError
 from lm_lab.models import delta

@@ -130,7 +130,7 @@ def _executor(named: str | None, workers: int, imports: list[str]) -> "Executor"
     from jsonargparse import ArgumentParser
 
     from lm_lab.benchmark.executors import Executor, InProcess, LocalProcesses
-    from lm_lab.config.lightning_cli import restrict
+    from lm_lab.config.imports import restrict
     from lm_lab.yaml_files import read_yaml
 
     if named is None:

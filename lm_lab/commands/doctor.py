@@ -8,7 +8,8 @@ from jsonargparse import ArgumentParser, Namespace
 import lm_lab.strategies  # noqa: F401  the parser finds short class names among what is imported
 from lm_lab.backbones.families import Correction
 from lm_lab.config.backbones import add_backbone, built
-from lm_lab.config.lightning_cli import allow_imports, quiet
+from lm_lab.config.imports import allow_imports
+from lm_lab.config.lightning_cli import quiet
 from lm_lab.doctor.examine import examine
 from lm_lab.doctor.examples import EXAMPLES
 from lm_lab.doctor.matrix import matrix

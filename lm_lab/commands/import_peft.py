@@ -17,7 +17,8 @@ def main(args: list[str]) -> int:
 
     from lm_lab.atomic import writable
     from lm_lab.backbones import TransformersBackbone
-    from lm_lab.config.lightning_cli import quiet, restrict
+    from lm_lab.config.imports import restrict
+    from lm_lab.config.lightning_cli import quiet
     from lm_lab.interchange.peft_read import read
     from lm_lab.models import delta
     from lm_lab.models.binding import bind

@@ -6,7 +6,8 @@ from jsonargparse import ArgumentParser, Namespace
 
 import lm_lab.strategies  # noqa: F401  the parser finds short class names among what is imported
 from lm_lab.config.backbones import add_backbone
-from lm_lab.config.lightning_cli import allow_imports, quiet
+from lm_lab.config.imports import allow_imports
+from lm_lab.config.lightning_cli import quiet
 from lm_lab.errors import UsageError
 from lm_lab.models.ledger import full_ledger
 from lm_lab.strategies import AdaptationStrategy

@@ -9,7 +9,8 @@ from lightning.pytorch.cli import LightningArgumentParser
 import lm_lab.objectives  # noqa: F401  the parser finds short class names among what is imported
 from lm_lab.commands.summary import PretrainSummary
 from lm_lab.config import checks
-from lm_lab.config.lightning_cli import LabCLI, allow_imports, quiet
+from lm_lab.config.imports import allow_imports
+from lm_lab.config.lightning_cli import LabCLI, quiet
 from lm_lab.config.nulls import require_values
 from lm_lab.config.resume import take_wishes
 from lm_lab.data.corpora.corpus import Corpus

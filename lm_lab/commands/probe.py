@@ -22,7 +22,8 @@ def main(args: list[str]) -> int:
     import torch
 
     from lm_lab.config.backbones import read
-    from lm_lab.config.lightning_cli import quiet, restrict
+    from lm_lab.config.imports import restrict
+    from lm_lab.config.lightning_cli import quiet
     from lm_lab.data.modules.glue import GLUE
     from lm_lab.probing.sweep import reader, sweep
 

@@ -18,7 +18,8 @@ def main(args: list[str]) -> int:
         raise UsageError(f"--limit {options.limit}: expected 1 or more.")
 
     from lm_lab.config.backbones import read
-    from lm_lab.config.lightning_cli import quiet, restrict
+    from lm_lab.config.imports import restrict
+    from lm_lab.config.lightning_cli import quiet
 
     restrict(options.allow_import)
     with quiet():

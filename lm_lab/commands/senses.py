@@ -20,7 +20,8 @@ def main(args: list[str]) -> int:
     import torch
 
     from lm_lab.config.backbones import read
-    from lm_lab.config.lightning_cli import quiet, restrict
+    from lm_lab.config.imports import restrict
+    from lm_lab.config.lightning_cli import quiet
     from lm_lab.data.reading.senses import read_senses
     from lm_lab.probing.senses import lemmas, score, vectors_of
 

@@ -1,7 +1,6 @@
-"""What the LightningCLI commands share: an allowlist for imports, short class names, defaults of the Trainer."""
+"""What the LightningCLI commands share: short class names, defaults of the Trainer, settings that are looked at."""
 
 import logging
-import os
 import re
 import sys
 import warnings
@@ -35,15 +34,6 @@ from lm_lab.training.resuming.run_folders import RunFolder
 from lm_lab.training.resuming.settings import deciding, key
 from lm_lab.training.resuming.unfinished import Stoppable, Unfinished
 
-ALLOWED = (
-    "lm_lab",
-    "lightning",
-    "pytorch_lightning",
-    "torch.optim",
-    "transformers.Adafactor",
-    "transformers.optimization.Adafactor",
-)
-_FLAG = "--allow-import"
 _SAY_NOTHING = (
     r".*does not have many workers.*",  # batches are collated in a fraction of a millisecond
     r".*module\(s\) in eval mode at the start of training.*",  # frozen parts are, on purpose
@@ -59,9 +49,6 @@ _SAY_NOTHING = (
 _SAYS_NOTHING = re.compile(
     r"Tip:|^(GPU available: False|TPU available: False|HPU available: False)|^`Trainer\.fit` stopped: "
 )
-
-# lightning 2.6 calls names that jsonargparse 4.50 renamed; the person at the command line can do nothing about it
-os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
 
 class LabCLI(LightningCLI):
@@ -206,35 +193,6 @@ def _with_folder(logger: Any, folder: RunFolder) -> Any:
     if logger is False or not given or given[0].save_dir is not None:
         return logger
     return [folder, *given]
-
-
-def allow_imports(args: Sequence[str]) -> list[str]:
-    """Restrict what a configuration may import, to which `--allow-import MODULE` adds; returns the other arguments."""
-    rest, extra = split_imports(args)
-    restrict(extra)
-    return rest
-
-
-def split_imports(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The other arguments, and the packages that `--allow-import` names."""
-    rest, extra = [], []
-    words = iter(args)
-    for word in words:
-        if word == _FLAG:
-            extra.append(next(words, ""))
-        elif word.startswith(_FLAG + "="):
-            extra.append(word.split("=", 1)[1])
-        else:
-            rest.append(word)
-    return rest, extra
-
-
-def restrict(extra: Sequence[str] = ()) -> None:
-    """Let configurations import nothing but `ALLOWED` and `extra`. Raises `UsageError` for what names no package."""
-    for name in extra:
-        if not all(part.isidentifier() for part in name.split(".")):
-            raise UsageError(f"{_FLAG} {name!r:.120}: expected the dotted name of a package.")
-    jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *extra])
 
 
 @contextmanager

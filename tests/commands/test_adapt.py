@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from lm_lab.cli import COMMANDS, main
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 
 
 @pytest.fixture(autouse=True)
@@ -197,7 +197,7 @@ def test_a_configuration_is_left_as_it_was(folders):
     import copy
 
     from lm_lab.config.adapting import build
-    from lm_lab.config.lightning_cli import restrict
+    from lm_lab.config.imports import restrict
 
     strategies = [{"class_path": "LoRA"}, {"class_path": "LayerNormTuning"}]
     config = {

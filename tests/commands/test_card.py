@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from lm_lab.cli import main
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 from lm_lab.metrics import accuracy, f1
 from lm_lab.metrics.uncertainty import example_interval
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from lm_lab.backbones import Backbone
 from lm_lab.cli import main
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 from lm_lab.errors import UsageError
 from lm_lab.objectives import CausalLM
 from lm_lab.training.pretraining import Pretraining

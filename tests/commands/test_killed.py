@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from lm_lab.cli import main
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 
 ROOT = Path(__file__).parents[2]
 BATCHES = 40  # 5 epochs of 8, two a step, a checkpoint every second step

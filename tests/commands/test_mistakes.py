@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from lm_lab.cli import main
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 
 FIT = [
     "adapt", "fit", "--model.strategy=LoRA", "--data=GLUE", "--data.task=sst2", "--data.source=microworld",

@@ -8,7 +8,7 @@ import pytest
 from suites import write_suite
 
 from lm_lab.cli import main
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 
 FIT = [
     *("adapt", "fit", "--model.strategy=LoRA", "--data=GLUE", "--data.task=sst2", "--data.source=microworld"),

@@ -11,7 +11,7 @@ import yaml
 from safetensors.torch import load_file
 
 from lm_lab.cli import main
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs" / "pretraining" / "microworld_mlm.yaml"

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from lm_lab.cli import main
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 from lm_lab.training.resuming import unfinished
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lm_lab.cli import main
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 
 Checkpoint = dict[str, Any]
 SETTINGS = [

@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from lm_lab.cli import main
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 
 BEST = Path(__file__).parents[2] / "configs/trainer/best.yaml"
 DATA = ["--data.source=microworld", "--data.train_limit=256", "--data.validation_limit=40"]

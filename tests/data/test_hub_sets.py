@@ -12,7 +12,7 @@ from datasets.arrow_writer import ArrowWriter
 
 from lm_lab import hub
 from lm_lab.cli import main
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 from lm_lab.data.corpora import raw
 from lm_lab.data.modules.base import TaskData
 from lm_lab.data.modules.choices import MultipleChoice

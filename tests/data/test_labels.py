@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lm_lab.cli import main
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 from lm_lab.data.modules.own import OwnTexts
 from lm_lab.data.reading.checks import check
 from lm_lab.data.reading.labels import class_ids, classes, given_labels, is_graded, word

@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss
 from lm_lab import adaptation_of, bind
 from lm_lab.backbones import Backbone
 from lm_lab.cli import main
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 from lm_lab.data.modules.multi_label import METRICS, MultiLabelTexts
 from lm_lab.errors import UsageError
 from lm_lab.metrics import f1_macro, f1_micro, f1_weighted, subset_accuracy

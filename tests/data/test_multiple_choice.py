@@ -11,7 +11,7 @@ import torch
 
 from lm_lab import adaptation_of, bind
 from lm_lab.cli import main
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 from lm_lab.data import microworld
 from lm_lab.data.encoding.choices import encode_choices
 from lm_lab.data.encoding.encoding import Encoding

@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 
 from lm_lab.cli import main
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 from lm_lab.data.modules.own import OwnTexts
 from lm_lab.errors import UsageError
 from lm_lab.tasks import described

@@ -17,7 +17,7 @@ from lm_lab.benchmark.progress import Progress
 from lm_lab.benchmark.runner import run_suite
 from lm_lab.benchmark.suite import load_suite
 from lm_lab.cli import main
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 from lm_lab.data import GLUE, WSC, MultipleChoice, MultiRC, ReCoRD, WiC
 from lm_lab.data.modules.base import TaskData
 from lm_lab.errors import UsageError

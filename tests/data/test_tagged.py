@@ -19,7 +19,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from lm_lab import Backbone, adaptation_of, bind
 from lm_lab.cli import main
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 from lm_lab.data import microworld
 from lm_lab.data.encoding import tags as module
 from lm_lab.data.encoding.encoding import Encoding

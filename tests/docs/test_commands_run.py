@@ -24,7 +24,7 @@ from lm_lab.benchmark.preflight import check_settings
 from lm_lab.benchmark.suite import load_suite
 from lm_lab.cli import main
 from lm_lab.config import adapting
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the logging interval.*")  # of three batches
 RUN = [page for page in PAGES if {"bash", "python", "yaml"} & {language for language, _ in fenced(page)}]

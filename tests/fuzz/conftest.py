@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 
 EXAMPLES = os.environ.get("LM_LAB_FUZZ_EXAMPLES")
 

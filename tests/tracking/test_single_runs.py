@@ -14,7 +14,7 @@ import yaml
 from offline_runs import config, curves, logged, of_kind, summary
 
 from lm_lab.cli import main
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 from lm_lab.errors import UsageError
 from lm_lab.strategies import LoRA
 from lm_lab.tracking.trackio import Trackio

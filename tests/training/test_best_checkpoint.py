@@ -10,7 +10,7 @@ import yaml
 from safetensors.torch import load_file
 
 from lm_lab.cli import main
-from lm_lab.config.lightning_cli import restrict
+from lm_lab.config.imports import restrict
 
 BEST = Path(__file__).parents[2] / "configs/trainer/best.yaml"
 

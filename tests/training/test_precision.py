@@ -23,7 +23,7 @@ def test_this_machine_answers():
 
 def test_the_command_line_says_so(monkeypatch):
     from lm_lab.config.adapting import build
-    from lm_lab.config.lightning_cli import restrict
+    from lm_lab.config.imports import restrict
 
     monkeypatch.setattr(precision, "has_fast_bf16", lambda: False)
     config = {
