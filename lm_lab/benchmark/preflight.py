@@ -62,10 +62,10 @@ def check_settings(suite: Suite, trust_remote_code: bool = False, imports: Seque
             on = f"strategy '{at[STRATEGY]}'{settings}, backbone '{at.backbone}'"
             once(on, ["trust", config], partial(_require_trust, config, trust_remote_code))
             data: TaskData = once(f"task '{at[TASK]}'{settings}", config["data"], partial(build_data, config["data"]))
-            if suite.race and len(suite.tuned(at)) > 1 and not data.holdout:
+            if len(suite.tuned(at)) > 1 and not data.holdout:
                 raise UsageError(
-                    f"the suite '{suite.name}', task '{at[TASK]}': race={suite.race} compares tuned values on held-out "
-                    "examples, and there are none; set data.holdout."
+                    f"the suite '{suite.name}', {on}, task '{at[TASK]}': the best of several tuned values is chosen on "
+                    "held-out training examples, and there are none; set data.holdout, or leave one value."
                 )
             once(on, config["trainer"], partial(_build_trainer, config["trainer"]))
             once(on, config["model"], partial(_parse_model, config["model"]))

@@ -221,9 +221,10 @@ def test_a_race_is_a_share(folders, tmp_path, race):
         load_suite(path)
 
 
-def test_a_race_without_held_out_examples_is_refused_before_the_first_cell(folders, tmp_path):
+@pytest.mark.parametrize("more", [{}, {"race": 0.25}])
+def test_tuned_values_without_held_out_examples_are_refused_before_the_first_cell(folders, tmp_path, more):
     defaults = DEFAULTS | {"data": DEFAULTS["data"] | {"holdout": 0}}
-    path = write_suite(tmp_path / "suite.yaml", folders["bert"], strategies=STRATEGIES, defaults=defaults, race=0.25)
+    path = write_suite(tmp_path / "suite.yaml", folders["bert"], strategies=STRATEGIES, defaults=defaults, **more)
     with pytest.raises(UsageError, match=r"data\.holdout"):
         check_settings(load_suite(path))
 
