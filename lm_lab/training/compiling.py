@@ -1,4 +1,4 @@
-"""`torch.compile` of the networks that train: `compile: auto | true | false`.
+"""`torch.compile` of the networks that train: `compile: auto | true | false | graphs`.
 
 A model of `transformers` becomes one graph, with what strategies hook into it inside. Heads, losses and what corrupts
 a batch stay as they are: an LSTM, random numbers of a generator and rows chosen by a mask would break the graph.
@@ -7,6 +7,8 @@ A module is called through the compiler and stays the module that it is, so name
 and copies know nothing of it. It is so only where gradients are taken: an evaluation, which is short, or writes a text
 of growing length, runs as ever, and so does a step whose operations are counted. Rows and lengths are dynamic: a batch
 of another size is no reason to compile anew.
+
+`graphs` has the compiler record CUDA graphs too, one for each size of batch: a step is then launched as a whole.
 """
 
 import types
@@ -26,26 +28,28 @@ from lm_lab.errors import UsageError
 from lm_lab.training import budget
 from lm_lab.training.machine import sharding
 
-When = Literal["auto", True, False]
+When = Literal["auto", "graphs", True, False]
 OPTIONS: dict[str, Any] = {"backend": "inductor"}
 """Of `torch.compile`; another backend takes less time to build, for tests."""
+GRAPHS: dict[str, Any] = {"mode": "reduce-overhead"}
+"""What `graphs` adds to them."""
 PAYS = 10_000
 """Steps from which `auto` compiles: a minute of compiling is 6 ms of each. An estimate, not measured."""
 SECONDS = 600.0
 """Of a run that time limits, from which `auto` compiles."""
 
 
-def compile_networks(module: nn.Module, required: bool = False) -> list["Compiled"]:
+def compile_networks(module: nn.Module, required: bool = False, graphs: bool = False) -> list["Compiled"]:
     """Let every network of `module` be called through the compiler, and say which ones.
 
     Args:
         module: a backbone, or what holds some.
-        required: as of `Compiled`.
+        required, graphs: as of `Compiled`.
 
     Raises:
         UsageError: there is none, and one is required.
     """
-    found = [Compiled(network, required) for network in networks(module)]
+    found = [Compiled(network, required, graphs) for network in networks(module)]
     if required and not found:
         raise UsageError("compile: true is for models of transformers, and here is none; leave it out.")
     warnings.filterwarnings("ignore", r"The \.grad attribute of a Tensor that is not a leaf")  # a compiler looks at it
@@ -70,9 +74,15 @@ def networks(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def wanted(when: When, trainer: L.Trainer, steps: int) -> bool:
-    """Whether a fit of so many steps is to be compiled: with `auto` a long one on a GPU."""
+    """Whether a fit of so many steps is to be compiled: with `auto` a long one on a GPU.
+
+    Raises:
+        UsageError: CUDA graphs are asked for where there are none, or where gradients outlive a step's memory.
+    """
+    if when == "graphs":
+        _require_graphs(trainer)
     if when != "auto":
-        return when
+        return bool(when)
     left = budget.time_left(trainer)
     if steps < PAYS or (left is not None and left < SECONDS):
         return False
@@ -80,21 +90,34 @@ def wanted(when: When, trainer: L.Trainer, steps: int) -> bool:
     return strategy.root_device.type == "cuda" and not isinstance(strategy, sharding.FullySharded)
 
 
+def _require_graphs(trainer: L.Trainer) -> None:
+    device, batches = trainer.strategy.root_device.type, trainer.accumulate_grad_batches
+    if device != "cuda":
+        raise UsageError(f"compile: graphs records CUDA graphs, and this fit runs on {device}; say true, or leave it out.")
+    if batches != 1:
+        raise UsageError(
+            f"compile: graphs takes one batch a step, and accumulate_grad_batches is {batches}: the next batch would "
+            "overwrite its gradients; say true."
+        )
+
+
 class Compiled:
     """A call of a network, which is compiled at the first one.
 
     Args:
         network: what is called, hooks included.
+        graphs: whether CUDA graphs are recorded too; whoever trains then says where a step begins.
 
     Attributes:
         required: whether a network that cannot be compiled ends the run; otherwise it runs as it is, with a warning.
         works: whether a compiled call has come back, and all after it.
     """
 
-    def __init__(self, network: nn.Module, required: bool = False) -> None:
+    def __init__(self, network: nn.Module, required: bool = False, graphs: bool = False) -> None:
         self.network, self.required, self.works = network, required, False
         self._eager = _call(network)
-        self._compiled: Callable[..., Any] = torch.compile(self._eager, fullgraph=True, **OPTIONS)
+        options = OPTIONS | (GRAPHS if graphs else {})
+        self._compiled: Callable[..., Any] = torch.compile(self._eager, fullgraph=True, **options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the network gives.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
+import torch
 from torch.optim import Optimizer
 
 from lm_lab.training import budget
@@ -16,7 +17,7 @@ class Scheduled(L.LightningModule):
 
     Attributes:
         total_steps: of the whole fit.
-        compiling: whether a fit compiles its networks; "auto" where that pays.
+        compiling: whether a fit compiles its networks; "auto" where that pays, "graphs" with CUDA graphs.
         compiled: whether the last fit did.
     """
 
@@ -39,7 +40,13 @@ class Scheduled(L.LightningModule):
         """Compile, and set the modes: pretrained weights come in eval mode, and Lightning keeps what it finds."""
         self.train()
         if wanted(self.compiling, self.trainer, self.total_steps):
-            self._calls = compile_networks(self, required=self.compiling is True)
+            graphs = self.compiling == "graphs"
+            self._calls = compile_networks(self, required=graphs or self.compiling is True, graphs=graphs)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
+        """Say that a step begins: CUDA graphs may take the memory of the last one's states."""
+        if self.compiling == "graphs":
+            torch.compiler.cudagraph_mark_step_begin()
 
     def on_fit_end(self) -> None:
         """Let the networks be called as before."""

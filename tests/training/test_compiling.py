@@ -1,4 +1,4 @@
-"""`compile: auto | true | false`: the same losses and gradients, one graph whatever the strategy, or a plain word."""
+"""`compile: auto | true | false | graphs`: the same losses and gradients, one graph whatever the strategy, or a plain word."""
 
 import copy
 import pickle
@@ -164,6 +164,19 @@ def test_auto_leaves_short_runs_and_processors_alone(make, backend):
     assert not wanted("auto", trainer("cpu"), PAYS)
     assert wanted(True, trainer("cpu"), 1)
     assert not wanted(False, trainer("cuda"), PAYS)
+
+
+def test_graphs_are_for_a_gpu_and_one_batch_a_step(make, monkeypatch):
+    with pytest.raises(UsageError, match="compile: graphs records CUDA graphs, and this fit runs on cpu"):
+        fit(make, "graphs")
+    strategy = types.SimpleNamespace(root_device=torch.device("cuda"))
+    assert wanted("graphs", types.SimpleNamespace(strategy=strategy, accumulate_grad_batches=1), 1)
+    with pytest.raises(UsageError, match="accumulate_grad_batches is 2"):
+        wanted("graphs", types.SimpleNamespace(strategy=strategy, accumulate_grad_batches=2), 1)
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda call, **options: asked.append(options) or call)
+    compile_networks(AdaptedModel(make(), LoRA(), glue_task("sst2")), graphs=True)
+    assert asked == [{"fullgraph": True, "backend": "inductor", "mode": "reduce-overhead"}]
 
 
 def test_what_cannot_be_compiled_is_one_line_where_it_is_required(make, no_compiler):
