@@ -93,7 +93,7 @@ def wanted(when: When, trainer: L.Trainer, steps: int) -> bool:
 def _require_graphs(trainer: L.Trainer) -> None:
     device, batches = trainer.strategy.root_device.type, trainer.accumulate_grad_batches
     if device != "cuda":
-        raise UsageError(f"compile: graphs records CUDA graphs, and this fit runs on {device}; say true, or leave it out.")
+        raise UsageError(f"compile: graphs records CUDA graphs, and this fit runs on {device}; say true, or nothing.")
     if batches != 1:
         raise UsageError(
             f"compile: graphs takes one batch a step, and accumulate_grad_batches is {batches}: the next batch would "
