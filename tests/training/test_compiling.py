@@ -1,4 +1,4 @@
-"""`compile: auto | true | false | graphs`: the same losses and gradients, one graph whatever the strategy, or a word."""
+"""`compile: auto | true | false | graphs`: losses and gradients stay, one graph whatever the strategy, or a plain word."""
 
 import copy
 import pickle
