@@ -1,4 +1,4 @@
-"""`compile: auto | true | false | graphs`: losses and gradients stay, one graph whatever the strategy, or a plain word."""
+"""`compile: auto | true | false | graphs`: losses and gradients stay, one graph whatever the strategy, or a word."""
 
 import copy
 import pickle
