@@ -59,10 +59,12 @@ def column_words(table: pa.Table, name: str, origin: str, names: Sequence[str] =
     column = table[name]
     values = column.to_pylist()
     scalar = (str, bool, int, float, Decimal, date, time)  # a datetime is a date
-    if wrong := next((value for value in values if not (value is None or isinstance(value, scalar))), None):
-        raise UsageError(f"{origin}, column '{name}': expected words or numbers, found {column.type} ({wrong!r:.40}).")
+    first = next((value for value in values if value is not None), None)  # the others are of its type
+    if not (first is None or isinstance(first, scalar)):
+        raise UsageError(f"{origin}, column '{name}': expected words or numbers, found {column.type} ({first!r:.40}).")
     if not (names and pa.types.is_integer(column.type)):
-        return [word(value) for value in values]
+        words = {value: word(value) for value in set(values)}  # few, of many rows
+        return [words[value] for value in values]
     known = dict(enumerate(names)) | {UNLABELLED: None, None: None}
     for row, value in enumerate(values):
         if value not in known:
@@ -141,13 +143,16 @@ def class_ids(words: Words, labels: Sequence[str], numbered: bool) -> tuple[list
         labels: classes in the order of their ids.
         numbered: where none of the labels is a number and all of the words are, these are ids.
     """
-    known = {key(label): place for place, label in enumerate(labels)}
-    missing = Counter(text for text in words if text is not None and key(text) not in known and text in MISSING)
-    rest = {text for text in words if text is not None and text not in missing}
+    known, distinct = (
+        {key(label): place for place, label in enumerate(labels)},
+        {text for text in words if text is not None},
+    )
+    none = {text for text in distinct if key(text) not in known and text in MISSING}
     words_only = all(number(label) is None for label in labels)
-    if numbered and words_only and all(number(text) is not None for text in rest):
+    if numbered and words_only and all(number(text) is not None for text in distinct - none):
         known |= {str(place): place for place in range(len(labels))}
-    return [None if text is None or text in missing else known.get(key(text), -1) for text in words], missing
+    ids = {text: None if text in none else known.get(key(text), -1) for text in distinct}
+    return [None if text is None else ids[text] for text in words], Counter(text for text in words if text in none)
 
 
 def scores(words: Words, low: float, high: float) -> tuple[list[float | None], Counter[str]]:
