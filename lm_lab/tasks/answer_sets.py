@@ -15,29 +15,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lm_lab.metrics import Metric, option_f1, question_exact
-from lm_lab.tasks.task import Judged, Task
+from lm_lab.tasks.choices import OptionTask, by_question, right_ones
+from lm_lab.tasks.task import Judged
 
 
 @dataclass(frozen=True)
-class AnswerSetTask(Task):
+class AnswerSetTask(OptionTask):
     """Any number of a question's options.
 
-    A batch holds `counts` (b,), the options of each question; `options`, their texts, a list a question; `right`
-    (sum of counts,), 1 for an option that is right; `keys`, what the data call the question and its options.
+    A batch also holds `right` (sum of counts,), 1 for an option that is right, and `keys`, what the data call the
+    question and its options.
     """
 
     _: KW_ONLY
     metrics: tuple[Metric, ...] = (option_f1, question_exact)
-
-    @property
-    def outputs(self) -> int:
-        """One score an option."""
-        return 1
-
-    @property
-    def paired(self) -> bool:
-        """True: the question and an option are two texts."""
-        return True
 
     def loss(self, outputs: Tensor, batch: Mapping[str, Any]) -> Tensor:
         """Mean binary cross-entropy over the options; outputs (sum of counts, 1)."""
@@ -50,15 +41,9 @@ class AnswerSetTask(Task):
     def judge(self, outputs: Tensor, batch: Mapping[str, Any]) -> Judged:
         """Of each question (b, 3): options that are predicted and right, that are predicted, whether all are judged
         right; labels (b,): options that are right."""
-        said, true = (outputs.squeeze(-1) > 0).float(), batch["right"].to(outputs.device)
-        counts = batch["counts"].to(outputs.device)
-        question = torch.arange(len(counts), device=outputs.device).repeat_interleave(counts)
-
-        def total(values: Tensor) -> Tensor:
-            return values.new_zeros(len(counts)).index_add(0, question, values)
-
-        all_right = (total((said != true).float()) == 0).float()
-        return Judged(torch.stack([total(said * true), total(said), all_right], 1), total(true))
+        said, true = by_question(outputs, batch["counts"]) > 0, right_ones(batch).to(outputs.device)
+        counted = torch.stack([(said & true).sum(1), said.sum(1), (said == true).all(1)], 1)
+        return Judged(counted.float(), true.sum(1).float())
 
     def answers(self, outputs: Tensor, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
         """`prediction`, the options that are predicted; `probabilities`, in the options' order; `key`."""

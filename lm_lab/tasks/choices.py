@@ -18,16 +18,12 @@ from lm_lab.metrics import Metric, accuracy
 from lm_lab.tasks.task import Judged, Task
 
 
-@dataclass(frozen=True)
-class ChoiceTask(Task):
-    """One of several options.
+class OptionTask(Task):
+    """Questions with options, each read with its question in a sequence of its own.
 
-    A batch holds `counts` (b,), the options of each question; `options`, their texts, a list a question; and `labels`
-    (b,), the position of the right one. The head's outputs are (sum of counts, 1), question after question.
+    A batch holds `counts` (b,), the options of each question, and `options`, their texts, a list a question. The head's
+    outputs are (sum of counts, 1), question after question.
     """
-
-    _: KW_ONLY
-    metrics: tuple[Metric, ...] = (accuracy,)
 
     @property
     def outputs(self) -> int:
@@ -38,6 +34,14 @@ class ChoiceTask(Task):
     def paired(self) -> bool:
         """True: the question and an option are two texts."""
         return True
+
+
+@dataclass(frozen=True)
+class ChoiceTask(OptionTask):
+    """One of several options; `labels` (b,) of a batch are the position of the right one."""
+
+    _: KW_ONLY
+    metrics: tuple[Metric, ...] = (accuracy,)
 
     def loss(self, outputs: Tensor, batch: Mapping[str, Any]) -> Tensor:
         """Cross-entropy over each question's own options."""
@@ -63,3 +67,8 @@ def by_question(scores: Tensor, counts: Tensor) -> Tensor:
     padded = scores.new_full(real.shape, -torch.inf, dtype=torch.float32)
     padded[real] = scores.squeeze(-1).float()
     return padded
+
+
+def right_ones(batch: Mapping[str, Any]) -> Tensor:
+    """(b, m) bool: which options are right, by `right` (sum of counts,) of a batch."""
+    return by_question(batch["right"][:, None], batch["counts"]) > 0

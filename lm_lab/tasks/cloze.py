@@ -16,43 +16,32 @@ from torch import Tensor
 
 from lm_lab.metrics import Metric, answer_f1, exact_match
 from lm_lab.tasks import answers as measures
-from lm_lab.tasks.choices import by_question
-from lm_lab.tasks.task import Judged, Task
+from lm_lab.tasks.choices import OptionTask, by_question, right_ones
+from lm_lab.tasks.task import Judged
 
 
 @dataclass(frozen=True)
-class ClozeTask(Task):
+class ClozeTask(OptionTask):
     """One of a query's candidates.
 
-    A batch holds `counts` (b,), the candidates of each query; `candidates`, their names, and `golds`, the right ones, a
-    list a query each; `right` (sum of counts,), 1 for a candidate that is right. Outputs are (sum of counts, 1).
+    A query's candidates are its options. A batch also holds `candidates`, their names, and `golds`, the right ones, a
+    list a query each; `right` (sum of counts,), 1 for a candidate that is right; `keys`, what the data call the query.
     """
 
     _: KW_ONLY
     metrics: tuple[Metric, ...] = (answer_f1, exact_match)
 
-    @property
-    def outputs(self) -> int:
-        """One score a candidate."""
-        return 1
-
-    @property
-    def paired(self) -> bool:
-        """True: the context and the filled query are two texts."""
-        return True
-
     def loss(self, outputs: Tensor, batch: Mapping[str, Any]) -> Tensor:
         """Mean over the queries of which a candidate is right; 0 without any."""
         shares = by_question(outputs, batch["counts"]).log_softmax(-1)
-        right = by_question(batch["right"][:, None], batch["counts"]) > 0
+        right = right_ones(batch)
         answerable = right.any(-1)
         found = shares.masked_fill(~right, -torch.inf)[answerable].logsumexp(-1)
         return -found.sum() / max(1, len(found))
 
     def targets(self, batch: Mapping[str, Any]) -> float:
         """The queries of which a candidate is right."""
-        right: Tensor = by_question(batch["right"][:, None], batch["counts"]) > 0
-        return int(right.any(-1).sum())
+        return int(right_ones(batch).any(-1).sum())
 
     def judge(self, outputs: Tensor, batch: Mapping[str, Any]) -> Judged:
         """Exact match and F1 (b, 2); the label is 1."""
