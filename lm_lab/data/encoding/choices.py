@@ -14,15 +14,12 @@ from lm_lab.data.encoding.encoding import Encoding
 from lm_lab.data.encoding.ragged import Arrays, Ragged, offsets
 from lm_lab.data.encoding.texts import sequences
 from lm_lab.data.reading.choice_rows import ChoiceRows
-from lm_lab.data.reading.option_rows import OptionRows
-
-Options = ChoiceRows | OptionRows
 
 
 class EncodedChoices(Dataset[int]):
     """Encoded questions; an item is its own position, and `collate` makes the batch."""
 
-    def __init__(self, sequences: list[Ragged], rows: Options, pad_id: int, fingerprint: str) -> None:
+    def __init__(self, sequences: list[Ragged], rows: ChoiceRows, pad_id: int, fingerprint: str) -> None:
         self.sequences, self.rows, self.pad_id, self.fingerprint = sequences, rows, pad_id, fingerprint
         self.labels, self.ids = torch.from_numpy(rows.labels), torch.from_numpy(rows.ids).long()
         self.starts = offsets([len(options) for options in rows.options])
@@ -51,7 +48,7 @@ class EncodedChoices(Dataset[int]):
         } | self.rows.beside(index)
 
 
-def encode_choices(rows: Options, encoding: Encoding) -> EncodedChoices:
+def encode_choices(rows: ChoiceRows, encoding: Encoding) -> EncodedChoices:
     """Encode questions, from the cache where they were encoded before. Warns with a count if any was truncated."""
     fingerprint = encoding.fingerprint(rows.content(), "choices")
     arrays = encoding.cached(fingerprint, lambda: _encode(rows, encoding))
@@ -65,7 +62,7 @@ def encode_choices(rows: Options, encoding: Encoding) -> EncodedChoices:
     )
 
 
-def _encode(rows: Options, encoding: Encoding) -> Arrays:
+def _encode(rows: ChoiceRows, encoding: Encoding) -> Arrays:
     counts = [len(options) for options in rows.options]
     contexts = [context for context, number in zip(rows.contexts, counts, strict=True) for _ in range(number)]
     columns = contexts, [option for options in rows.options for option in options]

@@ -3,9 +3,9 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from itertools import count, takewhile
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -57,10 +57,11 @@ class ChoiceRows:
         """What a batch has more: nothing."""
         return {}
 
-    def take(self, index: np.ndarray) -> "ChoiceRows":
+    def take(self, index: np.ndarray) -> Self:
         """The questions at `index`, in that order."""
-        contexts, options = [self.contexts[i] for i in index], [self.options[i] for i in index]
-        return ChoiceRows(contexts, options, self.labels[index], self.ids[index], self.origin, self.unlabelled)
+        columns = {own.name: column for own in fields(self) if isinstance(column := getattr(self, own.name), list)}
+        kept: dict[str, Any] = {name: [column[i] for i in index] for name, column in columns.items()}
+        return replace(self, labels=self.labels[index], ids=self.ids[index], **kept)
 
 
 def check_choices(table: pa.Table, origin: str) -> ChoiceRows:

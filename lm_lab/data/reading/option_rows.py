@@ -2,15 +2,15 @@
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 
+from lm_lab.data.reading.choice_rows import ChoiceRows
 from lm_lab.data.reading.labels import UNLABELLED
 from lm_lab.errors import UsageError
 
@@ -19,56 +19,28 @@ _HIGHLIGHT = re.compile(r"([.!?\"'])?\s*@highlight\s*")  # before each point of 
 
 
 @dataclass(frozen=True)
-class OptionRows:
-    """One split of n questions.
+class OptionRows(ChoiceRows):
+    """One split of n questions; `labels` say how many options are right, -1 where it is not known.
 
     Attributes:
-        contexts: (n,) what stands before the options.
-        options: (n,) texts that are read, one or more each.
         names: (n,) what the options are called where that is another text than what is read, else the same.
         right: (n,) whether each option is right; all False where it is not known.
         golds: (n,) right answers.
         queries: (n,) texts with a gap that the options fill, empty where there is none.
         keys: (n,) what the data call each question.
-        labels: (n,) int64, how many options are right; -1 where it is not known.
-        ids: (n,) int64, unique.
-        origin: the file or source, for messages.
-        unlabelled: what was read as "no answer": nothing.
     """
 
-    contexts: list[str]
-    options: list[list[str]]
+    _: KW_ONLY
     names: list[list[str]]
     right: list[list[bool]]
     golds: list[list[str]]
     queries: list[str]
     keys: list[Any]
-    labels: np.ndarray
-    ids: np.ndarray
-    origin: str
-    unlabelled: Counter[str] = field(default_factory=Counter)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def labelled(self) -> np.ndarray:
-        """(n,) bool: of which questions the right options are known."""
-        known: np.ndarray = self.labels != UNLABELLED
-        return known
 
     def content(self) -> Iterator[bytes]:
         """Texts, answers and ids, for a fingerprint."""
         yield json.dumps([self.contexts, self.options, self.right, self.golds]).encode()
         yield self.labels.tobytes() + self.ids.tobytes()
-
-    def take(self, index: np.ndarray) -> "OptionRows":
-        """The questions at `index`, in that order."""
-        kept: dict[str, Any] = {
-            name: [getattr(self, name)[i] for i in index]
-            for name in ("contexts", "options", "names", "right", "golds", "queries", "keys")
-        }
-        return OptionRows(**kept, labels=self.labels[index], ids=self.ids[index], origin=self.origin)
 
     def beside(self, index: Sequence[int]) -> dict[str, Any]:
         """What a batch of these questions has: `right` (sum of their options,), `candidates`, `golds`, `keys`."""
@@ -94,14 +66,14 @@ def option_rows(questions: Sequence[Mapping[str, Any]], origin: str) -> OptionRo
     return OptionRows(
         [asked["context"] for asked in questions],
         [list(asked["options"]) for asked in questions],
-        [list(asked.get("names", asked["options"])) for asked in questions],
-        right,
-        [list(asked.get("golds", ())) for asked in questions],
-        [asked.get("query", "") for asked in questions],
-        [asked["key"] for asked in questions],
         np.array([sum(own) if there else UNLABELLED for own, there in zip(right, known, strict=True)]),
         np.arange(len(questions)),
         origin,
+        names=[list(asked.get("names", asked["options"])) for asked in questions],
+        right=right,
+        golds=[list(asked.get("golds", ())) for asked in questions],
+        queries=[asked.get("query", "") for asked in questions],
+        keys=[asked["key"] for asked in questions],
     )
 
 
