@@ -8,6 +8,7 @@ from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 
 import lm_lab.data.modules.choices
 import lm_lab.data.modules.glue
+import lm_lab.data.modules.marked
 import lm_lab.data.modules.multi_label
 import lm_lab.data.modules.options
 import lm_lab.data.modules.own
@@ -16,8 +17,6 @@ import lm_lab.data.modules.squad
 import lm_lab.data.modules.superglue_texts
 import lm_lab.data.modules.tags
 import lm_lab.data.modules.trees
-import lm_lab.data.modules.wic
-import lm_lab.data.modules.wsc
 import lm_lab.prompting
 import lm_lab.strategies  # noqa: F401  the parser finds short class names among what is imported
 from lm_lab.config.lightning_cli import LabCLI

@@ -7,6 +7,7 @@ from typing import Any
 _HOMES = {
     "modules.choices": ("MultipleChoice",),
     "modules.glue": ("GLUE",),
+    "modules.marked": ("WSC", "WiC"),
     "modules.multi_label": ("MultiLabelTexts",),
     "modules.options": ("MultiRC", "ReCoRD"),
     "modules.own": ("OwnTexts",),
@@ -15,8 +16,6 @@ _HOMES = {
     "modules.superglue_texts": ("TextToTextSuperGLUE",),
     "modules.tags": ("TokenClassification",),
     "modules.trees": ("SSTTrees",),
-    "modules.wic": ("WiC",),
-    "modules.wsc": ("WSC",),
     "corpora.chunkers": ("NameChunker", "PhraseChunker"),
     "corpora.corpus": ("Corpus",),
     "corpora.rows": (

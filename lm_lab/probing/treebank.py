@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow.parquet as pq
 
+from lm_lab.data.reading.column_names import require_columns
 from lm_lab.errors import UsageError
 
 _COLUMNS = ("tokens", "upos", "heads", "deprels")
@@ -108,8 +109,6 @@ def _rows(split: str, source: str | None) -> tuple[list[_Sentence], str]:
     path = next((file for file in tried if file.is_file()), None)
     if path is None:
         raise UsageError(f"'{source}' holds no treebank; expected ud_ewt/{split}.parquet, or {split}.parquet.")
-    table = pq.read_table(path)
-    if lacking := [name for name in _COLUMNS if name not in table.column_names]:
-        raise UsageError(f"{path} has no column '{lacking[0]}'; it has {', '.join(table.column_names)}.")
+    table = require_columns(pq.read_table(path), _COLUMNS, str(path))
     columns = [table[name].to_pylist() for name in _COLUMNS]
     return [_Sentence(*row) for row in zip(*columns, strict=True)], str(path)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from lm_lab.data.reading.column_names import require_columns
 from lm_lab.data.reading.files import FORMATS, read_file
 from lm_lab.errors import UsageError
 from lm_lab.scoring.minimal_pairs import Pair
@@ -64,9 +65,7 @@ def _from_hub(name: str) -> pa.Table:
 
 
 def _texts(table: pa.Table, origin: str, name: str) -> list[str]:
-    if name not in table.column_names:
-        raise UsageError(f"{origin} has no column '{name}'; it has {', '.join(table.column_names)}.")
-    found = table[name].to_pylist()
+    found = require_columns(table, [name], origin)[name].to_pylist()
     for row, value in enumerate(found):
         if not isinstance(value, str) or not value.strip():
             raise UsageError(f"{origin}, row {row}, column '{name}': {value!r:.60}; expected text.")

@@ -16,9 +16,10 @@ import pyarrow as pa
 from lm_lab.data.encoding.encoding import Encoding
 from lm_lab.data.encoding.sequences import EncodedSequences, SequenceRows, encode_sequences, source_rows
 from lm_lab.data.modules.base import TaskData
-from lm_lab.data.modules.wsc import PLACE, spans
+from lm_lab.data.modules.marked import WSC_PLACE, with_spans
 from lm_lab.data.reading import option_rows
 from lm_lab.data.reading.checks import read_ids, require_labels
+from lm_lab.data.reading.column_names import require_columns
 from lm_lab.data.reading.labels import UNLABELLED, numbered_truth
 from lm_lab.data.reading.lines import Lines
 from lm_lab.data.reading.sources import Place, read_table, superglue
@@ -111,10 +112,8 @@ def _of_rows(
     cast: Callable[[Mapping[str, Any]], _Example], columns: tuple[str, ...]
 ) -> Callable[[pa.Table, str], tuple[list[_Example], np.ndarray]]:
     def examples(table: pa.Table, origin: str) -> tuple[list[_Example], np.ndarray]:
-        for name in columns:
-            if name not in table.column_names:
-                raise UsageError(f"{origin} has no column '{name}'; it has {', '.join(table.column_names)}.")
-        return [cast(row) for row in table.to_pylist()], read_ids(table, origin)
+        rows = require_columns(table, columns, origin).to_pylist()
+        return [cast(row) for row in rows], read_ids(table, origin)
 
     return examples
 
@@ -137,9 +136,8 @@ def _wic(row: Mapping[str, Any]) -> _Example:
 
 
 def _wsc(table: pa.Table, origin: str) -> tuple[list[_Example], np.ndarray]:
-    table, _ = spans(table, origin)
     found = []
-    for row in table.to_pylist():
+    for row in with_spans(table, origin).to_pylist():
         words, place = row["text"].split(), row["span2_index"]
         pronoun = " ".join(words[place : place + len(row["span2_text"].split())])
         words[place : place + len(row["span2_text"].split())] = [f"*{pronoun}*"]
@@ -176,6 +174,6 @@ _CASTS = {
         _classes("wic", "WiC", _TRUTH),
         _of_rows(_wic, ("sentence1", "sentence2", "word")),
     ),
-    "wsc": _Cast(PLACE, WrittenNoun("wsc", test=(("test", "WSC"),), max_target=16), _wsc),
+    "wsc": _Cast(WSC_PLACE, WrittenNoun("wsc", test=(("test", "WSC"),), max_target=16), _wsc),
     "record": _Cast(superglue("record", "ReCoRD"), WrittenAnswer("record", test=(("test", "ReCoRD"),)), _record),
 }

@@ -1,13 +1,21 @@
 """A form's columns under their names in the data; `choices.text` is the part `text` of a column `choices`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lm_lab.errors import UsageError
+
+
+def require_columns(table: pa.Table, names: Iterable[str], origin: str) -> pa.Table:
+    """The table. Raises `UsageError` if one of the columns is missing."""
+    for name in names:
+        if name not in table.column_names:
+            raise UsageError(f"{origin} has no column '{name}'; it has {', '.join(table.column_names)}.")
+    return table
 
 
 def renamed(table: pa.Table, columns: Mapping[str, str], origin: str) -> pa.Table:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import torch
 
 from lm_lab.data.reading.choice_rows import ChoiceRows
+from lm_lab.data.reading.column_names import require_columns
 from lm_lab.data.reading.labels import UNLABELLED
 from lm_lab.errors import UsageError
 
@@ -79,7 +80,7 @@ def option_rows(questions: Sequence[Mapping[str, Any]], origin: str) -> OptionRo
 
 def multirc(table: pa.Table, origin: str) -> OptionRows:
     """A row an answer with `passage`, `question`, `answer`, `label`, `idx` (the hub), or a row a passage."""
-    rows = _rows(table, origin, ("passage", "idx"))
+    rows = require_columns(table, ("passage", "idx"), origin).to_pylist()
     answers = [each for row in rows for each in (_nested(row) if isinstance(row["passage"], dict) else [row])]
     found: dict[tuple[int, int], dict[str, Any]] = {}
     for row, one in enumerate(answers):
@@ -103,7 +104,7 @@ def multirc(table: pa.Table, origin: str) -> OptionRows:
 
 def record(table: pa.Table, origin: str) -> OptionRows:
     """A row a query with `passage`, `query`, `entities`, `answers`, `idx` (the hub), or a row a passage with `qas`."""
-    rows = _rows(table, origin, ("passage",))
+    rows = require_columns(table, ("passage",), origin).to_pylist()
     queries = [each for row in rows for each in (_asked(row) if isinstance(row["passage"], dict) else [row])]
     found = []
     for row, one in enumerate(queries):
@@ -130,14 +131,6 @@ def cloze(passage: str, query: str, names: Sequence[str], golds: Sequence[str], 
         "query": query,
     }
     return asked | {"golds": golds, "right": [name in golds for name in names] if golds else None, "key": key}
-
-
-def _rows(table: pa.Table, origin: str, columns: Sequence[str]) -> list[dict[str, Any]]:
-    for name in columns:
-        if name not in table.column_names:
-            raise UsageError(f"{origin} has no column '{name}'; it has {', '.join(table.column_names)}.")
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows
 
 
 def _nested(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

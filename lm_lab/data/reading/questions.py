@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lm_lab.data.reading.column_names import require_columns
 from lm_lab.data.reading.files import json_table, objects
 from lm_lab.data.reading.labels import column_words
 from lm_lab.data.reading.lines import Lines
@@ -69,9 +70,7 @@ def check_questions(table: pa.Table, origin: str, all_answered: bool) -> Questio
     """
     if table.num_rows == 0:
         raise UsageError(f"{origin} is empty; expected rows with id, context, question and answers.")
-    for name in (*_TEXTS, "answers"):
-        if name not in table.column_names:
-            raise UsageError(f"{origin} has no column '{name}'; it has {', '.join(table.column_names)}.")
+    require_columns(table, (*_TEXTS, "answers"), origin)
     table = _set(table, "id", pa.array(column_words(table, "id", origin), pa.string()))
     for name in _TEXTS:
         _require_text(table[name], name, origin)
