@@ -85,11 +85,6 @@ BEFORE = {
 # page -> what its examples in Python take for given
 VALUES = {
     "docs/report.md": "from pathlib import Path\nroot = Path('results/my_suite')",
-    "docs/sharing.md": (
-        "import torch\n"
-        "text = {'input_ids': torch.arange(5, 20).view(3, 5), 'attention_mask': torch.ones(3, 5).long()}\n"
-        "batch = {'texts': (text, text)}"
-    ),
     "docs/tracking.md": "from pathlib import Path\nroot = Path('results/my_suite')",
     "docs/statistics.md": (
         "import numpy as np\n"

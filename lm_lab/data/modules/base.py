@@ -45,7 +45,8 @@ class TaskData(BoundData, ABC):
         holdout: examples (below 1 a share) taken out of train to select on, evaluated as the split `selection`.
         validation: split to evaluate in place of the task's own, such as `test`.
         predict: split to predict; None: the task's test splits.
-        columns, splits: the form's column, or train, validation, ... -> its name in the data, where that is another.
+        columns: the form's column -> its name in the data, where that is another.
+        splits: train, validation, ... -> its name in the data, or a part of a split there, where that is another.
         text: a file of lines to predict on, "-" for standard input; it takes the place of a split.
         num_workers: processes that collate batches.
         encoding: of text files, such as latin-1.
