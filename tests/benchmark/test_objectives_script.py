@@ -2,8 +2,6 @@
 
 import importlib.util
 import json
-import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -56,14 +54,16 @@ def test_every_objective_reads_as_many_tokens_and_is_trained_once(
     assert "steps" not in capsys.readouterr().out  # both are there
 
 
-def test_text_or_a_vocabulary_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, "benchmarks/objectives.py", "novels"]
-    environment = os.environ | {"LM_LAB_DATA": str(tmp_path), "HF_HUB_OFFLINE": "1"}
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert ran.returncode == 2
-    assert ran.stderr.splitlines()[-1].startswith("error: ")
-    assert "Traceback" not in ran.stderr
-    assert "usage" not in ran.stderr
+def test_text_or_a_vocabulary_that_is_not_there_is_told_in_one_line(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LM_LAB_DATA", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["objectives.py", "novels"])
+    assert script.exit_code(script.main) == 2
+    said = capsys.readouterr().err
+    assert said.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in said
+    assert "usage" not in said
 
 
 def test_suites_name_what_the_script_pretrains(script: ModuleType) -> None:

@@ -165,32 +165,38 @@ def adapt_in_two(words: list[str]) -> str:
     return done.stdout
 
 
+@pytest.mark.parametrize("of_text", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_two_processes_evaluate_and_predict_every_row_once(
-    here: Callable[..., int], folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    here: Callable[..., int],
+    folders: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    of_text: bool,
 ) -> None:
     """Nine texts in batches of two; two to validate on, so that one process has no batch of them."""
     for split, rows in (("train", 16), ("validation", 2), ("test", 9)):
         lines = [f"{'the ' * (1 + i % 5)}text {i},{'no' if i % 3 else 'yes'}" for i in range(rows)]
         Path(f"{split}.csv").write_text("\n".join(["sentence,label", *lines]) + "\n")
+    Path("mine.txt").write_text("".join(f"text {i}\n" for i in range(9)))
     common = ["--trainer.accelerator=cpu", f"--trainer.default_root_dir={tmp_path / 'run'}"]
     settings = ["--model.strategy=BitFit", "--data=OwnTexts", "--data.name=own", f"--data.source={tmp_path}"]
     fit = [f"--model.backbone.source={folders['bert']}", *settings, "--data.batch_size=4", "--trainer.max_epochs=1"]
     adapt_in_two(["fit", *fit, *common])
     delta = next(tmp_path.glob("run/**/delta"))
-    predict = ["predict", f"--delta={delta}", f"--data.source={tmp_path}", "--data.eval_batch_size=2", *common]
+    of = "--text=mine.txt" if of_text else f"--data.source={tmp_path}"
+    predict = ["predict", f"--delta={delta}", of, "--data.eval_batch_size=2", *common]
     said = adapt_in_two(predict)
     assert here(["adapt", *predict]) == 0
-    of_two, of_one = (Path(text.split("predictions: ")[1].split("\n")[0]) for text in (said, capsys.readouterr().out))
+    alone = capsys.readouterr().out
+    if of_text:
+        shown = [line for line in alone.splitlines() if "\t" in line]
+        assert [line for line in said.splitlines() if "\t" in line] == shown
+        assert [line.split("\t")[-1] for line in shown] == [f"text {i}" for i in range(9)]
+        return
+    of_two, of_one = (Path(text.split("predictions: ")[1].split("\n")[0]) for text in (said, alone))
     assert of_two != of_one
     assert len(of_one.read_text().splitlines()) == 10
     assert of_two.read_text() == of_one.read_text()
-    Path("mine.txt").write_text("".join(f"text {i}\n" for i in range(9)))
-    text = ["predict", f"--delta={delta}", "--text=mine.txt", "--data.eval_batch_size=2", *common]
-    said = adapt_in_two(text)
-    assert here(["adapt", *text]) == 0
-    shown = [line for line in capsys.readouterr().out.splitlines() if "\t" in line]
-    assert [line for line in said.splitlines() if "\t" in line] == shown
-    assert [line.split("\t")[-1] for line in shown] == [f"text {i}" for i in range(9)]
 
 
 @pytest.mark.parametrize("command", ["adapt", "pretrain"])

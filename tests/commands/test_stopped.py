@@ -68,7 +68,11 @@ def weights(root: str) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize(
     ("command", "number", "batch"),
-    [("adapt", signal.SIGTERM, 3), ("adapt", signal.SIGINT, 8), ("pretrain", signal.SIGTERM, 10)],
+    [
+        pytest.param("adapt", signal.SIGTERM, 3, marks=pytest.mark.slow),
+        ("adapt", signal.SIGINT, 8),
+        ("pretrain", signal.SIGTERM, 10),
+    ],
 )
 def test_the_same_command_goes_on_to_the_bit(
     folders: dict[str, Path],

@@ -160,7 +160,8 @@ def test_a_point_of_a_suite_trains_nothing(
         "probe": {"class_path": "LinearProbe"},
     }
     suite = write_suite(tmp_path / "suite.yaml", folder, strategies=strategies, seeds=[0])
-    assert main(["bench", "run", str(suite), "--out", str(tmp_path / "out")]) == 0
+    alone = ["--workers", "0", "--wandb", "disabled"]
+    assert main(["bench", "run", str(suite), "--out", str(tmp_path / "out"), *alone]) == 0
     found = {
         (r["cell"]["coordinates"]["strategy"], r["cell"]["coordinates"].get("shots")): r
         for r in read_records(tmp_path / "out")

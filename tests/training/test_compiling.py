@@ -110,7 +110,7 @@ def test_dropout_draws_what_it_drew(make, backend):
     require_equal(model, [lambda: model.loss(read)])
 
 
-@pytest.mark.parametrize("objective", [MaskedLM, ReplacedToken])
+@pytest.mark.parametrize("objective", [MaskedLM, pytest.param(ReplacedToken, marks=pytest.mark.slow)])
 def test_objectives(make, backend, objective):
     torch.manual_seed(0)
     backbone = make("bert", dropout=0.0)
