@@ -131,15 +131,21 @@ class Pretraining(Scheduled):
         if self.empty:
             rank_zero_warn(f"{self.empty} of {self.batches} batches had no token to predict and were skipped.")
 
+    def on_validation_epoch_start(self) -> None:
+        """Ask the other processes how many batches they have, while all are at one place."""
+        self.missing = sharding.missing_batches(self.trainer)
+
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:  # noqa: ARG002
         """Take up the losses of held-out text."""
-        loss = self(batch)
+        self.last, loss = batch, self(batch)
         self.held_out.update(loss)
         if loss.targets is not None:
             self.unigram.update(loss.targets)
 
     def on_validation_epoch_end(self) -> None:
         """Log them, each over all that it is a mean of, and `val/unigram`: guessing the same tokens by frequency."""
+        for _ in range(self.missing):
+            self(self.last)
         losses = self.held_out.close()
         unigram = self.unigram.close()
         if not math.isnan(unigram):

@@ -17,6 +17,7 @@ from torch.distributed.tensor import DTensor
 from lm_lab.backbones import Backbone
 from lm_lab.errors import UsageError
 from lm_lab.objectives import Loss
+from lm_lab.training.machine.processes import gathered
 
 NAME = "fully_sharded"
 
@@ -50,6 +51,17 @@ def shard(module: L.LightningModule, backbone: Backbone, strategy: FullySharded)
     for match in backbone.sites("block"):
         fully_shard(match.module, mesh=mesh)
     fully_shard(module, mesh=mesh)
+
+
+def missing_batches(trainer: L.Trainer) -> int:
+    """How many batches of an evaluation this process has less than the one with most.
+
+    Each forward pass brings weights together, for which all processes must come: it reads as many once more.
+    """
+    if not isinstance(trainer.strategy, FullySharded):
+        return 0
+    own = int(sum(trainer.num_sanity_val_batches if trainer.sanity_checking else trainer.num_val_batches))
+    return max(gathered(own)) - own
 
 
 def whole_state(model: nn.Module) -> dict[str, Tensor]:
