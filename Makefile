@@ -13,7 +13,7 @@ EXAMPLES ?= 200
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
-quickstart: .venv/.package $(BACKBONE)/config.json ## pretrain a small backbone, compare six strategies on it: about 4 minutes
+quickstart: .venv/.package $(BACKBONE)/config.json ## pretrain a small backbone, compare six strategies on it: about 3 minutes
 	$(OFFLINE) $(BIN)/lm-lab bench run benchmarks/quickstart.yaml --out $(QUICKSTART) --measure-time
 	@echo "Open $(QUICKSTART)/report/index.html: the same results as figures, in any browser, without a network."
 	@echo "Next: README.md, 'What to do next'. The same command again runs nothing that has a result."
