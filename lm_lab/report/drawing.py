@@ -115,7 +115,7 @@ function label(holder) {
   const names = shown.map(({trace, words, box, y}) => ({...paper, xanchor: "left", yanchor: "middle", showarrow: false,
     x: box ? box[0] / area.w : 1, y: 1 - (box ? box[2] + 7 : y) / area.h, xshift: box ? 0 : 11, borderpad: 0,
     text: box ? words : `${glyph(trace)} ${words}`, hovertext: trace.name, name: trace.meta.line, captureevents: true,
-    font: {size: 12, color: css("--ink")}}));
+    bgcolor: css("--card"), font: {size: 12, color: css("--ink")}}));
   const others = (list, mine) => (list ?? []).filter((one) => !mine(one));
   return Plotly.relayout(holder, {shapes: [...others(holder.layout.shapes, (one) => one.name === "lead"), ...lines],
     annotations: [...others(holder.layout.annotations, (one) => one.captureevents), ...names]});
