@@ -12,7 +12,7 @@ from lm_lab.benchmark import packed_cells, probes
 from lm_lab.benchmark.boundaries import use_boundary
 from lm_lab.benchmark.cells import built, judged_on, silent
 from lm_lab.benchmark.features import Cost, has_fixed_features, use_features
-from lm_lab.benchmark.following import Follow
+from lm_lab.benchmark.following import follows
 from lm_lab.benchmark.grouping import key
 from lm_lab.benchmark.heads_alone import on_features
 from lm_lab.benchmark.jobs import Job, Result, record
@@ -100,8 +100,7 @@ def _measure(planned: PlannedCell, job: Job) -> tuple[dict[str, Any], Prediction
     restrict(job.imports)
     started = time.perf_counter()
     meter = TrainingMeter()
-    follows = [Follow(job.live / f"{planned.id}.jsonl", record(job, planned, "failed"), meter)] if job.live else []
-    cli = built(planned, meter, *follows)
+    cli = built(planned, meter, *follows(job.of((planned,)), [meter.history]))
     cost = _prepare(cli, job.features)
     prepared = time.perf_counter()
     if cli.model.model.trained:

@@ -12,6 +12,7 @@ import lightning as L
 from lm_lab.benchmark.boundaries import in_epoch, use_boundary
 from lm_lab.benchmark.cells import built, judged_on, silent
 from lm_lab.benchmark.features import Cost
+from lm_lab.benchmark.following import follows
 from lm_lab.benchmark.jobs import Job, Result, record
 from lm_lab.benchmark.outcomes import collected, judged
 from lm_lab.config.adapting import AdaptCLI
@@ -53,6 +54,7 @@ def _run(job: Job) -> list[Result]:
         module, data, trainer = _assembled(job, clock)
         cost = _start(job, module, data, trainer)
         _try(module, data, trainer)
+        trainer.callbacks += follows(job, module.history)  # type: ignore[attr-defined]
         prepared = time.perf_counter()
         trainer.fit(module, data)
         fitted = time.perf_counter()
@@ -173,5 +175,5 @@ def _result(
         "examples_per_second": clock.examples / max(seconds, 1e-9),
     }
     found["memory"] = {"train_peak_bytes": clock.peak_bytes, "kind": memory.kind(module.device)}
-    found["history"] = module.history(at)
+    found["history"] = module.history[at]
     return found, predictions

@@ -29,6 +29,7 @@ class PackedAdaptation(Scheduled):
 
     Attributes:
         losses: (k,) of every step, where they were computed.
+        history: of each run step, loss and learning rate, about 50 times.
         ended: run -> step at which its loss was no number.
     """
 
@@ -38,6 +39,8 @@ class PackedAdaptation(Scheduled):
         self.pack = Pack([run.model for run in runs], streams)
         self.losses: list[Tensor] = []
         self.rates: list[list[float]] = []
+        self.history: list[list[dict[str, float]]] = [[] for _ in runs]
+        self._looked = 0  # steps
         self.ended: dict[int, int] = {}
         self._groups: list[int] = []  # of each run, where its first group is
 
@@ -75,7 +78,7 @@ class PackedAdaptation(Scheduled):
         optimizer: Any = self.trainer.optimizers[0]
         self.rates.append([optimizer.param_groups[group]["lr"] for group in self._groups])
         if self.device.type == "cpu" or len(self.losses) % LOOK_EVERY == 0 or self.trainer.is_last_batch:
-            self._look(since=max(0, len(self.losses) - LOOK_EVERY))
+            self._look()
         if len(self.ended) == len(self.runs):
             self.trainer.should_stop = True
 
@@ -114,19 +117,14 @@ class PackedAdaptation(Scheduled):
         for run in self.runs:
             run.end_epoch()
 
-    def history(self, run: int) -> list[dict[str, float]]:
-        """Step, loss and learning rate of a run, about 50 times."""
-        every = max(1, len(self.losses) // 50)
-        steps = [step for step in range(1, len(self.losses) + 1) if step % every == 0 or step == 1]
-        losses = [float(self.losses[step - 1][run]) for step in steps]
-        return [
-            {"step": step, "loss": round(loss, 6), "learning_rate": self.rates[step - 1][run]}
-            for step, loss in zip(steps, losses, strict=True)
-        ]
-
-    def _look(self, since: int) -> None:
-        """Note the runs whose losses were no number in the steps from `since` on."""
-        for step, losses in enumerate(torch.stack(self.losses[since:]).tolist(), start=since + 1):
+    def _look(self) -> None:
+        """Read the losses of the steps since the last look: keep some, and note the runs whose were no number."""
+        every = max(1, self.total_steps // 50)
+        for step, losses in enumerate(torch.stack(self.losses[self._looked :]).tolist(), start=self._looked + 1):
             for run, loss in enumerate(losses):
                 if not math.isfinite(loss):
                     self.ended.setdefault(run, step)
+                elif step % every == 0 or step == 1:
+                    rate = self.rates[step - 1][run]
+                    self.history[run].append({"step": step, "loss": round(loss, 6), "learning_rate": rate})
+        self._looked = len(self.losses)

@@ -1,7 +1,7 @@
 """Runs of cells that are logged while they train: this process follows the files that `benchmark/following.py` writes.
 
-A cell that trains alone, on a disk that is seen from here, is live: its run starts with it. One that trained in a pack,
-fitted features, failed before its first step, or ran elsewhere is logged when it has ended, as `log_cell` does.
+A cell that trains on a disk that is seen from here is live: its run starts with it. One that fitted features, failed
+before its first step, or ran elsewhere is logged when it has ended, as `log_cell` does.
 """
 
 import json

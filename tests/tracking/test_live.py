@@ -28,7 +28,7 @@ def follow(folder: Path, record: CellRecord, count: int) -> None:
     folder.mkdir(exist_ok=True)
     meter = TrainingMeter()
     known: Any = {**record, "status": "failed", "scores": {}, "score": {}, "history": []}
-    writes = Follow(folder / f"{record['id']}.jsonl", known, meter)
+    writes = Follow(folder / f"{record['id']}.jsonl", known, meter.history)
     for row in record["history"][:count]:
         meter.history.append(row)
         writes.on_train_batch_end(L.Trainer, None)
@@ -114,3 +114,28 @@ def test_a_suite_writes_the_curves_of_its_cells(
     assert {path.relative_to("out/wandb").parts[0] for path in tables} == {*known}
     assert all(len(json.loads(path.read_text())["data"]) % 3 == 0 for path in tables)
     assert {path.parent.parent.parent.name for path in Path("out").rglob("*.wandb")} == {*known, "summary-small"}
+
+
+def test_runs_of_a_pack_write_theirs(tmp_path: Path, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    written: dict[str, list[Any]] = {}
+    plain = Follow.on_train_batch_end
+
+    def spied(self: Follow, *given: Any) -> None:
+        plain(self, *given)
+        if self._written:  # a step later than the run's own module reads its loss
+            written[self.path.stem] = [json.loads(line) for line in self.path.read_text().splitlines()]
+
+    monkeypatch.setattr(Follow, "on_train_batch_end", spied)
+    monkeypatch.setattr("lm_lab.benchmark.packed_cells.GAIN", 0.0)  # however little is gained
+    monkeypatch.setattr("lm_lab.benchmark.packed_cells.SMALL", 10**6)
+    suite = write_suite(tmp_path / "s.yaml", folders["bert"], strategies={"full": STRATEGIES["full"]})
+    assert main(["bench", "run", str(suite), "--out", "out", "--workers", "0", "--wandb", "offline"]) == 0
+    packed = [record for record in read_records(Path("out")) if record.get("packed_with")]
+    assert packed, [record.get("apart") for record in read_records(Path("out"))]
+    for record in packed:
+        known, *rows = written[record["id"]]
+        assert known["cell"] == record["cell"]
+        assert len(rows) == len(record["history"]) - 1  # the last one is read when the step is over
+        assert [row["loss"] for row in rows] == [row["loss"] for row in record["history"][:-1]]
+        lines = logged(Path("out/wandb") / record["id"])
+        assert curves(lines)["train/loss"] == pytest.approx([row["loss"] for row in record["history"]])
