@@ -117,6 +117,11 @@ class PackedAdaptation(Scheduled):
         for run in self.runs:
             run.end_epoch()
 
+    def on_train_end(self) -> None:
+        """Read what is left, where training ended within an epoch."""
+        if self._looked < len(self.losses):
+            self._look()
+
     def _look(self) -> None:
         """Read the losses of the steps since the last look: keep some, and note the runs whose were no number."""
         every = max(1, self.total_steps // 50)
